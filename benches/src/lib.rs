@@ -1,0 +1,1 @@
+//! Side-by-side performance, and the rules that are tests.

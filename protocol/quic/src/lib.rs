@@ -1,0 +1,1 @@
+//! The shell both ends share: QUIC, certificates, the pump, the clock, the mailbox.

@@ -1,0 +1,12 @@
+//! The words both ends share: units, frames, messages, wire bytes, session.
+//!
+//! Knows: what is said between console and robot, and whether a datagram may be believed. Does not
+//! know: sockets, threads, clocks, robots' limits, or what a command will do to an arm.
+//!
+//! Pure: no clock (callers hand in `now`), no heap, no panic, no unsafe.
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod geometry;
+pub mod message;
+pub mod units;

@@ -1,0 +1,494 @@
+//! What is said: commands, states, and the reliable words around them.
+//!
+//! Knows: the fields and the words. Does not know: bytes (`wire`), who may say what (`session`), or
+//! what follows from it (`follower`, `leader`).
+//!
+//! Commands are absolute and complete, intent is a level: applying only the newest is right whatever
+//! was lost. CRTK's words are used unshortened (`servo_cp`, `measured_js`, `operating_state`).
+
+use crate::geometry::{JointPositions, PerArm, Pose, RobotBase, Tip, Twist};
+use crate::units::{Console, Epoch, Instant, Micros, Robot, Seq};
+
+/// The version of everything on the wire. A peer of another version is refused at hello.
+pub const PROTOCOL_VERSION: u8 = 1;
+
+/// Which robot. Chosen by the hospital, unique within its certificate authority.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct RobotId(u64);
+
+impl RobotId {
+    /// The robot numbered `id`.
+    pub const fn new(id: u64) -> Self {
+        Self(id)
+    }
+
+    /// The number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// One session: 128 random bits, the first half drawn by the console, the second by the robot, so
+/// that neither end alone can bring an old session back. Source: FSoE, safety.md section 1.2.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SessionId([u8; 16]);
+
+impl SessionId {
+    /// Joins the two random halves.
+    pub const fn from_halves(console: u64, robot: u64) -> Self {
+        let [a, b, c, d, e, f, g, h] = console.to_le_bytes();
+        let [i, j, k, l, m, n, o, p] = robot.to_le_bytes();
+        Self([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p])
+    }
+
+    /// The id with these bytes.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, as on the wire.
+    pub const fn bytes(self) -> [u8; 16] {
+        self.0
+    }
+}
+
+/// The first 64 bits of the SHA-256 of the limits profile in force.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ProfileHash(u64);
+
+impl ProfileHash {
+    /// The hash with this value.
+    pub const fn new(hash: u64) -> Self {
+        Self(hash)
+    }
+
+    /// The value.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// What both ends fixed at hello and every message repeats.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionKey {
+    /// The robot addressed.
+    pub robot: RobotId,
+    /// The session, made of both ends' random halves.
+    pub session: SessionId,
+    /// The fencing number of the grant.
+    pub epoch: Epoch,
+    /// The limits profile in force.
+    pub profile: ProfileHash,
+}
+
+/// The surgeon's intent as levels, never edges: loss cannot invert a level.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Levels {
+    /// The surgeon's foot is on the operator-present pedal.
+    pub operator_present: bool,
+    /// The clutch is pressed: the hand moves, the goal does not.
+    pub clutch: bool,
+    /// The leader regards itself as engaged: `servo_cp` follows the hand.
+    pub engaged: bool,
+    /// Energy is asked for, per arm.
+    pub energy: PerArm<bool>,
+}
+
+/// What one arm is asked to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ArmCommand {
+    /// Absolute tip pose in the arm's base frame.
+    pub servo_cp: Pose<RobotBase, Tip>,
+    /// Tip velocity in the arm's base frame.
+    pub servo_cv: Twist,
+    /// Jaw opening, radians; larger is more open.
+    pub jaw: f64,
+}
+
+/// The leader's half of a command: everything but the session's key and the number.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Intent {
+    /// When the hand was sampled, console clock.
+    pub hand_time: Instant<Console>,
+    /// The newest robot stamp that the leader has seen, copied back unread.
+    pub echo_robot_time: Instant<Robot>,
+    /// The number of the state that carried that stamp.
+    pub echo_state: Seq,
+    /// How long after its turn this command may still be used.
+    pub valid_for: Micros,
+    /// Operator present, clutch, engaged, energy.
+    pub levels: Levels,
+    /// Both arms, always both.
+    pub arms: PerArm<ArmCommand>,
+}
+
+/// One command: the datagram that the console sends every tick.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Command {
+    /// Robot, session, epoch, profile.
+    pub key: SessionKey,
+    /// Rises by one with every command of the session; never reused.
+    pub number: Seq,
+    /// What the surgeon wants.
+    pub intent: Intent,
+}
+
+/// CRTK's operating state: the outer face of [`Stage`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OperatingState {
+    /// Drives off, brakes on.
+    #[default]
+    Disabled,
+    /// May move: Follow, Coast, Brake, Hold.
+    Enabled,
+    /// Held until somebody explicitly resumes: Latched, Bedside.
+    Paused,
+    /// Not well: SafeOff. No command enters it.
+    Fault,
+}
+
+impl OperatingState {
+    /// Every state, in wire order.
+    pub const ALL: [Self; 4] = [Self::Disabled, Self::Enabled, Self::Paused, Self::Fault];
+
+    /// CRTK's string.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Disabled => "DISABLED",
+            Self::Enabled => "ENABLED",
+            Self::Paused => "PAUSED",
+            Self::Fault => "FAULT",
+        }
+    }
+}
+
+/// The stages of a failing link, in rising severity. design.md section 6.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// The commands are fresh: the tool follows.
+    Follow,
+    /// A command is late: the last twist is extrapolated, at most 0.5 mm.
+    Coast,
+    /// Decelerating to standstill.
+    Brake,
+    /// Position held; comes back by itself when the link does.
+    Hold,
+    /// Position held; comes back only by pedal released then pressed.
+    Latched,
+    /// The bedside owns the robot; comes back only by an explicit hand-over.
+    Bedside,
+    /// Brakes on, power off; comes back only by local restart and homing.
+    SafeOff,
+    /// Not enabled yet: brakes on, power off, nothing wrong.
+    #[default]
+    Disabled,
+}
+
+impl Stage {
+    /// Every stage, in wire order.
+    pub const ALL: [Self; 8] = [
+        Self::Follow,
+        Self::Coast,
+        Self::Brake,
+        Self::Hold,
+        Self::Latched,
+        Self::Bedside,
+        Self::SafeOff,
+        Self::Disabled,
+    ];
+
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Follow => "Follow",
+            Self::Coast => "Coast",
+            Self::Brake => "Brake",
+            Self::Hold => "Hold",
+            Self::Latched => "Latched",
+            Self::Bedside => "Bedside",
+            Self::SafeOff => "SafeOff",
+            Self::Disabled => "Disabled",
+        }
+    }
+
+    /// The outer face of the stage.
+    pub const fn operating_state(self) -> OperatingState {
+        match self {
+            Self::Follow | Self::Coast | Self::Brake | Self::Hold => OperatingState::Enabled,
+            Self::Latched | Self::Bedside => OperatingState::Paused,
+            Self::SafeOff => OperatingState::Fault,
+            Self::Disabled => OperatingState::Disabled,
+        }
+    }
+}
+
+/// Why the robot is not following. Later variants are worse; the worst of a tick is reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// It is following, or nothing ever stopped it.
+    #[default]
+    None,
+    /// The newest command is late or missing.
+    LinkSilent,
+    /// The surgeon's foot is not on the pedal.
+    OperatorAbsent,
+    /// The console asked for a pause.
+    Paused,
+    /// The goal is farther from the held tool than may be blended.
+    Mismatch,
+    /// The surgeon's view and command are together older than the profile allows.
+    LoopAge,
+    /// A new session began: the surgeon must engage anew.
+    NewSession,
+    /// Corrupted, contradictory or implausible commands from an authenticated peer.
+    Integrity,
+    /// A joint, speed or workspace limit would have been broken.
+    Limit,
+    /// The link was silent so long that the bedside owns the robot.
+    LeaseExpired,
+    /// The bedside has not handed the robot over.
+    BedsideOwns,
+    /// The arm left the pose it should hold.
+    HoldError,
+    /// The control loop missed more ticks in a row than the profile allows.
+    MissedTicks,
+    /// A drive reported a fault or did not do what it was told.
+    Drive,
+    /// A rule that must always hold was broken inside the software.
+    Broken,
+    /// The emergency stop at the bedside is pressed.
+    EmergencyStop,
+}
+
+impl Reason {
+    /// Every reason, in wire order.
+    pub const ALL: [Self; 16] = [
+        Self::None,
+        Self::LinkSilent,
+        Self::OperatorAbsent,
+        Self::Paused,
+        Self::Mismatch,
+        Self::LoopAge,
+        Self::NewSession,
+        Self::Integrity,
+        Self::Limit,
+        Self::LeaseExpired,
+        Self::BedsideOwns,
+        Self::HoldError,
+        Self::MissedTicks,
+        Self::Drive,
+        Self::Broken,
+        Self::EmergencyStop,
+    ];
+
+    /// The word for it, as in records and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "None",
+            Self::LinkSilent => "LinkSilent",
+            Self::OperatorAbsent => "OperatorAbsent",
+            Self::Paused => "Paused",
+            Self::Mismatch => "Mismatch",
+            Self::LoopAge => "LoopAge",
+            Self::NewSession => "NewSession",
+            Self::Integrity => "Integrity",
+            Self::Limit => "Limit",
+            Self::LeaseExpired => "LeaseExpired",
+            Self::BedsideOwns => "BedsideOwns",
+            Self::HoldError => "HoldError",
+            Self::MissedTicks => "MissedTicks",
+            Self::Drive => "Drive",
+            Self::Broken => "Broken",
+            Self::EmergencyStop => "EmergencyStop",
+        }
+    }
+}
+
+/// The life of the command in use, so that one record splits the way from hand to joint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Echo {
+    /// The command's number; [`Seq::ZERO`] while no command is in use.
+    pub number: Seq,
+    /// When the hand was sampled, console clock.
+    pub hand_time: Instant<Console>,
+    /// When the robot's network side accepted it, robot clock.
+    pub received_at: Instant<Robot>,
+    /// When the servo thread first used it, robot clock.
+    pub applied_at: Instant<Robot>,
+}
+
+/// One arm as the robot sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ArmState {
+    /// Joint positions read from the arm.
+    pub measured_js: JointPositions,
+    /// Jaw opening read from the arm, radians.
+    pub measured_jaw: f64,
+    /// Tip pose by forward kinematics of `measured_js`.
+    pub measured_cp: Pose<RobotBase, Tip>,
+    /// Tip pose that the arm was last told.
+    pub setpoint_cp: Pose<RobotBase, Tip>,
+    /// Jaw opening that the arm was last told, radians.
+    pub setpoint_jaw: f64,
+    /// Energy is on.
+    pub energy: bool,
+    /// The goal lies outside what the arm may reach; the nearest allowed pose is used instead.
+    pub limited: bool,
+}
+
+/// What the robot has counted since it started. Saturating; only ever rises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Commands of this session that were accepted.
+    pub accepted: u64,
+    /// Datagrams that were rejected, for whatever reason.
+    pub rejected: u64,
+    /// Command numbers of this session that never came.
+    pub lost: u64,
+    /// Times the robot left Follow and Coast for Brake or worse because of the link.
+    pub safe_stops: u32,
+    /// Servo ticks that began later than the bound.
+    pub late_ticks: u32,
+    /// Servo ticks that never began.
+    pub missed_ticks: u32,
+}
+
+/// What the robot publishes every tick.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct FollowerState {
+    /// When this state was made, robot clock. The console copies it back unread.
+    pub robot_time: Instant<Robot>,
+    /// The stage; its outer face is `stage.operating_state()`.
+    pub stage: Stage,
+    /// Why the robot is not following.
+    pub reason: Reason,
+    /// The robot has been homed.
+    pub is_homed: bool,
+    /// Time since the newest accepted command had its turn.
+    pub age: Micros,
+    /// How old the surgeon's view plus the command in use are together.
+    pub loop_age: Micros,
+    /// What the playout buffer adds at present.
+    pub playout_delay: Micros,
+    /// The command in use.
+    pub echo: Echo,
+    /// Both arms.
+    pub arms: PerArm<ArmState>,
+    /// Counters since start.
+    pub counters: Counters,
+}
+
+/// One state: the datagram that the robot sends every tick.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StateReport {
+    /// Robot, session, epoch, profile.
+    pub key: SessionKey,
+    /// Rises by one with every state of the session.
+    pub number: Seq,
+    /// What the robot says.
+    pub state: FollowerState,
+}
+
+/// CRTK's `state_command`: what may be asked of the operating state from afar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateCommand {
+    /// Power on and home. Only from Disabled.
+    Enable,
+    /// Power off. Always allowed.
+    Disable,
+    /// Hold until resumed.
+    Pause,
+    /// Leave Paused by the re-engagement rule.
+    Resume,
+}
+
+/// What the leader must know of the robot's profile to keep within it. Sent at welcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Terms {
+    /// Fastest tip, metres per second.
+    pub tip_speed_max: f64,
+    /// Fastest tip rotation, radians per second.
+    pub tip_rate_max: f64,
+    /// Goal and tool must be this close before motion begins or goes on.
+    pub blend_max: crate::geometry::Mismatch,
+    /// Goal farther than this from the tool: the robot latches.
+    pub anchor_max: crate::geometry::Mismatch,
+    /// Above this loop age the robot latches.
+    pub loop_age_max: Micros,
+    /// Above this loop age the surgeon is warned and the tool slowed.
+    pub loop_age_warn: Micros,
+    /// A gap this long latches the robot.
+    pub latch_after: Micros,
+}
+
+/// The reliable words, on the control stream.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Frame {
+    /// Console to robot, first: who I want, and my half of the session id.
+    Hello {
+        /// [`PROTOCOL_VERSION`] of the console.
+        version: u8,
+        /// The robot wanted.
+        robot: RobotId,
+        /// The console's random half of the session id.
+        half: u64,
+    },
+    /// Robot to console: the session is made.
+    Welcome {
+        /// Everything each message must carry from now on.
+        key: SessionKey,
+        /// What the leader must keep to.
+        terms: Terms,
+    },
+    /// Robot to console: well said, but not now; and why.
+    Refused(Refusal),
+    /// Console to robot: change the operating state.
+    StateCommand(StateCommand),
+    /// Robot to console: the state command was taken.
+    StateAccepted(StateCommand),
+}
+
+/// Well said but not now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Refusal {
+    /// Which rule refused.
+    pub why: RefusalKind,
+    /// What the rule asks for, in the rule's own number (version, robot id, role number, state).
+    pub expected: u64,
+    /// What was found.
+    pub got: u64,
+}
+
+/// The rule that refused. Each variant says what to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RefusalKind {
+    /// The peer speaks another version: install the same release on both ends.
+    Version,
+    /// This is another robot: connect to the one named in the hello.
+    Robot,
+    /// The certificate's role may not command: connect with a surgeon's certificate.
+    Role,
+    /// Another console holds the robot: wait until it lets go or the bedside releases it.
+    LeaseHeld,
+    /// The state command does not apply in this operating state.
+    State,
+    /// The robot is in Fault: it needs a local restart and homing.
+    InFault,
+    /// The frame makes no sense here: hello comes first, and once.
+    OutOfOrder,
+}
+
+impl RefusalKind {
+    /// What was refused and what to do about it, for people.
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::Version => "the robot speaks another version; install the same release on both ends",
+            Self::Robot => "this is another robot; connect to the one you named",
+            Self::Role => "this certificate's role may not command; use a surgeon's certificate",
+            Self::LeaseHeld => "another console holds the robot; wait, or ask the bedside to release it",
+            Self::State => "that does not apply in the robot's present state",
+            Self::InFault => "the robot is in fault; it needs a local restart and homing",
+            Self::OutOfOrder => "the hello must come first, and once",
+        }
+    }
+}
