@@ -402,6 +402,21 @@ pub enum StateCommand {
     Resume,
 }
 
+impl StateCommand {
+    /// Every state command, in wire order.
+    pub const ALL: [Self; 4] = [Self::Enable, Self::Disable, Self::Pause, Self::Resume];
+
+    /// CRTK's string.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Enable => "enable",
+            Self::Disable => "disable",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+        }
+    }
+}
+
 /// What the leader must know of the robot's profile to keep within it. Sent at welcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Terms {
@@ -479,16 +494,48 @@ pub enum RefusalKind {
 }
 
 impl RefusalKind {
+    /// Every refusal, in wire order.
+    pub const ALL: [Self; 7] = [
+        Self::Version,
+        Self::Robot,
+        Self::Role,
+        Self::LeaseHeld,
+        Self::State,
+        Self::InFault,
+        Self::OutOfOrder,
+    ];
+
     /// What was refused and what to do about it, for people.
     pub const fn advice(self) -> &'static str {
         match self {
-            Self::Version => "the robot speaks another version; install the same release on both ends",
+            Self::Version => {
+                "the robot speaks another version; install the same release on both ends"
+            }
             Self::Robot => "this is another robot; connect to the one you named",
             Self::Role => "this certificate's role may not command; use a surgeon's certificate",
-            Self::LeaseHeld => "another console holds the robot; wait, or ask the bedside to release it",
+            Self::LeaseHeld => {
+                "another console holds the robot; wait, or ask the bedside to release it"
+            }
             Self::State => "that does not apply in the robot's present state",
             Self::InFault => "the robot is in fault; it needs a local restart and homing",
             Self::OutOfOrder => "the hello must come first, and once",
         }
+    }
+}
+
+impl Terms {
+    /// How much of its full speed the tool may use at this loop age: all of it up to the warning,
+    /// falling to a quarter at the limit. Both ends use this one rule, so the goal does not run away
+    /// from a slowed tool.
+    ///
+    /// Source: safety.md section 4.3, "speed scaled linearly to 25 %".
+    pub fn speed_scale(&self, loop_age: Micros) -> f64 {
+        const SLOWEST: f64 = 0.25;
+        let over = loop_age.saturating_sub(self.loop_age_warn).as_secs_f64();
+        let span = self.loop_age_max.saturating_sub(self.loop_age_warn).as_secs_f64();
+        if span <= 0.0 {
+            return SLOWEST;
+        }
+        (1.0 - (1.0 - SLOWEST) * over / span).clamp(SLOWEST, 1.0)
     }
 }

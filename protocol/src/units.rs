@@ -106,13 +106,13 @@ impl fmt::Display for Micros {
 }
 
 /// The robot's monotonic clock.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Robot {}
 /// The console's monotonic clock.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Console {}
 /// The link emulator's clock: virtual in the world, the relay's monotonic clock in real time.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {}
 
 /// A point in time on the clock `C`, in microseconds since that clock's own zero.
