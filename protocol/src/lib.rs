@@ -7,6 +7,10 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod clock_sync;
 pub mod geometry;
 pub mod message;
+pub mod sequence;
+pub mod session;
 pub mod units;
+pub mod wire;
