@@ -1,1 +1,7 @@
-//! The bedside robot agent.
+//! The bedside robot agent: the 1 kHz servo thread, the arms, and the network side that feeds them.
+//!
+//! Knows: threads, priorities, files, sockets' owners. Does not know: any rule of motion or safety
+//! (`longhand-follower` holds them all).
+
+pub mod arm;
+pub mod servo;

@@ -1,1 +1,7 @@
-//! The virtual world and the demo.
+//! The simulator: the virtual world, the link relay, and the demo that joins everything.
+//!
+//! Knows: both ends, as libraries, and the link between. Does not know: any rule of its own; it runs
+//! the shipped cores, and no feature flag changes them.
+
+pub mod measure;
+pub mod world;

@@ -45,7 +45,7 @@ impl PsmGeometry {
         wrist_link: 0.0091,
         // chosen: here a micrometre of tip noise turns the shaft by 1 mrad; nearer, by more.
         wrist_clear: 0.001,
-        // chosen: a tenth of the wrist link; inside the +-80 deg wrist limit it is never that short.
+        // chosen: a tenth of the wrist link; within the +-80 deg limit it is never that short.
         wrist_lever: 0.000_91,
         // chosen: past the +-91 deg limit, so that the limits and not the geometry judge near it.
         yaw_reach: 1.7,
@@ -221,7 +221,7 @@ impl Shaft {
         atan2(self.z3.x, -self.z3.z)
     }
 
-    /// By both sine and cosine: `asin` alone loses digits as the pitch grows. `-x3.y` is the cosine.
+    /// By sine and cosine (`-x3.y`): `asin` alone loses digits as the pitch grows.
     fn pitch(&self) -> f64 {
         atan2(-self.z3.y, -self.x3.y)
     }

@@ -1,0 +1,147 @@
+//! The trust folder: what it writes, and what it refuses.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::*;
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("longhand-trust-{}-{count}", std::process::id());
+        Self(std::env::temp_dir().join(name))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        discard(&self.0);
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn init_issue_list_revoke_open_again() {
+    let folder = Folder::new();
+    let mut trust = Trust::init(&folder.0, "St. Elsewhere").unwrap();
+    let robot = trust.issue(Role::Robot, "or3", 7, Some(RobotId::new(3))).unwrap();
+    let lopez = trust.issue(Role::Surgeon, "dr-lopez", 30, None).unwrap();
+    for key in [folder.0.join(CA_KEY), robot.key.clone(), lopez.key.clone()] {
+        assert_eq!(mode(&key), PRIVATE);
+    }
+    assert_eq!(robot.who.robot, Some(RobotId::new(3)));
+    let listed = trust.list().unwrap();
+    let names: Vec<_> = listed.iter().map(|one| (one.who.name.as_str(), one.revoked)).collect();
+    assert_eq!(names, [("dr-lopez", false), ("or3", false)]);
+    let life = lopez.who.not_after.duration_since(lopez.who.not_before).unwrap();
+    assert_eq!(life.as_secs(), 30 * 86_400 + 300);
+
+    let revoked = trust.revoke("dr-lopez").unwrap();
+    assert_eq!(revoked, [lopez.who.clone()]);
+    let again = Trust::open(&folder.0).unwrap();
+    let names: Vec<_> = again.list().unwrap().into_iter().map(|one| one.revoked).collect();
+    assert_eq!(names, [true, false]);
+    // The robot's folder still lies here: it has the new list, the machine's copy would not.
+    let own = fs::read_to_string(robot.folder.join(CA_LIST)).unwrap();
+    assert_eq!(own, fs::read_to_string(folder.0.join(CA_LIST)).unwrap());
+    assert!(matches!(trust.revoke("dr-lopez"), Err(TrustError::AlreadyRevoked { .. })));
+    assert!(matches!(trust.revoke("nobody"), Err(TrustError::Nobody { .. })));
+}
+
+#[test]
+fn a_second_revocation_keeps_the_first() {
+    let folder = Folder::new();
+    let mut trust = Trust::init(&folder.0, "St. Elsewhere").unwrap();
+    for name in ["a", "b", "c"] {
+        trust.issue(Role::Observer, name, 1, None).unwrap();
+    }
+    trust.revoke("a").unwrap();
+    let mut trust = Trust::open(&folder.0).unwrap();
+    trust.revoke("c").unwrap();
+    let revoked: Vec<bool> = trust.list().unwrap().into_iter().map(|one| one.revoked).collect();
+    assert_eq!(revoked, [true, false, true]);
+}
+
+#[test]
+fn nothing_is_overwritten() {
+    let folder = Folder::new();
+    let trust = Trust::init(&folder.0, "St. Elsewhere").unwrap();
+    assert!(matches!(Trust::init(&folder.0, "Other"), Err(TrustError::Exists { .. })));
+    trust.issue(Role::Surgeon, "dr-lopez", 30, None).unwrap();
+    let again = trust.issue(Role::Surgeon, "dr-lopez", 30, None);
+    assert!(matches!(again, Err(TrustError::Exists { .. })));
+    assert_eq!(trust.list().unwrap().len(), 1);
+    // Moved to its machine: it may be renewed, and both count until they are revoked.
+    fs::remove_dir_all(folder.0.join("dr-lopez")).unwrap();
+    trust.issue(Role::Surgeon, "dr-lopez", 30, None).unwrap();
+    let mut trust = trust;
+    assert_eq!(trust.revoke("dr-lopez").unwrap().len(), 2);
+    // No half-built folder is left behind by any of it.
+    let hidden = fs::read_dir(&folder.0)
+        .unwrap()
+        .filter(|entry| {
+            entry.as_ref().unwrap().file_name().to_string_lossy().starts_with('.')
+        })
+        .count();
+    assert_eq!(hidden, 0);
+}
+
+#[test]
+fn impossible_requests_say_what_to_do() {
+    let authority = Authority::ephemeral("St. Elsewhere").unwrap();
+    let month = Validity::days(30).unwrap();
+    let words = |role, name: &str, robot: Option<u64>| {
+        authority.issue(role, name, robot.map(RobotId::new), month).unwrap_err().to_string()
+    };
+    assert!(words(Role::Robot, "or3", None).contains("--robot-id"));
+    assert!(words(Role::Surgeon, "x", Some(1)).contains("leave out"));
+    assert!(words(Role::Surgeon, "../x", None).contains("cannot be a name"));
+    for days in [0, DAYS_MAX + 1] {
+        assert!(Validity::days(days).is_err(), "{days}");
+    }
+    for hospital in ["", "  ", "a\nb", &"x".repeat(65)] {
+        assert!(Authority::ephemeral(hospital).is_err(), "{hospital:?}");
+    }
+}
+
+#[test]
+fn a_key_that_others_can_read_is_not_used() {
+    let folder = Folder::new();
+    let trust = Trust::init(&folder.0, "St. Elsewhere").unwrap();
+    let lopez = trust.issue(Role::Surgeon, "dr-lopez", 30, None).unwrap();
+    fs::set_permissions(&lopez.key, fs::Permissions::from_mode(0o640)).unwrap();
+    let error = Credentials::load(&lopez.folder).unwrap_err();
+    assert!(error.to_string().contains("chmod 600"), "{error}");
+}
+
+#[test]
+fn a_missing_or_broken_file_is_named() {
+    let folder = Folder::new();
+    let error = Trust::open(&folder.0).unwrap_err();
+    assert!(error.to_string().contains("ca.pem"), "{error}");
+    let trust = Trust::init(&folder.0, "St. Elsewhere").unwrap();
+    let lopez = trust.issue(Role::Surgeon, "dr-lopez", 30, None).unwrap();
+    fs::write(&lopez.certificate, "-----BEGIN NONSENSE-----").unwrap();
+    let error = Credentials::load(&lopez.folder).unwrap_err();
+    assert!(error.to_string().contains("identity.pem"), "{error}");
+}
+
+#[test]
+fn an_identity_reads_back_from_its_folder_and_other_der_does_not() {
+    let folder = Folder::new();
+    let trust = Trust::init(&folder.0, "St. Elsewhere").unwrap();
+    let issued = trust.issue(Role::Robot, "or3", 30, Some(RobotId::new(u64::MAX))).unwrap();
+    let loaded = Credentials::load(&issued.folder).unwrap();
+    assert_eq!(*loaded.who(), issued.who);
+    // The authority's own certificate has no role: it is nobody.
+    let error = PeerIdentity::from_der(&loaded.authority).unwrap_err();
+    assert_eq!(error, IdentityError::NotOneRole { found: 0 });
+    for cut in 0..loaded.certificate.len() {
+        assert!(PeerIdentity::from_der(loaded.certificate.get(..cut).unwrap()).is_err());
+    }
+}
