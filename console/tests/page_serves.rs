@@ -210,12 +210,12 @@ async fn input_arrives_ages_out_and_ends_with_its_socket() {
 
     let mut first = input(1, 10.0);
     first["ack"] = json!([7]);
-    first["state_command"] = json!("enable");
+    first["state_command"] = json!("pause");
     say(&mut browser, &first).await;
     let hands = bench.hands_where(|hands| hands.operator_present).await;
     assert!((hands.rates.psm1.linear_m_s[0] - 0.1).abs() < 1e-12);
-    let enable = PageRequest::StateCommand(StateCommand::Enable);
-    assert_eq!(bench.shared.next_request(), Some(enable));
+    let pause = PageRequest::StateCommand(StateCommand::Pause);
+    assert_eq!(bench.shared.next_request(), Some(pause));
     assert_eq!(bench.shared.next_request(), Some(PageRequest::Acknowledge(7)));
     assert_eq!(bench.shared.next_request(), None);
 

@@ -389,13 +389,10 @@ pub struct StateReport {
     pub state: FollowerState,
 }
 
-/// CRTK's `state_command`: what may be asked of the operating state from afar.
+/// CRTK's `state_command`, as far as it may be asked from afar. Its `enable` and `disable` have no
+/// word on the wire: a network event may hold the robot, never switch its power (A21).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StateCommand {
-    /// Power on and home. Only from Disabled.
-    Enable,
-    /// Power off. Always allowed.
-    Disable,
     /// Hold until resumed.
     Pause,
     /// Leave Paused by the re-engagement rule.
@@ -404,13 +401,11 @@ pub enum StateCommand {
 
 impl StateCommand {
     /// Every state command, in wire order.
-    pub const ALL: [Self; 4] = [Self::Enable, Self::Disable, Self::Pause, Self::Resume];
+    pub const ALL: [Self; 2] = [Self::Pause, Self::Resume];
 
     /// CRTK's string.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Enable => "enable",
-            Self::Disable => "disable",
             Self::Pause => "pause",
             Self::Resume => "resume",
         }

@@ -101,7 +101,10 @@ impl Micros {
 
 impl fmt::Display for Micros {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:03} ms", self.0 / 1_000, self.0 % 1_000)
+        match *self {
+            Self::MAX => f.write_str("never"),
+            Self(us) => write!(f, "{}.{:03} ms", us / 1_000, us % 1_000),
+        }
     }
 }
 

@@ -236,7 +236,7 @@ fn unknown_bits_and_words_are_refused() {
         crc_again(&mut bytes);
         assert_eq!(decode_state(&bytes), Err(error), "offset {offset}");
     }
-    for frame in [Frame::StateCommand(StateCommand::Enable), sample_frames()[2]] {
+    for frame in [Frame::StateCommand(StateCommand::Pause), sample_frames()[2]] {
         let mut out = [0; FRAME_MAX];
         let len = encode_frame(&frame, &mut out);
         out[4] = 7;

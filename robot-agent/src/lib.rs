@@ -3,5 +3,12 @@
 //! Knows: threads, priorities, files, sockets' owners. Does not know: any rule of motion or safety
 //! (`longhand-follower` holds them all).
 
+pub mod agent;
 pub mod arm;
+pub mod controls;
+pub mod doctor;
+pub mod epoch;
+pub mod network;
+pub mod profile_file;
 pub mod servo;
+mod servo_thread;

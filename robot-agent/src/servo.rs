@@ -6,9 +6,11 @@
 use crate::arm::{Arm, ArmDrive};
 use longhand_follower::playout::Inbound;
 use longhand_follower::supervisor::Request;
-use longhand_follower::{ArmReading, Drive, Follower, TickInput, TickOutput};
+use longhand_follower::{ArmReading, Drive, Follower, PeerFaults, TickInput, TickOutput};
 use longhand_protocol::geometry::{ArmId, JointPositions, PerArm};
 use longhand_protocol::message::Stage;
+use longhand_protocol::session::{Reject, Rejects};
+use longhand_protocol::wire::WireError;
 use longhand_protocol::units::{Instant, Robot};
 
 /// Where the arms stand after homing: straight down, 11 cm deep, jaws a little open.
@@ -28,8 +30,8 @@ pub struct Turn<'a> {
     pub inbox: &'a [Inbound],
     /// The emergency stop is pressed.
     pub emergency_stop: bool,
-    /// The session reports commands that no sound peer sends.
-    pub integrity_fault: bool,
+    /// What the sessions have found wrong with their peer since the agent started.
+    pub peer_faults: PeerFaults,
     /// What somebody asks.
     pub request: Option<Request>,
 }
@@ -63,7 +65,7 @@ impl<A: Arm> Servo<A> {
             inbox: turn.inbox,
             measured,
             emergency_stop: turn.emergency_stop,
-            integrity_fault: turn.integrity_fault,
+            peer_faults: turn.peer_faults,
             request: turn.request,
         });
         for arm in ArmId::ALL {
@@ -91,4 +93,22 @@ fn arm_drive(drive: &Drive, arm: ArmId, stage: Stage) -> ArmDrive {
         Drive::Brake if stage == Stage::Disabled => ArmDrive::Off,
         Drive::Brake => ArmDrive::Brake,
     }
+}
+
+/// What a session's rejects say of the peer, as the follower counts it.
+pub fn peer_faults(rejects: &Rejects) -> PeerFaults {
+    let mut sum = PeerFaults::default();
+    for reject in Reject::ALL {
+        let (one, count) = (peer_fault(reject), rejects.count(reject));
+        sum.corrupted = sum.corrupted.saturating_add(one.corrupted.saturating_mul(count));
+        sum.protocol = sum.protocol.saturating_add(one.protocol.saturating_mul(count));
+    }
+    sum
+}
+
+/// What one reject says of the peer.
+pub fn peer_fault(reject: Reject) -> PeerFaults {
+    let corrupted = reject == Reject::Wire(WireError::Corrupt);
+    let protocol = reject.is_integrity_fault() && !corrupted;
+    PeerFaults { corrupted: u64::from(corrupted), protocol: u64::from(protocol) }
 }

@@ -3,5 +3,9 @@
 //! Knows: both ends, as libraries, and the link between. Does not know: any rule of its own; it runs
 //! the shipped cores, and no feature flag changes them.
 
+pub mod demo;
+pub mod link_command;
 pub mod measure;
+pub mod relay;
+pub mod table;
 pub mod world;

@@ -12,6 +12,7 @@ use longhand_follower::Follower;
 use longhand_follower::playout::Inbound;
 use longhand_follower::profile::Profile;
 use longhand_follower::supervisor::Request;
+use longhand_leader::hand::HandSample;
 use longhand_leader::{Leader, LeaderOutput};
 use longhand_link::{Direction, Disturb, Emulator, LinkModel, Pipe};
 use longhand_protocol::geometry::PerArm;
@@ -21,7 +22,7 @@ use longhand_protocol::message::{
 use longhand_protocol::session::{ConsoleSession, RobotSession};
 use longhand_protocol::units::{Console, Epoch, Instant, Link, Micros, Robot, TICK};
 use longhand_robot_agent::arm::simulated::{PSM_CLASSIC, SimulatedPsm};
-use longhand_robot_agent::servo::{HOME, Servo, Turn};
+use longhand_robot_agent::servo::{HOME, Servo, Turn, peer_faults};
 
 /// Bytes that QUIC, UDP and IP put around a datagram; measured on the wire, IPv4. Source:
 /// performance.md section 1 (128 bytes of payload) and RFC 9000: 20 + 8 + 1 + 8 + 4 + 2 + 16.
@@ -50,8 +51,21 @@ pub struct WorldTick {
     pub at: Micros,
     /// What the robot says of itself.
     pub state: FollowerState,
+    /// What the hand did.
+    pub hand: HandSample,
     /// What the leader sent.
     pub leader: LeaderOutput,
+}
+
+impl WorldTick {
+    /// The delay of the command in use from hand sample to first use: in the world, both clocks are
+    /// known. `None` while no command is in use.
+    pub fn hand_to_joint(&self) -> Option<Micros> {
+        let echo = &self.state.echo;
+        let applied = echo.applied_at.checked_since(robot_clock(Micros::ZERO))?;
+        let sampled = echo.hand_time.checked_since(console_clock(Micros::ZERO))?;
+        Some(applied.saturating_sub(sampled))
+    }
 }
 
 /// The world.
@@ -169,7 +183,7 @@ impl World {
             scheduled_at: now,
             inbox: &self.inbox,
             emergency_stop,
-            integrity_fault: self.robot.rejects().integrity_faults() >= 2,
+            peer_faults: peer_faults(self.robot.rejects()),
             request,
         });
         self.inbox.clear();
@@ -177,11 +191,11 @@ impl World {
         self.send(self.at, Direction::Down, &report);
         let phase = self.at.saturating_add(CONSOLE_PHASE);
         self.deliver(phase);
-        let leader = self.console_tick(phase);
-        WorldTick { at: self.at, state: output.state, leader }
+        let (hand, leader) = self.console_tick(phase);
+        WorldTick { at: self.at, state: output.state, hand, leader }
     }
 
-    fn console_tick(&mut self, at: Micros) -> LeaderOutput {
+    fn console_tick(&mut self, at: Micros) -> (HandSample, LeaderOutput) {
         let now = console_clock(at);
         let sample = self.hand.read(now, &self.seen);
         let report = self.report.take();
@@ -192,7 +206,7 @@ impl World {
         };
         let bytes = self.console.send(&output.intent);
         self.send(at, Direction::Up, &bytes);
-        output
+        (sample, output)
     }
 
     fn send(&mut self, at: Micros, direction: Direction, bytes: &[u8]) {

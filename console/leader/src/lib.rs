@@ -13,4 +13,4 @@ pub mod hand;
 mod leader;
 pub mod teleop;
 
-pub use leader::{Leader, LeaderOutput};
+pub use leader::{DEFAULT_SCALE, Leader, LeaderOutput};

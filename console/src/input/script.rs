@@ -124,8 +124,7 @@ impl Script {
     pub fn parse(name: &str, text: &str) -> Result<Self, ScriptError> {
         let header = parse_header(name, text)?;
         let mut hands: PerArm<Vec<WayPoint>> = PerArm::default();
-        let mut reader =
-            csv::ReaderBuilder::new().comment(Some(b'#')).from_reader(text.as_bytes());
+        let mut reader = csv::ReaderBuilder::new().comment(Some(b'#')).from_reader(text.as_bytes());
         for (index, row) in reader.deserialize::<Row>().enumerate() {
             let fail = |what: String| ScriptError::Row {
                 name: name.to_owned(),

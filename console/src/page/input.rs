@@ -149,7 +149,7 @@ impl PageHands {
 pub enum PageRequest {
     /// The surgeon has seen the alarm with this id.
     Acknowledge(u32),
-    /// Change the operating state.
+    /// Pause or resume.
     StateCommand(StateCommand),
 }
 
@@ -228,11 +228,11 @@ struct EnergyMessage {
     psm2: bool,
 }
 
+/// What a page may ask for. Enable and disable are missing on purpose: they apply or remove power,
+/// which is the bedside's alone; a network event may only ever cause a hold (safety.md, A21).
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum StateCommandWord {
-    Enable,
-    Disable,
     Pause,
     Resume,
 }
@@ -240,8 +240,6 @@ enum StateCommandWord {
 impl StateCommandWord {
     const fn command(self) -> StateCommand {
         match self {
-            Self::Enable => StateCommand::Enable,
-            Self::Disable => StateCommand::Disable,
             Self::Pause => StateCommand::Pause,
             Self::Resume => StateCommand::Resume,
         }
@@ -416,6 +414,8 @@ mod tests {
             &text(1, 0.0, &moving("\"0.1\""), SEEN),
             &text(1, 0.0, REST, &format!(r#"{SEEN},"servo_cp":[0,0,0]"#)),
             &text(1, 0.0, REST, &format!(r#"{SEEN},"state_command":"home""#)),
+            &text(1, 0.0, REST, &format!(r#"{SEEN},"state_command":"enable""#)),
+            &text(1, 0.0, REST, &format!(r#"{SEEN},"state_command":"disable""#)),
             &text(1, 0.0, REST, &format!(r#"{SEEN},"ack":[-1]"#)),
         ] {
             assert_eq!(read(bad).unwrap_err(), InputError::Malformed, "{bad}");

@@ -82,13 +82,19 @@ impl PageShared {
         *lock(&self.input) = slot;
     }
 
+    /// For tests of what reads hands: as if a page had said this at `sampled_at`.
+    #[cfg(test)]
+    pub(crate) fn put_hands(&self, hands: super::PageHands, sampled_at: Instant<Console>) {
+        self.put_input(Slot::Held { hands, sampled_at });
+    }
+
     /// Page's side: nobody is there any more.
     pub(super) fn release_input(&self, absence: Absence) {
         self.put_input(Slot::Released(absence));
     }
 
-    /// Page's side: queues requests, all of them or none.
-    pub(super) fn put_requests(&self, new: &[PageRequest]) -> Result<(), InputError> {
+    /// Queues requests, all of them or none: the page's side, and whoever drives a console by code.
+    pub(crate) fn put_requests(&self, new: &[PageRequest]) -> Result<(), InputError> {
         let mut requests = lock(&self.requests);
         if requests.len().saturating_add(new.len()) > REQUESTS_MAX {
             return Err(InputError::RequestsFull);

@@ -7,7 +7,7 @@
 //!
 //! Terms: a *datagram* is unreliable and newest-wins; a *frame* is reliable and in order, on the
 //! one control stream of a connection. The pump paces nothing: the 1 kHz threads ring the
-//! [`Doorbell`](crate::doorbell::Doorbell) and every link is then asked until it is dry; what it
+//! [`Doorbell`] and every link is then asked until it is dry; what it
 //! gives leaves in the same turn.
 //!
 //! Bounds, and what happens when they are reached: unsent datagrams, 4, the oldest is dropped;
@@ -54,7 +54,8 @@ pub trait Link: Send {
     fn datagram(&mut self, bytes: &[u8]);
 
     /// The doorbell rang, or the connection has just begun: writes the next datagram into `buf`
-    /// ([`DATAGRAM_MAX`] bytes) and says how long it is; `None` when there is none. Asked until dry.
+    /// ([`DATAGRAM_MAX`] bytes) and says how long it is; `None` when there is none, and asked again
+    /// until then.
     fn poll_datagram(&mut self, buf: &mut [u8]) -> Option<usize>;
 
     /// After [`Link::poll_datagram`]: frames to send. A frame that `out` refuses as full is the
@@ -134,7 +135,10 @@ pub enum PumpError {
     #[error("the system refused what the network thread needs ({0}); see `doctor`")]
     System(#[from] io::Error),
     /// The qlog folder cannot be written.
-    #[error("cannot write qlog files in {} ({source}); make the folder, or leave out --qlog", folder.display())]
+    #[error(
+        "cannot write qlog files in {} ({source}); make the folder, or leave out --qlog",
+        folder.display()
+    )]
     Qlog {
         /// The folder asked for.
         folder: PathBuf,

@@ -50,7 +50,10 @@ const FILE_MAX: u64 = 256 * 1024;
 #[derive(Debug, Error)]
 pub enum TrustError {
     /// A file or folder could not be used.
-    #[error("cannot {what} {}: {source}; check that it exists and that you may use it", path.display())]
+    #[error(
+        "cannot {what} {}: {source}; check that it exists and that you may use it",
+        path.display()
+    )]
     File {
         /// What was tried.
         what: &'static str,
@@ -68,7 +71,10 @@ pub enum TrustError {
         fix: &'static str,
     },
     /// The key could be read by others.
-    #[error("{} can be read by others; run `chmod 600` on it, and issue a new one if it was shared", path.display())]
+    #[error(
+        "{} can be read by others; run `chmod 600` on it, and issue a new one if it was shared",
+        path.display()
+    )]
     KeyReadable {
         /// The key file.
         path: PathBuf,
@@ -233,9 +239,8 @@ impl Trust {
         }
         let build = sibling(&folder);
         make_folder(&build)?;
-        let written = self
-            .write_identity(&build, &identity)
-            .and_then(|()| into_place(&build, &folder, fix));
+        let written =
+            self.write_identity(&build, &identity).and_then(|()| into_place(&build, &folder, fix));
         written.inspect_err(|_| discard(&build))?;
         Ok(IssuedPaths {
             certificate: folder.join(IDENTITY_CERT),
@@ -257,9 +262,7 @@ impl Trust {
                 issued.push(Issued { revoked: revoked.contains(&who.serial), who });
             }
         }
-        issued.sort_by(|a, b| {
-            (&a.who.name, a.who.not_after).cmp(&(&b.who.name, b.who.not_after))
-        });
+        issued.sort_by(|a, b| (&a.who.name, a.who.not_after).cmp(&(&b.who.name, b.who.not_after)));
         Ok(issued)
     }
 
@@ -292,8 +295,8 @@ impl Trust {
         write_new(&folder.join(IDENTITY_CERT), &identity.certificate_pem, PUBLIC)?;
         write_new(&folder.join(CA_CERT), &read(&self.folder.join(CA_CERT))?, PUBLIC)?;
         write_new(&folder.join(CA_LIST), self.authority.revocations_pem(), PUBLIC)?;
-        // The register before the folder is renamed into place: an identity that was never handed out does no harm there, one
-        // that is missing there could not be revoked.
+        // The register before the folder is in place: an identity that was never handed out does no
+        // harm there; one that is missing there could not be revoked.
         let register = format!("{}.{}.pem", identity.who.name, identity.who.serial);
         write_new(&self.folder.join(ISSUED).join(register), &identity.certificate_pem, PUBLIC)
     }
@@ -406,11 +409,13 @@ fn make_folder(path: &Path) -> Result<(), TrustError> {
 
 /// Renames a finished folder into place. Linux replaces an empty folder and refuses a full one.
 fn into_place(build: &Path, folder: &Path, fix: &'static str) -> Result<(), TrustError> {
-    fs::rename(build, folder).map_err(|source| match source.kind() {
-        io::ErrorKind::DirectoryNotEmpty
-        | io::ErrorKind::AlreadyExists
-        | io::ErrorKind::NotADirectory => TrustError::Exists { path: folder.to_owned(), fix },
-        _ => TrustError::File { what: "rename into place", path: folder.to_owned(), source },
+    use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty, NotADirectory};
+    fs::rename(build, folder).map_err(|source| {
+        if matches!(source.kind(), AlreadyExists | DirectoryNotEmpty | NotADirectory) {
+            TrustError::Exists { path: folder.to_owned(), fix }
+        } else {
+            TrustError::File { what: "rename into place", path: folder.to_owned(), source }
+        }
     })?;
     let parent = folder.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(parent).and_then(|dir| dir.sync_all()).map_err(at("sync", parent))

@@ -1,5 +1,10 @@
 //! Nonsense from outside and from inside: the pump counts it, drops it, and goes on serving.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 mod common;
 

@@ -1,5 +1,10 @@
 //! What is carried, how it ends, and how it comes back.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 mod common;
 

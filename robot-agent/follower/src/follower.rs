@@ -38,10 +38,19 @@ pub struct TickInput<'a> {
     pub measured: PerArm<ArmReading>,
     /// The emergency stop is pressed.
     pub emergency_stop: bool,
-    /// The session reports commands that no sound peer sends.
-    pub integrity_fault: bool,
+    /// What the sessions have found wrong with their peer since the agent started.
+    pub peer_faults: PeerFaults,
     /// What the bedside or the console asks.
     pub request: Option<Request>,
+}
+
+/// Things that no sound peer sends, counted over all sessions; the counts only rise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeerFaults {
+    /// Messages corrupted inside the black channel: two within ten hours latch.
+    pub corrupted: u64,
+    /// Messages that contradict others or themselves: one latches (A10).
+    pub protocol: u64,
 }
 
 /// What the arms are told when they may be driven.
@@ -75,6 +84,9 @@ pub struct TickOutput {
     pub answer: Transition,
 }
 
+/// A second corrupted message within this time latches. Source: I23, after OPC UA Safety's
+/// `SafetyErrorIntervalLimit` of 600 minutes.
+const CORRUPTED_WITHIN: Micros = Micros::from_secs(36_000);
 /// A tick begun later than this after its time is counted as late. Source: I19, 200 us.
 const LATE_AFTER: Micros = Micros::from_micros(200);
 /// Held this long, the arm must be where it was told. Chosen: five times a drive's settling time.
@@ -96,6 +108,8 @@ pub struct Follower {
     last_scheduled: Option<Instant<Robot>>,
     counters: Counters,
     held_ticks: u32,
+    peer_faults: PeerFaults,
+    corrupted_at: Option<Instant<Robot>>,
 }
 
 /// One arm's part.
@@ -131,6 +145,8 @@ impl Follower {
             last_scheduled: None,
             counters: Counters::default(),
             held_ticks: 0,
+            peer_faults: PeerFaults::default(),
+            corrupted_at: None,
         }
     }
 
@@ -148,8 +164,10 @@ impl Follower {
         let moving = matches!(self.stage(), Stage::Follow | Stage::Coast | Stage::Brake);
         let pick = self.playout.pick(input.now, moving);
         let verdict = self.watchdog.judge(pick.as_ref());
+        let before = self.stage();
         let stalled = missed >= self.profile.stages.stall_ticks;
         self.prepare(input, pick.as_ref(), stalled);
+        let integrity = self.peer_is_unsound(input);
         let seen = Observation {
             verdict,
             levels: pick.map_or_else(Levels::default, |p| p.levels),
@@ -158,13 +176,13 @@ impl Follower {
             coast_spent: self.coast_spent(),
             stalled,
             new_session,
-            integrity: input.integrity_fault,
+            integrity,
             fault: self.find_fault(input, missed),
             request: input.request,
         };
         let (permit, answer) = self.supervisor.next(&seen);
         let drive = self.drive(&permit, input);
-        self.close(pick.as_ref(), input.now);
+        self.close(pick.as_ref(), input.now, before);
         let state = self.report(input, pick.as_ref(), &verdict, &drive);
         TickOutput { drive, state, answer }
     }
@@ -207,6 +225,19 @@ impl Follower {
             self.playout.push(*inbound);
         }
         new_session
+    }
+
+    /// Whether the sessions found, since the last tick, what must latch.
+    fn peer_is_unsound(&mut self, input: &TickInput<'_>) -> bool {
+        let (before, now) = (self.peer_faults, input.peer_faults);
+        self.peer_faults = now;
+        let corrupted = now.corrupted.saturating_sub(before.corrupted);
+        let soon = |at: Instant<Robot>| input.now.since(at) <= CORRUPTED_WITHIN;
+        let second = corrupted >= 2 || (corrupted == 1 && self.corrupted_at.is_some_and(soon));
+        if corrupted > 0 {
+            self.corrupted_at = Some(input.now);
+        }
+        second || now.protocol > before.protocol
     }
 
     /// Brings the goals inside the limits, and the setpoints to where the arms are while no one
@@ -326,7 +357,7 @@ impl Follower {
     }
 
     /// Keeps what the next tick needs to know of this one.
-    fn close(&mut self, pick: Option<&Pick>, now: Instant<Robot>) {
+    fn close(&mut self, pick: Option<&Pick>, now: Instant<Robot>, before: Stage) {
         let number = pick.map_or(Seq::ZERO, |p| p.echo.number);
         let fresh = pick.is_some_and(|p| p.age == Micros::ZERO) || number != self.in_use;
         if number != self.in_use {
@@ -342,8 +373,9 @@ impl Follower {
         let at_rest = self.arms.iter().all(|a| a.shaper.is_at_rest());
         self.held_ticks =
             if holding && at_rest { self.held_ticks.saturating_add(1) } else { 0 };
-        if self.stage() == Stage::Bedside {
-            // The lease is over: what the old session still sends is dead.
+        if self.stage() == Stage::Bedside && before < Stage::Bedside {
+            // The lease is over: what the old session still sends is dead. A session granted since
+            // may speak, and waits for the bedside.
             self.fence = self.key.map_or(self.fence, |k| k.epoch.max(self.fence));
         }
         self.counters.safe_stops = self.supervisor.safe_stops();

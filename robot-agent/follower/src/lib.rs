@@ -18,4 +18,4 @@ pub mod shaper;
 pub mod supervisor;
 pub mod watchdog;
 
-pub use follower::{ArmReading, Drive, Follower, Servo, TickInput, TickOutput};
+pub use follower::{ArmReading, Drive, Follower, PeerFaults, Servo, TickInput, TickOutput};

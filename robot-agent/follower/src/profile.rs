@@ -198,6 +198,9 @@ impl Profile {
             // acceptable, cameras included; the buffer and its jitter need the rest. Chosen.
             loop_age_warn: Micros::from_millis(300),
             loop_age_max: Micros::from_millis(450),
+            // The hard cap, Franka's and UR's 20 ms: blind motion stays bound by 0.5 mm, which at
+            // 50 mm/s ends it after 10 ms as ever; a slow or still tool need not stop so often.
+            brake_after: Micros::from_millis(20),
             ..Self::DEFAULT.stages
         },
         playout: PlayoutLimits {

@@ -93,6 +93,7 @@ pub struct SimulatedPsm {
     /// How far the motion has been integrated.
     clock: Instant<Robot>,
     written_at: Instant<Robot>,
+    dead_man: Micros,
 }
 
 impl SimulatedPsm {
@@ -108,7 +109,23 @@ impl SimulatedPsm {
         let mut places = seven(joints, jaw).into_iter();
         let motors = data.map(|data| Motor::at_rest(data, places.next().unwrap_or(0.0)));
         let clock = Instant::from_micros(now.as_micros() / STEP.as_micros() * STEP.as_micros());
-        Self { motors, power: Power::Braked, energy: false, fault: None, clock, written_at: now }
+        Self {
+            motors,
+            power: Power::Braked,
+            energy: false,
+            fault: None,
+            clock,
+            written_at: now,
+            dead_man: DEAD_MAN,
+        }
+    }
+
+    /// The same arm with another dead-man: a machine that is not real-time stalls for longer than
+    /// [`DEAD_MAN`], and a simulated arm hurts nobody.
+    #[must_use]
+    pub const fn with_dead_man(mut self, dead_man: Micros) -> Self {
+        self.dead_man = dead_man;
+        self
     }
 
     /// Makes the amplifier fail, as a fault to inject. Latched like any other.
@@ -131,7 +148,7 @@ impl SimulatedPsm {
         for _ in 0..due.min(CATCH_UP_MAX) {
             self.clock = self.clock.after(STEP);
             let silent = self.clock.since(self.written_at);
-            if self.power == Power::On && silent > DEAD_MAN {
+            if self.power == Power::On && silent > self.dead_man {
                 self.trip(DriveFault::DeadMan);
             }
             match self.power {

@@ -149,7 +149,8 @@ impl Closed {
                 match alert_of(u64::from(local.code)) {
                     Some(alert) => {
                         let words = alert_words(alert);
-                        let reason = format!("the other end's certificate or TLS: {words} ({said})");
+                        let reason =
+                            format!("the other end's certificate or TLS: {words} ({said})");
                         Self::new(How::Certificate, reason)
                     }
                     None => Self::new(How::Broken, format!("the other end broke QUIC: {said}")),

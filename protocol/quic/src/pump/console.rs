@@ -191,8 +191,7 @@ impl ConsolePump {
             }
         };
         let robot = expect_robot(&connection, target.robot)?;
-        let control =
-            connection.open_bi().await.map_err(|error| Closed::from_error(&error))?;
+        let control = connection.open_bi().await.map_err(|error| Closed::from_error(&error))?;
         Ok(Reached { endpoint, connection, control, robot })
     }
 }
@@ -235,12 +234,8 @@ async fn sent(closed: &Closed, endpoint: Endpoint) {
 
 const fn any_address(like: SocketAddr) -> SocketAddr {
     match like {
-        SocketAddr::V4(_) => {
-            SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0)
-        }
-        SocketAddr::V6(_) => {
-            SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0)
-        }
+        SocketAddr::V4(_) => SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+        SocketAddr::V6(_) => SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0),
     }
 }
 

@@ -7,7 +7,8 @@ use thiserror::Error;
 
 use super::close::{Close, CloseCode};
 
-/// Largest body of a frame, bytes. Chosen: three times our largest word (the welcome).
+/// Largest body of a frame, bytes. Chosen: four times our largest word (the
+/// welcome, 124 bytes); which lengths make sense is the wire's to say.
 pub const FRAME_MAX: usize = 512;
 const HEADER: usize = 2;
 /// Bytes that may wait to be sent. Chosen: 16 of the largest frames; a peer that leaves more than

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use longhand_protocol::units::Micros;
+use longhand_protocol::wire::{COMMAND_LEN, STATE_LEN};
 use quinn::congestion::{Controller, ControllerFactory};
 use quinn::{EndpointConfig, IdleTimeout, QlogConfig, TransportConfig, VarInt};
 use quinn_proto::HashedConnectionIdGenerator;
@@ -35,7 +36,7 @@ pub const IDLE_TIMEOUT: Micros = Micros::from_secs(3);
 /// Source: safety.md 10.3, a silent path is known after 100 ms. With 1 kHz traffic it never fires.
 pub const KEEP_ALIVE: Micros = Micros::from_millis(100);
 
-/// Largest datagram that a link may send: one QUIC packet of [`MTU`], without its overhead.
+/// Largest datagram that a link may send: one QUIC packet of 1200 bytes, less its overhead.
 pub const DATAGRAM_MAX: usize = 1_100;
 
 /// UDP payload of our packets. Source: RFC 9000 section 14, every path carries 1200 bytes.
@@ -47,13 +48,17 @@ const MTU: u16 = 1_200;
 /// late by 10 ms at 1 % loss, with an open window by nothing (performance.md section 2). A stream
 /// of constant rate cannot flood the path more by keeping its rate, and has no use for probing.
 /// Size: everything one end can send until the lease ends, so that no outage within the lease
-/// fills it and the first packet after it goes out at once: 3 s x 1000/s x 640 B = 1.9 MB. (On a
-/// good link far less is in flight: 620 ms of a geostationary path need 161 kB for commands.)
+/// fills it and the first packet after it goes out at once: 3 s x 1000/s x [`PACKET`] = 2.0 MB. (On
+/// a good link far less is in flight: 620 ms of a geostationary path need 161 kB for commands.)
 const WINDOW: u64 = 2 * 1024 * 1024;
-const _: () = assert!(WINDOW > 3 * 1_000 * 640);
+/// Our largest datagram in its QUIC packet, bytes: 60 is QUIC's short header, tag and frame header,
+/// rounded up.
+const PACKET: u64 = 680;
+const _: () = assert!(STATE_LEN + 60 <= 680 && COMMAND_LEN + 60 <= 680);
+const _: () = assert!(WINDOW > 3 * 1_000 * PACKET);
 // quinn paces at 1.25 windows per round trip. Even where the estimate of the round trip is as long
 // as the lease, that is above our rate: pacing never delays a command.
-const _: () = assert!(WINDOW * 5 / 4 / 3 > 1_000 * 640);
+const _: () = assert!(WINDOW * 5 / 4 / 3 > 1_000 * PACKET);
 
 /// Datagrams that may wait unsent; when full, the oldest is dropped (quinn's `send_datagram`).
 ///

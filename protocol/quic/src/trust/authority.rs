@@ -31,7 +31,7 @@ const CA_LIFE: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// An identity is valid from a little before it was made. Chosen: machines without a common clock
 /// are minutes apart, and "not yet valid" is the least helpful of all refusals.
 const CLOCK_SLACK: Duration = Duration::from_secs(5 * 60);
-/// Longest hospital name: the upper bound of an X.520 common name. Source: RFC 5280, ub-common-name.
+/// Longest hospital name. Source: RFC 5280 appendix A.1, ub-common-name.
 const HOSPITAL_NAME_MAX: usize = 64;
 
 /// From when until when.
@@ -170,10 +170,8 @@ impl Authority {
         params.not_after = validity.not_after.into();
         params.serial_number = Some(random_serial()?);
         params.distinguished_name = common_name(name);
-        params.subject_alt_names = vec![
-            SanType::URI(role.urn().try_into()?),
-            SanType::URI(name_urn(name).try_into()?),
-        ];
+        params.subject_alt_names =
+            vec![SanType::URI(role.urn().try_into()?), SanType::URI(name_urn(name).try_into()?)];
         if let Some(id) = robot {
             params.subject_alt_names.push(SanType::DnsName(robot_dns_name(id).try_into()?));
         }

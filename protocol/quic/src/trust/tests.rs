@@ -42,7 +42,7 @@ fn init_issue_list_revoke_open_again() {
     assert_eq!(life.as_secs(), 30 * 86_400 + 300);
 
     let revoked = trust.revoke("dr-lopez").unwrap();
-    assert_eq!(revoked, [lopez.who.clone()]);
+    assert_eq!(revoked, std::slice::from_ref(&lopez.who));
     let again = Trust::open(&folder.0).unwrap();
     let names: Vec<_> = again.list().unwrap().into_iter().map(|one| one.revoked).collect();
     assert_eq!(names, [true, false]);
@@ -84,9 +84,7 @@ fn nothing_is_overwritten() {
     // No half-built folder is left behind by any of it.
     let hidden = fs::read_dir(&folder.0)
         .unwrap()
-        .filter(|entry| {
-            entry.as_ref().unwrap().file_name().to_string_lossy().starts_with('.')
-        })
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with('.'))
         .count();
     assert_eq!(hidden, 0);
 }

@@ -1,5 +1,11 @@
 //! A robot and a console on loopback, each on a thread of its own, that tell what happened to them.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    clippy::expect_used,
+    clippy::panic
+)]
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -8,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use longhand_protocol::message::RobotId;
 use longhand_quic::doorbell::{Doorbell, Stop};
@@ -63,7 +69,7 @@ impl Link for TestLink {
 
     fn poll_datagram(&mut self, buf: &mut [u8]) -> Option<usize> {
         let next = self.to_send.datagrams.lock().unwrap().pop_front()?;
-        buf[..next.len()].copy_from_slice(&next);
+        buf.get_mut(..next.len()).unwrap().copy_from_slice(&next);
         Some(next.len())
     }
 
@@ -131,8 +137,10 @@ pub struct End {
 impl End {
     /// Waits for the first event that `pick` takes; others are passed over.
     pub fn until<T>(&self, mut pick: impl FnMut(Seen) -> Option<T>) -> T {
+        let give_up = Instant::now() + PATIENCE;
         loop {
-            let seen = self.seen.recv_timeout(PATIENCE).expect("nothing more happened");
+            let left = give_up.saturating_duration_since(Instant::now());
+            let seen = self.seen.recv_timeout(left).expect("what was waited for never happened");
             if let Some(found) = pick(seen) {
                 return found;
             }
@@ -228,8 +236,7 @@ pub fn console(addr: SocketAddr, credentials: Credentials) -> End {
 }
 
 pub fn console_for(target: Target, credentials: Credentials) -> End {
-    let config =
-        ConsoleConfig { local: None, credentials, datagram_bytes: DATAGRAM, qlog: None };
+    let config = ConsoleConfig { local: None, credentials, datagram_bytes: DATAGRAM, qlog: None };
     let pump = ConsolePump::new(config).unwrap();
     let (seen, receiver) = channel();
     let (bell, stop) = (Doorbell::new().unwrap(), Stop::new().unwrap());

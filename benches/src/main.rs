@@ -1,0 +1,96 @@
+//! `longhand-benches`: the product's figures beside its limits, with the noise floor beside both.
+//!
+//! Knows: the command line and the exit codes. Does not know: how anything is measured.
+
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use longhand_benches::report::{Table, to_json};
+use longhand_benches::{link, tick, wire};
+
+/// Measures Longhand beside its limits: interleaved rounds, medians of rounds, noise floor.
+#[derive(Parser)]
+#[command(
+    name = "longhand-benches",
+    version,
+    after_help = "Examples:\n  \
+        cargo run --release -p longhand-benches -- tick\n  \
+        cargo run --release -p longhand-benches -- all --json\n\n\
+        Exit codes: 0 every goal is met; 1 a goal is missed; 2 wrong usage or nothing measured; \
+        3 the machine was too noisy for the run to say anything."
+)]
+struct Cli {
+    /// What to measure.
+    what: What,
+    /// Rounds per subject; figures are the medians of the rounds.
+    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(3..=1_000))]
+    rounds: u32,
+    /// Print one JSON object instead of tables.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The benches.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// `Follower::step` for two arms (goal P4).
+    Tick,
+    /// Encode and decode, beside a copy of as many bytes.
+    Wire,
+    /// One hour of link in virtual time (goal P10).
+    Link,
+    /// All of them.
+    All,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if cfg!(debug_assertions) {
+        eprintln!("this is a debug build: its figures say nothing; run with --release");
+    }
+    match measure(&cli) {
+        Ok(tables) => {
+            show(&tables, cli.json);
+            verdict(&tables)
+        }
+        Err(why) => {
+            eprintln!("nothing was measured: {why}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn measure(cli: &Cli) -> Result<Vec<Table>, String> {
+    let wanted = |what| cli.what == what || cli.what == What::All;
+    let mut tables = Vec::new();
+    if wanted(What::Tick) {
+        tables.push(tick::measure(cli.rounds)?);
+    }
+    if wanted(What::Wire) {
+        tables.extend(wire::measure(cli.rounds)?);
+    }
+    if wanted(What::Link) {
+        tables.push(link::measure(cli.rounds)?);
+    }
+    Ok(tables)
+}
+
+fn show(tables: &[Table], json: bool) {
+    if json {
+        println!("{}", to_json(tables));
+    } else {
+        for table in tables {
+            println!("{table}");
+        }
+    }
+}
+
+fn verdict(tables: &[Table]) -> ExitCode {
+    if tables.iter().any(|table| table.invalid().is_some()) {
+        ExitCode::from(3)
+    } else if tables.iter().all(Table::meets_goals) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    }
+}

@@ -1,0 +1,75 @@
+//! A program that only links where the shipped step cannot panic. Built by `no_panic.rs`.
+//!
+//! Knows: the calls under guard, one per feature. Does not know: how it is built or judged.
+//!
+//! How: a guard whose destructor calls a function that nobody defines lives across the call. The
+//! destructor runs only where the call unwinds. Where the optimiser proves that it cannot, it
+//! throws the destructor away, and with it the missing function; where it cannot, linking fails.
+//! Source: the idea is that of the crate `no-panic` (D. Tolnay).
+
+use std::hint::black_box;
+
+use longhand_follower::profile::Profile;
+use longhand_follower::{Follower, TickInput};
+use longhand_protocol::geometry::PerArm;
+use longhand_protocol::message::{Command, FollowerState, SessionKey};
+use longhand_protocol::session::RobotSession;
+use longhand_protocol::units::Instant;
+use longhand_protocol::wire::{decode_command, encode_command};
+
+unsafe extern "C" {
+    /// Nobody defines it.
+    fn longhand_may_panic_here() -> !;
+}
+
+struct Guard;
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // SAFETY: never runs: a program that holds this call does not link.
+        unsafe { longhand_may_panic_here() }
+    }
+}
+
+#[inline(never)]
+fn guarded<T>(work: impl FnOnce() -> T) -> T {
+    let guard = Guard;
+    let made = work();
+    std::mem::forget(guard);
+    made
+}
+
+fn main() {
+    let now = Instant::from_micros(black_box(1_000));
+    if cfg!(feature = "step") {
+        let mut follower = black_box(Box::new(Follower::new(Profile::DEFAULT)));
+        let input = black_box(TickInput {
+            now,
+            scheduled_at: now,
+            inbox: &[],
+            measured: PerArm::default(),
+            emergency_stop: false,
+            peer_faults: Default::default(),
+            request: None,
+        });
+        black_box(guarded(|| follower.step(&input)));
+    }
+    if cfg!(feature = "session") {
+        let mut session = black_box(RobotSession::new(SessionKey::default()));
+        let bytes = black_box([0_u8; 300]);
+        let len = black_box(204);
+        let datagram = bytes.get(..len).unwrap_or_default();
+        black_box(guarded(|| session.handle_datagram(now, datagram).is_ok()));
+        let state = black_box(FollowerState::default());
+        black_box(guarded(|| session.report(state)));
+    }
+    if cfg!(feature = "wire") {
+        let command = black_box(Command::default());
+        let bytes = guarded(|| encode_command(&command));
+        black_box(guarded(|| decode_command(black_box(&bytes)).is_ok()));
+    }
+    if cfg!(feature = "control") {
+        let (bytes, at) = (black_box([0_u8; 4]), black_box(9));
+        black_box(guarded(|| bytes[at]));
+    }
+}

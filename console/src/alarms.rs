@@ -1,0 +1,521 @@
+//! Which alarms are raised, how urgent each is, and when it may go.
+//!
+//! Knows: conditions, priorities, and that what was raised stays until somebody has seen it. Does
+//! not know: a clock (`now` comes in), threads, sounds, or how an alarm is shown (`page`). Nothing
+//! here moves or stops anything: the robot has acted long before a person reads.
+//!
+//! An alarm is *raised* when its condition begins, and goes when the condition is over **and** the
+//! surgeon has acknowledged it. One that grows more urgent must be acknowledged anew. An
+//! information signal about what the surgeon did on purpose goes by itself ([`AlarmKind::stays`]).
+//! Priorities are IEC 60601-1-8's words. Source: safety.md I25 (signalled within 100 ms, stays
+//! until acknowledged) and section 4.3 (Latched: medium at once, high at 2 s; Bedside: high).
+
+use crate::page::{AlarmPriority, AlarmView};
+use longhand_protocol::message::{FollowerState, Reason, Stage, Terms};
+use longhand_protocol::units::{Console, Instant, Micros};
+use std::borrow::Cow;
+
+/// What can be alarmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AlarmKind {
+    /// No word from the robot.
+    NoLink,
+    /// The robot, or its certificate check, does not let this console in.
+    Refused,
+    /// The robot is in fault.
+    SafeOff,
+    /// The bedside owns the robot.
+    Bedside,
+    /// The robot holds, and comes back only by the pedal.
+    Latched,
+    /// The robot holds because the surgeon wished it so.
+    Resting,
+    /// What the surgeon sees is old.
+    LoopAge,
+    /// The console's own leader thread stood still.
+    Stalled,
+    /// A pause or resume was not taken.
+    AskRefused,
+    /// A tool is at the edge of where it may go.
+    Limited,
+    /// The console was not granted real-time priority.
+    NotRealTime,
+}
+
+impl AlarmKind {
+    /// Every kind.
+    pub const ALL: [Self; 11] = [
+        Self::NoLink,
+        Self::Refused,
+        Self::SafeOff,
+        Self::Bedside,
+        Self::Latched,
+        Self::Resting,
+        Self::LoopAge,
+        Self::Stalled,
+        Self::AskRefused,
+        Self::Limited,
+        Self::NotRealTime,
+    ];
+
+    /// Whether it stays after its condition is over, until it is acknowledged. All do but one: a
+    /// foot taken off the pedal needs no acknowledgement, and a list full of them hides the rest.
+    pub const fn stays(self) -> bool {
+        match self {
+            Self::Resting => false,
+            Self::NoLink
+            | Self::Refused
+            | Self::SafeOff
+            | Self::Bedside
+            | Self::Latched
+            | Self::LoopAge
+            | Self::Stalled
+            | Self::AskRefused
+            | Self::Limited
+            | Self::NotRealTime => true,
+        }
+    }
+}
+
+/// What is looked at. All of it is the newest that the console knows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Facts<'a> {
+    /// There has been a session since the console began.
+    pub had_session: bool,
+    /// How old the newest state of the session is; `None` without a session or a state in it.
+    pub state_age: Option<Micros>,
+    /// The newest state, of this session or the last.
+    pub state: Option<&'a FollowerState>,
+    /// The terms of the newest session.
+    pub terms: Option<&'a Terms>,
+    /// Why the robot does not let this console in, in words.
+    pub refused: Option<&'a str>,
+    /// Why the last pause or resume was not taken, in words.
+    pub ask_refused: Option<&'a str>,
+    /// For how long the leader thread stood still, at worst, within the last second.
+    pub stalled: Micros,
+    /// What was not granted, and what follows from it.
+    pub not_real_time: Option<&'a str>,
+}
+
+/// A console that has never had a session may try this long before it is more than information.
+/// Chosen: a handshake over a satellite, twice.
+const FIRST_TRY: Micros = Micros::from_secs(2);
+/// Medium becomes high after this. Source: safety.md section 4.3, "high at 2 s".
+const HIGH_AFTER: Micros = Micros::from_secs(2);
+/// A state older than this is no word from the robot, before its own terms are known. Chosen: the
+/// default profile's `latch_after`.
+const SILENT_AFTER: Micros = Micros::from_millis(200);
+/// A leader thread that stood still so long has made the robot brake. Source: design.md section 6,
+/// Brake at age > 10 ms.
+const STALLED_AFTER: Micros = Micros::from_millis(10);
+
+/// What a condition has to say: its urgency now, and once it has lasted for a while.
+#[derive(Debug)]
+struct Signal {
+    priority: AlarmPriority,
+    grows: Option<(Micros, AlarmPriority)>,
+    text: Cow<'static, str>,
+}
+
+impl Signal {
+    fn new(priority: AlarmPriority, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { priority, grows: None, text: text.into() }
+    }
+
+    fn growing(self, after: Micros, priority: AlarmPriority) -> Self {
+        Self { grows: Some((after, priority)), ..self }
+    }
+}
+
+/// Whether the condition of `kind` holds, and what it says.
+fn judge(kind: AlarmKind, facts: &Facts<'_>) -> Option<Signal> {
+    use AlarmPriority::{High, Info, Medium};
+    let state = facts.state;
+    match kind {
+        AlarmKind::NoLink => no_link(facts),
+        AlarmKind::Refused => facts
+            .refused
+            .map(|words| Signal::new(High, format!("The robot refuses this console: {words}"))),
+        AlarmKind::SafeOff => state.filter(|s| s.stage == Stage::SafeOff).map(|s| {
+            let why = reason_words(s.reason);
+            let text =
+                format!("Robot in fault, power off: {why}. The bedside must restart and home");
+            Signal::new(High, text)
+        }),
+        AlarmKind::Bedside => state.filter(|s| s.stage == Stage::Bedside).map(|s| {
+            if s.reason == Reason::BedsideOwns || is_wished(s.reason) {
+                Signal::new(Medium, "The bedside has the robot. Ask for a hand-over")
+            } else {
+                let why = reason_words(s.reason);
+                Signal::new(High, format!("The bedside has the robot: {why}. Ask for a hand-over"))
+            }
+        }),
+        AlarmKind::Latched => {
+            state.filter(|s| s.stage == Stage::Latched && !is_wished(s.reason)).map(|s| {
+                let why = reason_words(s.reason);
+                let text = format!("Held: {why}. Release the pedal, then press it");
+                Signal::new(Medium, text).growing(HIGH_AFTER, High)
+            })
+        }
+        AlarmKind::Resting => state
+            .filter(|s| s.stage == Stage::Latched && is_wished(s.reason))
+            .map(|s| Signal::new(Info, format!("Held: {}", reason_words(s.reason)))),
+        AlarmKind::LoopAge => {
+            let warn = facts.terms?.loop_age_warn;
+            let age = state?.loop_age;
+            let known = facts.state_age.is_some() && age != Micros::MAX;
+            (known && age > warn).then(|| {
+                Signal::new(Medium, "What you see is old; the tool is slowed. Move slowly")
+            })
+        }
+        AlarmKind::Stalled => (facts.stalled >= STALLED_AFTER).then(|| {
+            Signal::new(
+                Medium,
+                "This console stood still and the robot braked. Close other programs",
+            )
+        }),
+        AlarmKind::AskRefused => facts.ask_refused.map(|words| Signal::new(Info, words.to_owned())),
+        AlarmKind::Limited => state.filter(|s| s.arms.iter().any(|arm| arm.limited)).map(|_| {
+            Signal::new(Info, "A tool is at the edge of where it may go. Move back, or clutch")
+        }),
+        AlarmKind::NotRealTime => facts
+            .not_real_time
+            .map(|words| Signal::new(Info, format!("Console not real-time: {words}"))),
+    }
+}
+
+fn no_link(facts: &Facts<'_>) -> Option<Signal> {
+    use AlarmPriority::{High, Info, Medium};
+    let bound = facts.terms.map_or(SILENT_AFTER, |terms| terms.latch_after);
+    if facts.state_age.is_some_and(|age| age <= bound) {
+        return None;
+    }
+    Some(if facts.had_session {
+        Signal::new(Medium, "No word from the robot. Wait; call the bedside if it lasts")
+            .growing(HIGH_AFTER, High)
+    } else {
+        Signal::new(Info, "Not connected to the robot yet").growing(FIRST_TRY, Medium)
+    })
+}
+
+/// Held because the surgeon did something on purpose.
+const fn is_wished(reason: Reason) -> bool {
+    match reason {
+        Reason::None | Reason::OperatorAbsent | Reason::Paused | Reason::NewSession => true,
+        Reason::LinkSilent
+        | Reason::Mismatch
+        | Reason::LoopAge
+        | Reason::Integrity
+        | Reason::Limit
+        | Reason::LeaseExpired
+        | Reason::BedsideOwns
+        | Reason::HoldError
+        | Reason::MissedTicks
+        | Reason::Drive
+        | Reason::Broken
+        | Reason::EmergencyStop => false,
+    }
+}
+
+/// A reason as the middle of a sentence.
+pub const fn reason_words(reason: Reason) -> &'static str {
+    match reason {
+        Reason::None => "nothing stopped it yet",
+        Reason::LinkSilent => "the link was silent",
+        Reason::OperatorAbsent => "no foot on the pedal",
+        Reason::Paused => "paused from here",
+        Reason::Mismatch => "the goal was too far from the tool",
+        Reason::LoopAge => "what you saw was too old",
+        Reason::NewSession => "a new session began",
+        Reason::Integrity => "damaged or contradictory commands arrived",
+        Reason::Limit => "a limit would have been broken",
+        Reason::LeaseExpired => "the link was silent for too long",
+        Reason::BedsideOwns => "it has not been handed over",
+        Reason::HoldError => "an arm left its place",
+        Reason::MissedTicks => "the robot's control loop was late",
+        Reason::Drive => "a drive reported a fault",
+        Reason::Broken => "its software found itself broken",
+        Reason::EmergencyStop => "the emergency stop is pressed",
+    }
+}
+
+/// One alarm that is shown.
+#[derive(Clone, Debug)]
+struct Raised {
+    id: u32,
+    priority: AlarmPriority,
+    text: Cow<'static, str>,
+    raised_at: Instant<Console>,
+    /// When the condition last began; `None` while it is over.
+    holds_since: Option<Instant<Console>>,
+    acknowledged: bool,
+}
+
+/// Every alarm: at most one of each kind.
+#[derive(Clone, Debug, Default)]
+pub struct Alarms {
+    slots: [Option<Raised>; AlarmKind::ALL.len()],
+    last_id: u32,
+}
+
+impl Alarms {
+    /// No alarm.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Looks at the facts. Call it at least every 100 ms: that is the bound within which an alarm
+    /// must be raised.
+    pub fn observe(&mut self, now: Instant<Console>, facts: &Facts<'_>) {
+        let Self { slots, last_id } = self;
+        for (slot, kind) in slots.iter_mut().zip(AlarmKind::ALL) {
+            match judge(kind, facts) {
+                Some(signal) => raise(slot, signal, now, last_id),
+                None => fall(slot, kind),
+            }
+        }
+    }
+
+    /// The surgeon has seen the alarm with this id. An id that is gone is nothing.
+    pub fn acknowledge(&mut self, id: u32) {
+        for slot in &mut self.slots {
+            let Some(raised) = slot else { continue };
+            if raised.id == id {
+                raised.acknowledged = true;
+                if raised.holds_since.is_none() {
+                    *slot = None;
+                }
+            }
+        }
+    }
+
+    /// Whether this kind is shown, and how urgently.
+    pub fn priority(&self, kind: AlarmKind) -> Option<AlarmPriority> {
+        let mut all = self.slots.iter().zip(AlarmKind::ALL);
+        all.find(|(_, of)| *of == kind).and_then(|(slot, _)| slot.as_ref()).map(|r| r.priority)
+    }
+
+    /// Everything that is shown, the most urgent first, then the oldest.
+    pub fn views(&self, now: Instant<Console>) -> Vec<AlarmView> {
+        let mut shown: Vec<&Raised> = self.slots.iter().flatten().collect();
+        shown.sort_by_key(|raised| (core::cmp::Reverse(raised.priority), raised.raised_at));
+        let view = |raised: &Raised| AlarmView {
+            id: raised.id,
+            priority: raised.priority,
+            text: if raised.holds_since.is_some() {
+                raised.text.clone()
+            } else {
+                Cow::Owned(format!("Over now: {}", raised.text))
+            },
+            since_ms: now.since(raised.raised_at).as_millis_f64(),
+            acknowledged: raised.acknowledged,
+        };
+        shown.into_iter().map(view).collect()
+    }
+}
+
+fn raise(slot: &mut Option<Raised>, signal: Signal, now: Instant<Console>, last_id: &mut u32) {
+    let raised = slot.get_or_insert_with(|| {
+        *last_id = last_id.saturating_add(1);
+        Raised {
+            id: *last_id,
+            priority: signal.priority,
+            text: Cow::Borrowed(""),
+            raised_at: now,
+            holds_since: None,
+            acknowledged: false,
+        }
+    });
+    let since = *raised.holds_since.get_or_insert(now);
+    let grown = signal.grows.filter(|(after, _)| now.since(since) >= *after);
+    let priority = grown.map_or(signal.priority, |(_, priority)| priority);
+    if priority > raised.priority {
+        raised.priority = priority;
+        // A new number, too: an acknowledgement under way was given to the milder one.
+        raised.acknowledged = false;
+        *last_id = last_id.saturating_add(1);
+        raised.id = *last_id;
+    }
+    raised.text = signal.text;
+}
+
+fn fall(slot: &mut Option<Raised>, kind: AlarmKind) {
+    let Some(raised) = slot else { return };
+    raised.holds_since = None;
+    if raised.acknowledged || !kind.stays() {
+        *slot = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use AlarmPriority::{High, Info, Medium};
+
+    fn at(ms: u64) -> Instant<Console> {
+        Instant::from_micros(ms * 1_000)
+    }
+
+    fn state(stage: Stage, reason: Reason) -> FollowerState {
+        FollowerState { stage, reason, ..FollowerState::default() }
+    }
+
+    const TERMS: Terms = Terms {
+        tip_speed_max: 0.1,
+        tip_rate_max: 2.0,
+        blend_max: longhand_protocol::geometry::Mismatch { distance_m: 1e-3, angle_rad: 0.03 },
+        anchor_max: longhand_protocol::geometry::Mismatch { distance_m: 2e-2, angle_rad: 0.08 },
+        loop_age_max: Micros::from_millis(300),
+        loop_age_warn: Micros::from_millis(200),
+        latch_after: Micros::from_millis(200),
+    };
+
+    fn good(state: &FollowerState) -> Facts<'_> {
+        Facts {
+            had_session: true,
+            state_age: Some(Micros::from_millis(5)),
+            state: Some(state),
+            terms: Some(&TERMS),
+            ..Facts::default()
+        }
+    }
+
+    /// What one look at a stage and reason raises, and what it has become after 2 s.
+    fn becomes(
+        stage: Stage,
+        reason: Reason,
+        kind: AlarmKind,
+    ) -> Option<(AlarmPriority, AlarmPriority)> {
+        let mut alarms = Alarms::new();
+        let state = state(stage, reason);
+        alarms.observe(at(0), &good(&state));
+        let first = alarms.priority(kind)?;
+        alarms.observe(at(1_999), &good(&state));
+        assert_eq!(alarms.priority(kind), Some(first), "a tick before");
+        alarms.observe(at(2_000), &good(&state));
+        Some((first, alarms.priority(kind)?))
+    }
+
+    #[test]
+    fn every_stage_and_reason_has_its_alarm() {
+        for reason in Reason::ALL {
+            let latched = becomes(Stage::Latched, reason, AlarmKind::Latched);
+            let resting = becomes(Stage::Latched, reason, AlarmKind::Resting);
+            if is_wished(reason) {
+                assert_eq!((latched, resting), (None, Some((Info, Info))), "{reason:?}");
+            } else {
+                assert_eq!((latched, resting), (Some((Medium, High)), None), "{reason:?}");
+            }
+            let fault = becomes(Stage::SafeOff, reason, AlarmKind::SafeOff);
+            assert_eq!(fault, Some((High, High)));
+            for stage in [Stage::Follow, Stage::Coast, Stage::Brake, Stage::Hold, Stage::Disabled] {
+                let mut alarms = Alarms::new();
+                alarms.observe(at(0), &good(&state(stage, reason)));
+                assert!(alarms.views(at(0)).is_empty(), "{stage:?} {reason:?}");
+            }
+        }
+        let bedside = |reason| becomes(Stage::Bedside, reason, AlarmKind::Bedside);
+        assert_eq!(bedside(Reason::LeaseExpired), Some((High, High)));
+        assert_eq!(bedside(Reason::BedsideOwns), Some((Medium, Medium)));
+    }
+
+    #[test]
+    fn silence_is_medium_at_once_and_high_after_2_s() {
+        let mut alarms = Alarms::new();
+        let s = state(Stage::Follow, Reason::None);
+        let silent = |ms| Facts { state_age: Some(Micros::from_millis(ms)), ..good(&s) };
+        alarms.observe(at(0), &silent(200));
+        assert_eq!(alarms.priority(AlarmKind::NoLink), None, "on the bound");
+        alarms.observe(at(1), &silent(201));
+        assert_eq!(alarms.priority(AlarmKind::NoLink), Some(Medium));
+        let id = alarms.views(at(1))[0].id;
+        alarms.acknowledge(id);
+        assert!(alarms.views(at(2))[0].acknowledged);
+        alarms.observe(at(2_001), &Facts { state_age: None, ..good(&s) });
+        let view = alarms.views(at(2_001)).remove(0);
+        assert_eq!((view.priority, view.acknowledged), (High, false), "seen anew");
+        assert_ne!(view.id, id, "an old acknowledgement does not count");
+    }
+
+    #[test]
+    fn before_the_first_session_silence_is_information_for_a_while() {
+        let mut alarms = Alarms::new();
+        alarms.observe(at(0), &Facts::default());
+        assert_eq!(alarms.priority(AlarmKind::NoLink), Some(Info));
+        alarms.observe(at(2_000), &Facts::default());
+        assert_eq!(alarms.priority(AlarmKind::NoLink), Some(Medium));
+    }
+
+    #[test]
+    fn an_alarm_stays_until_it_is_acknowledged_and_goes_with_its_condition() {
+        let mut alarms = Alarms::new();
+        let (bad, fine) =
+            (state(Stage::SafeOff, Reason::Drive), state(Stage::Follow, Reason::None));
+        alarms.observe(at(0), &good(&bad));
+        alarms.observe(at(10), &good(&fine));
+        let over = alarms.views(at(60_000)).remove(0);
+        assert!(over.text.starts_with("Over now: ") && over.text.contains("a drive"));
+        alarms.acknowledge(over.id);
+        assert!(alarms.views(at(60_000)).is_empty());
+        // The other order: acknowledged first, over later.
+        alarms.observe(at(70_000), &good(&bad));
+        let again = alarms.views(at(70_000)).remove(0);
+        assert_ne!(again.id, over.id);
+        alarms.acknowledge(again.id);
+        assert_eq!(alarms.views(at(70_001)).len(), 1, "it still holds");
+        alarms.observe(at(70_002), &good(&fine));
+        assert!(alarms.views(at(70_002)).is_empty());
+    }
+
+    #[test]
+    fn a_foot_off_the_pedal_is_told_and_goes_by_itself() {
+        let mut alarms = Alarms::new();
+        alarms.observe(at(0), &good(&state(Stage::Latched, Reason::OperatorAbsent)));
+        assert_eq!(alarms.priority(AlarmKind::Resting), Some(Info));
+        alarms.observe(at(1), &good(&state(Stage::Follow, Reason::None)));
+        assert!(alarms.views(at(1)).is_empty());
+    }
+
+    #[test]
+    fn the_rest_of_the_table() {
+        let s = FollowerState { loop_age: Micros::from_millis(201), ..FollowerState::default() };
+        let mut limited = state(Stage::Follow, Reason::None);
+        limited.arms.psm2.limited = true;
+        let calm = state(Stage::Follow, Reason::None);
+        let base = good(&calm);
+        for (facts, kind, priority) in [
+            (good(&s), AlarmKind::LoopAge, Medium),
+            (good(&limited), AlarmKind::Limited, Info),
+            (Facts { refused: Some("no"), ..base }, AlarmKind::Refused, High),
+            (Facts { ask_refused: Some("no"), ..base }, AlarmKind::AskRefused, Info),
+            (Facts { not_real_time: Some("no"), ..base }, AlarmKind::NotRealTime, Info),
+            (Facts { stalled: STALLED_AFTER, ..base }, AlarmKind::Stalled, Medium),
+        ] {
+            let mut alarms = Alarms::new();
+            alarms.observe(at(0), &facts);
+            assert_eq!(alarms.priority(kind), Some(priority), "{kind:?}");
+            assert_eq!(alarms.views(at(0)).len(), 1);
+            alarms.observe(at(1), &base);
+            assert_eq!(alarms.priority(kind), Some(priority), "{kind:?} stays");
+        }
+        let edge = FollowerState { loop_age: Micros::from_millis(200), ..calm };
+        let just = STALLED_AFTER.saturating_sub(Micros::from_micros(1));
+        let mut alarms = Alarms::new();
+        alarms.observe(at(0), &Facts { stalled: just, ..good(&edge) });
+        assert!(alarms.views(at(0)).is_empty(), "on and below the bounds");
+    }
+
+    #[test]
+    fn the_most_urgent_stands_first() {
+        let mut alarms = Alarms::new();
+        let s = state(Stage::SafeOff, Reason::HoldError);
+        alarms.observe(
+            at(0),
+            &Facts { not_real_time: Some("no"), ..good(&state(Stage::Follow, Reason::None)) },
+        );
+        alarms.observe(at(1), &Facts { not_real_time: Some("no"), ..good(&s) });
+        let priorities: Vec<_> = alarms.views(at(2)).iter().map(|view| view.priority).collect();
+        assert_eq!(priorities, [High, Info]);
+    }
+}

@@ -1,0 +1,281 @@
+//! `doctor`: what this machine lacks, and what follows from it.
+//!
+//! Knows: what a console needs of a machine. Does not know: how it is used.
+
+use super::Done;
+use clap::Args;
+use longhand_console::LEADER_PRIORITY;
+use longhand_quic::pace::{Denied, Granted, RealTime, Scheduler};
+use longhand_quic::trust::{Credentials, Role, date};
+use serde::Serialize;
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+/// A certificate must hold this much longer. Chosen: longer than any operation; it is never renewed
+/// in the middle of one.
+const VALID_AT_LEAST: Duration = Duration::from_secs(24 * 3_600);
+
+/// Looks at priority, memory, ports and certificate.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  longhand-console doctor\n  \
+    longhand-console doctor --identity trust/dr-li --page-port 8080 --json")]
+pub struct Doctor {
+    /// The identity folder to look at, as `trust issue` wrote it.
+    #[arg(long, value_name = "DIR")]
+    identity: Option<PathBuf>,
+    /// The page's port on 127.0.0.1; left out, any free one.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    page_port: u16,
+    /// Print one JSON object instead.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How bad one finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Health {
+    Fine,
+    Limited,
+    CannotRun,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Finding {
+    what: &'static str,
+    health: Health,
+    found: String,
+    follows: String,
+}
+
+impl Finding {
+    fn fine(what: &'static str, found: impl Into<String>) -> Self {
+        Self { what, health: Health::Fine, found: found.into(), follows: String::new() }
+    }
+
+    fn bad(
+        what: &'static str,
+        health: Health,
+        found: impl Into<String>,
+        follows: impl Into<String>,
+    ) -> Self {
+        Self { what, health, found: found.into(), follows: follows.into() }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Findings {
+    health: Health,
+    findings: Vec<Finding>,
+}
+
+impl Doctor {
+    /// Prints every finding; the worst decides the exit code.
+    pub fn run(self) -> Done {
+        let mut findings = real_time();
+        findings.push(network());
+        findings.push(page_port(self.page_port));
+        findings.push(match &self.identity {
+            Some(folder) => certificate(&Credentials::load(folder), SystemTime::now()),
+            None => Finding::bad(
+                "certificate",
+                Health::Limited,
+                "not looked at",
+                "name the folder with --identity to have it checked",
+            ),
+        });
+        let health = findings.iter().map(|one| one.health).max().unwrap_or(Health::Fine);
+        let all = Findings { health, findings };
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&all).unwrap_or_default());
+        } else {
+            print(&all);
+        }
+        Ok(match health {
+            Health::Fine => ExitCode::SUCCESS,
+            Health::Limited => ExitCode::from(1),
+            Health::CannotRun => ExitCode::from(2),
+        })
+    }
+}
+
+fn print(all: &Findings) {
+    for one in &all.findings {
+        let mark = match one.health {
+            Health::Fine => "fine   ",
+            Health::Limited => "limited",
+            Health::CannotRun => "MISSING",
+        };
+        println!("{mark}  {:<18} {}", one.what, one.found);
+        if !one.follows.is_empty() {
+            println!("{:29}{}", "", one.follows);
+        }
+    }
+    println!(
+        "{}",
+        match all.health {
+            Health::Fine => "Everything is there.",
+            Health::Limited => "Usable, with the limits above.",
+            Health::CannotRun => "This console cannot run until the MISSING is there.",
+        }
+    );
+}
+
+/// Asked on a thread of its own, which ends with what it was granted.
+fn real_time() -> Vec<Finding> {
+    let asked = std::thread::spawn(|| RealTime::acquire(LEADER_PRIORITY, None).granted()).join();
+    match asked {
+        Ok(granted) => granted_findings(&granted),
+        Err(_) => vec![Finding::bad(
+            "real-time priority",
+            Health::Limited,
+            "could not be asked for",
+            "see the message above",
+        )],
+    }
+}
+
+fn granted_findings(granted: &Granted) -> Vec<Finding> {
+    let refused = |what, error: &Denied, follows: &str| {
+        Finding::bad(what, Health::Limited, error.to_string(), follows)
+    };
+    let priority = match granted.scheduler {
+        Scheduler::Fifo(level) => {
+            Finding::fine("real-time priority", format!("SCHED_FIFO {}", level.get()))
+        }
+        Scheduler::Normal(why) => refused(
+            "real-time priority",
+            &why,
+            "under load commands leave milliseconds late, and the robot brakes when they are 10 ms \
+             late; run as root, grant CAP_SYS_NICE, or set `rtprio` in limits.conf",
+        ),
+    };
+    let memory = match &granted.memory_locked {
+        Ok(()) => Finding::fine("memory lock", "all memory stays in RAM"),
+        Err(why) => refused(
+            "memory lock",
+            why,
+            "a page fault may stall a tick for milliseconds; grant CAP_IPC_LOCK, or set \
+             `memlock unlimited` in limits.conf",
+        ),
+    };
+    let sleep = match &granted.cpu_dma_latency {
+        Ok(()) => Finding::fine("processor sleep", "held awake"),
+        Err(why) => refused(
+            "processor sleep",
+            why,
+            "ticks wake about 35 us later; grant write access to /dev/cpu_dma_latency",
+        ),
+    };
+    vec![priority, memory, sleep]
+}
+
+fn network() -> Finding {
+    match UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)) {
+        Ok(_) => Finding::fine("network", "UDP sockets can be opened"),
+        Err(error) => Finding::bad(
+            "network",
+            Health::CannotRun,
+            error.to_string(),
+            "no robot can be reached; see the process's limits and sandbox",
+        ),
+    }
+}
+
+fn page_port(port: u16) -> Finding {
+    match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+        Ok(_) => Finding::fine("page", "can be served on 127.0.0.1"),
+        Err(error) => Finding::bad(
+            "page",
+            Health::Limited,
+            format!("127.0.0.1:{port}: {error}"),
+            "no page: only scripts can move the hands; choose another --page-port",
+        ),
+    }
+}
+
+fn certificate(
+    loaded: &Result<Credentials, longhand_quic::trust::TrustError>,
+    now: SystemTime,
+) -> Finding {
+    let what = "certificate";
+    let missing =
+        |found: String, follows: &str| Finding::bad(what, Health::CannotRun, found, follows);
+    let credentials = match loaded {
+        Ok(credentials) => credentials,
+        Err(error) => return missing(error.to_string(), "no robot lets this console in"),
+    };
+    let who = credentials.who();
+    let until = format!("{who}, until {}", date(who.not_after));
+    match who.role {
+        Role::Surgeon => {}
+        Role::Engineer | Role::Observer => {
+            return missing(until, "this role may not move a robot; use a surgeon's identity");
+        }
+        Role::Robot => return missing(until, "this is a robot's identity; use a surgeon's"),
+    }
+    if now < who.not_before {
+        let from = format!("{who}, from {}", date(who.not_before));
+        return missing(from, "not valid yet; check this machine's clock");
+    }
+    match who.not_after.duration_since(now) {
+        Err(_) => missing(until, "it has expired; issue a new one"),
+        Ok(left) if left < VALID_AT_LEAST => Finding::bad(
+            what,
+            Health::Limited,
+            until,
+            "less than 24 hours left: it may end in the middle of a case; issue a new one",
+        ),
+        Ok(_) => Finding::fine(what, until),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use longhand_protocol::message::RobotId;
+    use longhand_quic::trust::{Authority, TrustError, Validity};
+
+    fn issued(role: Role) -> Result<Credentials, TrustError> {
+        let authority = Authority::ephemeral("Test Hospital")?;
+        let robot = (role == Role::Robot).then_some(RobotId::new(1));
+        let identity = authority.issue(role, "somebody", robot, Validity::days(30)?)?;
+        authority.credentials(&identity)
+    }
+
+    #[test]
+    fn a_certificate_must_be_a_surgeons_and_hold_for_24_hours() {
+        let good = issued(Role::Surgeon);
+        let ends = good.as_ref().unwrap().who().not_after;
+        let begins = good.as_ref().unwrap().who().not_before;
+        let second = Duration::from_secs(1);
+        for (now, health) in [
+            (ends - VALID_AT_LEAST, Health::Fine),
+            (ends - VALID_AT_LEAST + second, Health::Limited),
+            (ends + second, Health::CannotRun),
+            (begins - second, Health::CannotRun),
+        ] {
+            assert_eq!(certificate(&good, now).health, health, "{now:?}");
+        }
+        for role in [Role::Robot, Role::Engineer, Role::Observer] {
+            assert_eq!(certificate(&issued(role), begins).health, Health::CannotRun, "{role}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_says_what_follows() {
+        let denied = Granted {
+            scheduler: Scheduler::Normal(Denied::Permission),
+            pinned: None,
+            memory_locked: Err(Denied::MemoryLimit),
+            cpu_dma_latency: Err(Denied::Absent),
+        };
+        for finding in granted_findings(&denied) {
+            assert_eq!(finding.health, Health::Limited);
+            assert!(!finding.follows.is_empty() && !finding.found.is_empty());
+        }
+    }
+}

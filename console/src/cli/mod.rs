@@ -1,0 +1,40 @@
+//! The command's parts, one file each.
+//!
+//! Knows: how a failure becomes words and an exit code. Does not know: what the parts do.
+
+pub mod doctor;
+pub mod run;
+pub mod script;
+
+use std::process::ExitCode;
+
+/// A command that did not succeed: the words, and the code to end with.
+pub struct Failed {
+    /// What, where, and what to do.
+    pub report: miette::Report,
+    /// How the process ends.
+    pub code: ExitCode,
+}
+
+/// A command's end.
+pub type Done = Result<ExitCode, Failed>;
+
+/// Could not connect, or was refused.
+pub const NOT_CONNECTED: u8 = 1;
+/// Wrong arguments, or something that must be set right before it can run at all.
+pub const USAGE: u8 = 2;
+
+/// Failed with these words and this advice.
+pub fn failed(code: u8, what: impl Into<String>, advice: impl Into<String>) -> Failed {
+    let advice: String = advice.into();
+    let what: String = what.into();
+    Failed { report: miette::miette!(help = advice, "{what}"), code: ExitCode::from(code) }
+}
+
+/// Failed with an error of ours, whose words already say what to do.
+pub fn wrong(error: impl std::error::Error + Send + Sync + 'static) -> Failed {
+    use miette::IntoDiagnostic as _;
+    let result: Result<(), _> = Err(error).into_diagnostic();
+    let report = result.err().unwrap_or_else(|| miette::miette!("no error"));
+    Failed { report, code: ExitCode::from(USAGE) }
+}

@@ -1,0 +1,261 @@
+//! `run`: one console, from the arguments to the report.
+//!
+//! Knows: what is printed where, and when it ends. Does not know: how any of it comes about.
+
+use super::{Done, Failed, NOT_CONNECTED, USAGE, failed, wrong};
+use clap::Args;
+use longhand_console::input::script::Script;
+use longhand_console::{
+    Console, ConsoleConfig, ConsoleReport, ConsoleStatus, HandChoice, PagePort,
+};
+use longhand_protocol::message::RobotId;
+use longhand_protocol::units::Micros;
+use longhand_quic::trust::Credentials;
+use std::io::{IsTerminal as _, Write as _};
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How often it looks whether it is to end, and renews the line on a terminal.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often a line is printed where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Connects to a robot and moves it.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    longhand-console run --robot or3.hospital:4433 --identity trust/dr-li\n  \
+    longhand-console run --robot 127.0.0.1:4433 --identity trust/dr-li --input script my.csv \
+    --no-page\n  \
+    longhand-console run --robot 127.0.0.1:4433 --identity trust/dr-li --input peg-transfer \
+    --for 30 --json")]
+pub struct Run {
+    /// The robot's address.
+    #[arg(long, value_name = "HOST:PORT")]
+    robot: String,
+    /// This console's identity folder, as `trust issue` wrote it.
+    #[arg(long, value_name = "DIR")]
+    identity: PathBuf,
+    /// The robot's number, which its certificate must carry.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    robot_id: u64,
+    /// What moves the hands: `page`, `peg-transfer`, `tremor`, or `script FILE`.
+    #[arg(long, value_names = ["INPUT", "FILE"], num_args = 1..=2, default_value = "page")]
+    input: Vec<String>,
+    /// Tip motion per hand motion, 0.05 to 1.
+    #[arg(long, default_value_t = longhand_console::DEFAULT_SCALE, value_parser = scale)]
+    scale: f64,
+    /// The page's port on 127.0.0.1; left out, any free one.
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "no_page")]
+    page_port: u16,
+    /// Serve no page.
+    #[arg(long)]
+    no_page: bool,
+    /// End after so many seconds; left out, at Ctrl-C.
+    #[arg(long = "for", value_name = "S", value_parser = seconds)]
+    run_for: Option<Duration>,
+    /// Write one qlog file per connection into this folder.
+    #[arg(long, value_name = "DIR")]
+    qlog: Option<PathBuf>,
+    /// Print one JSON object at the end, and nothing else, on standard output.
+    #[arg(long)]
+    json: bool,
+    /// Where the histograms go, as .hlog files.
+    #[arg(long, value_name = "DIR", default_value = "longhand-report")]
+    report: PathBuf,
+}
+
+fn scale(text: &str) -> Result<f64, String> {
+    let scale: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.05..=1.0).contains(&scale) { Ok(scale) } else { Err("must be 0.05 to 1".to_owned()) }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(span) if !span.is_zero() => Ok(span),
+        Ok(_) | Err(_) => Err("must be above zero".to_owned()),
+    }
+}
+
+impl Run {
+    /// Runs until it is told to end, then reports.
+    pub fn run(self) -> Done {
+        let console = Console::start(self.config()?).map_err(wrong)?;
+        let mut out = Speaker::new(self.json);
+        if let Some(url) = console.page_url() {
+            out.line(&format!("Page: {url}"));
+        }
+        let told_to_end = Arc::new(AtomicBool::new(false));
+        let ear = Arc::clone(&told_to_end);
+        ctrlc::set_handler(move || ear.store(true, Ordering::Release)).map_err(wrong)?;
+        let last = self.watch(&console, &mut out, &told_to_end);
+        let report = console.stop();
+        self.tell(&report, &last, &mut out)
+    }
+
+    fn config(&self) -> Result<ConsoleConfig, Failed> {
+        let credentials = Credentials::load(&self.identity).map_err(wrong)?;
+        if let Some(folder) = &self.qlog {
+            std::fs::create_dir_all(folder).map_err(|error| {
+                let what = format!("cannot make {} for qlog: {error}", folder.display());
+                failed(USAGE, what, "name a folder that may be written, or leave out --qlog")
+            })?;
+        }
+        Ok(ConsoleConfig {
+            target: resolve(&self.robot)?,
+            robot: RobotId::new(self.robot_id),
+            credentials,
+            hand: self.hand()?,
+            page: (!self.no_page).then_some(PagePort(self.page_port)),
+            scale: self.scale,
+            link_name: self.robot.clone(),
+            qlog: self.qlog.clone(),
+            realtime: true,
+            same_clock: false,
+        })
+    }
+
+    fn hand(&self) -> Result<HandChoice, Failed> {
+        let words: Vec<&str> = self.input.iter().map(String::as_str).collect();
+        let name = match words.as_slice() {
+            ["page"] => return Ok(HandChoice::Page),
+            ["script", file] => file,
+            ["script"] => {
+                return Err(failed(USAGE, "--input script needs a file", "name it: script FILE"));
+            }
+            [name] => name,
+            more => {
+                let what = format!("--input {} is not known", more.join(" "));
+                return Err(failed(USAGE, what, "page, peg-transfer, tremor, or script FILE"));
+            }
+        };
+        Script::load(name).map(HandChoice::Script).map_err(wrong)
+    }
+
+    /// Shows the status until it is time to end. Gives the last status.
+    fn watch(&self, console: &Console, out: &mut Speaker, end: &AtomicBool) -> ConsoleStatus {
+        let begun = Instant::now();
+        let mut next_line = begun;
+        loop {
+            let status = console.status();
+            if out.is_terminal {
+                out.renew(&status_line(&status));
+            } else if Instant::now() >= next_line && status.ticks.0 > 0 {
+                out.line(&status_line(&status));
+                next_line = Instant::now().checked_add(LINE_EVERY).unwrap_or(next_line);
+            }
+            let is_hopeless = status.sessions == 0 && status.link.refused_for_good;
+            let is_over = self.run_for.is_some_and(|limit| begun.elapsed() >= limit);
+            if is_hopeless || is_over || end.load(Ordering::Acquire) {
+                return status;
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    fn tell(&self, report: &ConsoleReport, last: &ConsoleStatus, out: &mut Speaker) -> Done {
+        out.finish();
+        let files = if report.was_connected() {
+            report.write_hlogs(&self.report).map_err(wrong)?
+        } else {
+            Vec::new()
+        };
+        if self.json {
+            let mut object = serde_json::to_value(report).unwrap_or_default();
+            if let Some(object) = object.as_object_mut() {
+                let files: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
+                object.insert("files".to_owned(), files.into());
+            }
+            println!("{object}");
+        } else {
+            out.line(&report.to_string());
+            if !files.is_empty() {
+                out.line(&format!("Histograms: {}", self.report.display()));
+            }
+        }
+        if report.was_connected() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        let why = last.link.refused.as_ref().unwrap_or(&last.link.words);
+        let what = format!("never in session with the robot at {}: {why}", self.robot);
+        let advice = "see `longhand-console doctor --identity DIR`, and whether the robot runs";
+        Err(failed(NOT_CONNECTED, what, advice))
+    }
+}
+
+fn resolve(robot: &str) -> Result<SocketAddr, Failed> {
+    let advice = "write it as HOST:PORT, as in or3.hospital:4433 or 10.0.0.3:4433";
+    let bad = |why: String| failed(NOT_CONNECTED, format!("--robot {robot}: {why}"), advice);
+    let mut found = robot.to_socket_addrs().map_err(|error| bad(error.to_string()))?;
+    found.next().ok_or_else(|| bad("no such host".to_owned()))
+}
+
+/// Everything that matters, in one line.
+fn status_line(status: &ConsoleStatus) -> String {
+    let ms = |span: Option<Micros>| {
+        span.map_or_else(|| "-".to_owned(), |span| format!("{:.0}", span.as_millis_f64()))
+    };
+    let Some(stage) = status.stage.filter(|_| status.state_age.is_some()) else {
+        let words = status.link.refused.as_ref().unwrap_or(&status.link.words);
+        return format!("no session  {words}");
+    };
+    let advisory = status.advisory.map_or("", |advisory| advisory.text());
+    let loss = status.link.loss_percent.map_or_else(|| "-".to_owned(), |l| format!("{l:.2}"));
+    format!(
+        "{:<8} {:<12} loop age {} ms  rtt {} ms  playout {} ms  loss {loss} %  stops {}  {advisory}",
+        stage.name(),
+        status.engagement.name(),
+        ms(status.loop_age),
+        ms(status.link.rtt),
+        ms(status.playout_delay),
+        status.counters.safe_stops,
+    )
+}
+
+/// Where words for people go: standard output, or standard error beside `--json`.
+struct Speaker {
+    to_stderr: bool,
+    is_terminal: bool,
+    has_line: bool,
+}
+
+impl Speaker {
+    fn new(json: bool) -> Self {
+        let is_terminal =
+            if json { std::io::stderr().is_terminal() } else { std::io::stdout().is_terminal() };
+        Self { to_stderr: json, is_terminal, has_line: false }
+    }
+
+    fn write(&self, text: &str) {
+        // A closed pipe must not end a console that moves a robot.
+        let _closed = if self.to_stderr {
+            std::io::stderr().write_all(text.as_bytes())
+        } else {
+            let mut out = std::io::stdout();
+            out.write_all(text.as_bytes()).and_then(|()| out.flush())
+        };
+    }
+
+    fn line(&mut self, text: &str) {
+        self.finish();
+        self.write(&format!("{text}\n"));
+    }
+
+    /// Writes over the line before. Cut, so that it never wraps: 110 columns.
+    fn renew(&mut self, text: &str) {
+        let cut: String = text.chars().take(110).collect();
+        self.write(&format!("\r\x1b[2K{cut}"));
+        self.has_line = true;
+    }
+
+    fn finish(&mut self) {
+        if self.has_line {
+            self.has_line = false;
+            self.write("\n");
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! One console: its threads, started together and ended together.
+//!
+//! Knows: which thread needs what from which, and in which order they start and end. Does not know:
+//! what any of them does.
+
+use crate::input::Hand;
+use crate::input::page_hand::PageHand;
+use crate::input::script::{Script, ScriptedHand};
+use crate::leader_thread::{Board, LeaderThread, RECORD_SLOTS, RECORD_WORDS};
+use crate::network::{ASKS_MAX, Door, Ends, NEWS_MAX, SESSIONS_MAX};
+use crate::page::{
+    self, PageConfig, PageError, PageHandReader, PageHandle, PageRequest, PageShared,
+};
+use crate::status::books::Books;
+use crate::status::clerk::{Clerk, Desk, lock};
+use crate::status::{ConsoleReport, ConsoleStatus, Fixed};
+use longhand_leader::Leader;
+use longhand_protocol::message::{RobotId, Terms};
+use longhand_protocol::wire::COMMAND_LEN;
+use longhand_quic::clock::console_now;
+use longhand_quic::doorbell::{Doorbell, Stop};
+use longhand_quic::mailbox::Mailbox;
+use longhand_quic::pace::{PUMP_PRIORITY, RealTime};
+use longhand_quic::pump::{ConsoleConfig as PumpConfig, ConsolePump, PumpError, Target};
+use longhand_quic::trust::Credentials;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex};
+use std::thread::{Builder, JoinHandle};
+
+/// Hand metres to tip metres, unless somebody asks for another. Source: dVRK's default; a test
+/// holds it equal to the leader's own.
+pub const DEFAULT_SCALE: f64 = 0.2;
+
+/// How a console is to run.
+#[derive(Clone, Debug)]
+pub struct ConsoleConfig {
+    /// Where the robot is.
+    pub target: SocketAddr,
+    /// Which robot it must prove to be.
+    pub robot: RobotId,
+    /// This console's certificate and whom it trusts.
+    pub credentials: Credentials,
+    /// What moves the hands.
+    pub hand: HandChoice,
+    /// Where to serve the page; `None` serves none.
+    pub page: Option<PagePort>,
+    /// Hand metres to tip metres; the leader clamps it to 0.05 .. 1.
+    pub scale: f64,
+    /// The name of the link between, only shown.
+    pub link_name: String,
+    /// A folder for one qlog file per connection.
+    pub qlog: Option<PathBuf>,
+    /// Ask for real-time priority and locked memory. What was not granted is told, not fatal.
+    pub realtime: bool,
+    /// The robot runs on this very machine, so both ends read one clock and hand-to-joint can be
+    /// told exactly. Never for safety.
+    pub same_clock: bool,
+}
+
+/// What moves the hands.
+#[derive(Clone, Debug)]
+pub enum HandChoice {
+    /// Mouse, keyboard or gamepad on the page.
+    Page,
+    /// A recorded path, played by a careful operator.
+    Script(Script),
+}
+
+/// The page's port on 127.0.0.1; 0 takes any free one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PagePort(pub u16);
+
+/// Why a console cannot start. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsoleError {
+    /// The hands are to come from a page that is not served.
+    #[error("the hands are to come from the page, but no page is served; serve it or use a script")]
+    NoPage,
+    /// The page cannot be served.
+    #[error(transparent)]
+    Page(#[from] PageError),
+    /// The network side cannot start.
+    #[error(transparent)]
+    Network(#[from] PumpError),
+    /// A thread or a file descriptor was refused.
+    #[error("the system refused a thread or a file ({0}); see its limits (`ulimit -n -u`)")]
+    System(#[from] io::Error),
+    /// The histograms could not be made.
+    #[error("the histograms cannot be made ({0}); this is a fault of the build")]
+    Books(#[from] hdrhistogram::CreationError),
+}
+
+/// A console that runs. Dropping it ends it, without a report.
+pub struct Console {
+    board: Arc<Board>,
+    desk: Arc<Desk>,
+    requests: Arc<PageShared>,
+    network_stop: Stop,
+    page: Option<PageHandle>,
+    /// Leader and pump; the clerk ends after them.
+    threads: Vec<JoinHandle<()>>,
+    clerk: Option<JoinHandle<()>>,
+    same_clock: bool,
+}
+
+impl fmt::Debug for Console {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Console").field("page", &self.page).finish_non_exhaustive()
+    }
+}
+
+impl Console {
+    /// Starts everything, and connects in the background: a robot that is not there is not an
+    /// error but a status.
+    ///
+    /// Call it from a thread of ordinary priority: the page's thread inherits it.
+    ///
+    /// # Errors
+    /// [`ConsoleError`]: nothing is left running then.
+    pub fn start(config: ConsoleConfig) -> Result<Self, ConsoleError> {
+        if matches!(config.hand, HandChoice::Page) && config.page.is_none() {
+            return Err(ConsoleError::NoPage);
+        }
+        let pump = ConsolePump::new(PumpConfig {
+            local: None,
+            credentials: config.credentials.clone(),
+            datagram_bytes: COMMAND_LEN,
+            qlog: config.qlog.clone(),
+        })?;
+        let mut console = Self {
+            board: Arc::new(Board::default()),
+            desk: Arc::new(Desk {
+                books: Mutex::new(Books::new()?),
+                status: Mutex::default(),
+                stop: AtomicBool::new(false),
+            }),
+            requests: Arc::new(PageShared::new()),
+            network_stop: Stop::new()?,
+            page: None,
+            threads: Vec::new(),
+            clerk: None,
+            same_clock: config.same_clock,
+        };
+        if let Some(PagePort(port)) = config.page {
+            let port = (port != 0).then_some(port);
+            let cfg = PageConfig { port, now: Arc::new(console_now) };
+            console.page = Some(page::serve(cfg, Arc::clone(&console.requests))?);
+        }
+        // From here on `console` ends whatever has begun when it is dropped by an error.
+        console.start_threads(config, pump)?;
+        Ok(console)
+    }
+
+    fn start_threads(
+        &mut self,
+        config: ConsoleConfig,
+        pump: ConsolePump,
+    ) -> Result<(), ConsoleError> {
+        let hand: Box<dyn Hand> = match config.hand {
+            HandChoice::Page => {
+                Box::new(PageHand::new(PageHandReader::new(Arc::clone(&self.requests))))
+            }
+            HandChoice::Script(script) => Box::new(ScriptedHand::new(script)),
+        };
+        // The terms of the first session replace these before the first command.
+        let leader = Leader::new(Terms::default(), config.scale);
+        let doorbell = Doorbell::new()?;
+        let (to_leader, network) = sync_channel(SESSIONS_MAX);
+        let (to_clerk, news) = sync_channel(NEWS_MAX);
+        let (asks, asked) = sync_channel(ASKS_MAX);
+        let (records, written) = Mailbox::<RECORD_WORDS, RECORD_SLOTS>::pair();
+        let clerk = Clerk {
+            board: Arc::clone(&self.board),
+            desk: Arc::clone(&self.desk),
+            news,
+            asks,
+            doorbell: doorbell.clone(),
+            records: written,
+            page: Arc::clone(&self.requests),
+            fixed: Fixed {
+                link_name: config.link_name,
+                input: hand.name().to_owned(),
+                scale: leader.scale(),
+            },
+        };
+        self.clerk = Some(spawn("clerk", move || clerk.run())?);
+        let leader = LeaderThread {
+            hand,
+            leader,
+            network,
+            doorbell: doorbell.clone(),
+            board: Arc::clone(&self.board),
+            records,
+            same_clock: config.same_clock,
+            realtime: config.realtime,
+        };
+        self.threads.push(spawn("leader", move || leader.run())?);
+        let ends = Ends { leader: to_leader, clerk: to_clerk, asks: asked, news_lost: 0 };
+        let door = Door::new(config.robot, ends);
+        let target = Target { addr: config.target, robot: config.robot };
+        let (stop, board, realtime) =
+            (self.network_stop.clone(), Arc::clone(&self.board), config.realtime);
+        self.threads.push(spawn("pump", move || {
+            carry(pump, target, door, &doorbell, &stop, &board, realtime);
+        })?);
+        Ok(())
+    }
+
+    /// Where to point the browser, token included; `None` where no page is served.
+    pub fn page_url(&self) -> Option<&str> {
+        self.page.as_ref().map(|page| page.url.as_str())
+    }
+
+    /// The newest of everything, at most about 10 ms old.
+    pub fn status(&self) -> ConsoleStatus {
+        lock(&self.desk.status).clone()
+    }
+
+    /// What was measured so far.
+    pub fn report(&self) -> ConsoleReport {
+        lock(&self.desk.books).report(self.same_clock)
+    }
+
+    /// Asks what a page could ask: acknowledge an alarm, pause, resume. Says whether there was room
+    /// for it; what becomes of it is seen in [`Console::status`].
+    pub fn request(&self, request: PageRequest) -> bool {
+        self.requests.put_requests(&[request]).is_ok()
+    }
+
+    /// Lays a scripted hand still where it is; its operator stays. Other hands rest by themselves.
+    pub fn rest(&self) {
+        self.board.rest.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends everything: says goodbye to the robot, which holds, and gives the last report.
+    pub fn stop(mut self) -> ConsoleReport {
+        self.end();
+        self.report()
+    }
+
+    /// Once or often. The clerk last, so that it writes down what the others still said.
+    fn end(&mut self) {
+        self.board.stop.store(true, Ordering::Release);
+        self.network_stop.stop();
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has said so on standard error; the others end all the same.
+            let _ended = thread.join();
+        }
+        self.desk.stop.store(true, Ordering::Release);
+        if let Some(clerk) = self.clerk.take() {
+            let _ended = clerk.join();
+        }
+        if let Some(page) = self.page.take() {
+            page.shut_down();
+        }
+    }
+}
+
+impl Drop for Console {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The pump's thread.
+fn carry(
+    pump: ConsolePump,
+    target: Target,
+    mut door: Door,
+    doorbell: &Doorbell,
+    stop: &Stop,
+    board: &Board,
+    realtime: bool,
+) {
+    let real_time = realtime.then(|| RealTime::acquire(PUMP_PRIORITY, None));
+    if let Some(real_time) = &real_time {
+        // Set once, here: the cell is empty.
+        let _first = board.pump_granted.set(real_time.granted());
+    }
+    if let Err(error) = pump.run(target, &mut door, doorbell, stop) {
+        door.dead(error.to_string());
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    Builder::new().name(name.to_owned()).spawn(run)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_scale_is_the_leaders() {
+        let leader = Leader::new(Terms::default(), f64::NAN);
+        assert!((leader.scale() - DEFAULT_SCALE).abs() < 1e-15);
+    }
+}

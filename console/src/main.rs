@@ -1,0 +1,60 @@
+//! `longhand-console`: the surgeon's console as a command.
+//!
+//! Knows: arguments, exit codes, and who gets which words. Does not know: how a console works (the
+//! library next door).
+//!
+//! Standard output carries what was asked for; with `--json` one object and nothing else. Errors
+//! and, with `--json`, the status line go to standard error.
+
+mod cli;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Moves a robot's instruments by a surgeon's hands, over a link that may fail.
+#[derive(Debug, Parser)]
+#[command(
+    name = "longhand-console",
+    version,
+    after_help = "Examples:\n  \
+        longhand-console run --robot or3.hospital:4433 --identity trust/dr-li\n  \
+        longhand-console run --robot 127.0.0.1:4433 --identity trust/dr-li --input peg-transfer \
+        --for 30 --json\n  \
+        longhand-console script check my-hand.csv\n  \
+        longhand-console doctor --identity trust/dr-li"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Connect to a robot and move it. Exit code: 0 there was a session, 1 never connected or
+    /// refused, 2 wrong usage.
+    Run(Box<cli::run::Run>),
+    /// Look at hand scripts: the ones that ship, or one of yours.
+    #[command(subcommand)]
+    Script(cli::script::Script),
+    /// Say what this machine lacks and what follows from it. Exit code: 0 fine, 1 usable with
+    /// limits, 2 cannot run.
+    Doctor(cli::doctor::Doctor),
+}
+
+fn main() -> ExitCode {
+    // clap itself ends with 2 and its own words when the arguments are wrong.
+    let arguments = Arguments::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("LONGHAND_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let done = match arguments.command {
+        Command::Run(run) => run.run(),
+        Command::Script(script) => script.run(),
+        Command::Doctor(doctor) => doctor.run(),
+    };
+    done.unwrap_or_else(|failed| {
+        // The `Debug` of a miette report is its text for people.
+        eprintln!("{:?}", failed.report);
+        failed.code
+    })
+}

@@ -1,0 +1,139 @@
+//! The command itself, as a process: exit codes, what goes to which stream, words for people.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: a panic is how it fails")]
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use longhand_quic::trust::{Role, Trust};
+use serde_json::Value;
+
+fn console(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_longhand-console"))
+        .args(arguments)
+        .env_remove("LONGHAND_LOG")
+        .output()
+        .unwrap()
+}
+
+fn said(bytes: &[u8]) -> String {
+    // miette folds long lines and marks the folds.
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    text.split_whitespace().filter(|word| *word != "\u{2502}").collect::<Vec<_>>().join(" ")
+}
+
+/// A surgeon's identity in a folder that goes away with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("longhand-{name}-{}", std::process::id()));
+        let trust = Trust::init(&path, "Test Hospital").unwrap();
+        trust.issue(Role::Surgeon, "dr", 30, None).unwrap();
+        Self(path)
+    }
+
+    fn join(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _gone = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_says_what_to_do() {
+    let folder = Folder::new("console-usage");
+    let identity = folder.join("dr");
+    let run = |more: &[&str]| {
+        let mut all = vec!["run", "--robot", "127.0.0.1:9", "--identity", identity.as_str()];
+        all.extend(more);
+        console(&all)
+    };
+    for (output, words) in [
+        (console(&["run"]), "--robot"),
+        (run(&["--input", "page", "--no-page"]), "no page is served"),
+        (run(&["--input", "script"]), "needs a file"),
+        (run(&["--input", "no-such-script"]), "peg-transfer"),
+        (run(&["--scale", "3"]), "0.05 to 1"),
+        (run(&["--for", "0"]), "above zero"),
+        (
+            console(&["run", "--robot", "127.0.0.1:9", "--identity", "/nonexistent"]),
+            "check that it exists",
+        ),
+    ] {
+        let error = said(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{words}: {error}");
+        assert!(error.contains(words), "{words}: {error}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_robot_that_is_not_there_ends_with_1_and_one_json_object() {
+    let folder = Folder::new("console-nobody");
+    // Bound and never answered: nobody else can take the port.
+    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let robot = nobody.local_addr().unwrap().to_string();
+    let (identity, report) = (folder.join("dr"), folder.join("report"));
+    let output = console(&[
+        "run",
+        "--robot",
+        &robot,
+        "--identity",
+        &identity,
+        "--input",
+        "tremor",
+        "--no-page",
+        "--for",
+        "0.3",
+        "--json",
+        "--report",
+        &report,
+    ]);
+    let error = said(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("never in session") && error.contains("doctor"), "{error}");
+    let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&object["sessions"], &object["commands_sent"]), (&0.into(), &0.into()));
+    assert_eq!(object["round_trip"]["count"], 0);
+    assert_eq!(object["files"], Value::Array(Vec::new()));
+    assert!(!PathBuf::from(report).exists(), "nothing measured, nothing written");
+}
+
+#[test]
+fn scripts_are_listed_and_checked() {
+    let list = console(&["script", "list"]);
+    assert!(list.status.success() && said(&list.stdout).contains("peg-transfer"));
+    let check = console(&["script", "check", "tremor"]);
+    assert!(check.status.success() && said(&check.stdout).contains("good"));
+    let wrong = console(&["script", "check", "/nonexistent.csv"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(said(&wrong.stderr).contains("shipped scripts are"), "{}", said(&wrong.stderr));
+}
+
+#[test]
+fn doctor_says_what_follows_and_its_code_is_its_worst_finding() {
+    let folder = Folder::new("console-doctor");
+    let identity = folder.join("dr");
+    let output = console(&["doctor", "--identity", &identity, "--json"]);
+    let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let code = match object["health"].as_str().unwrap() {
+        "fine" => 0,
+        "limited" => 1,
+        _ => 2,
+    };
+    assert_eq!(output.status.code(), Some(code));
+    let findings = object["findings"].as_array().unwrap();
+    let of = |what: &str| findings.iter().find(|one| one["what"] == what).unwrap();
+    assert_eq!(of("certificate")["health"], "fine");
+    for finding in findings {
+        let is_fine = finding["health"] == "fine";
+        assert_eq!(finding["follows"].as_str().unwrap().is_empty(), is_fine, "{finding}");
+    }
+    let without = console(&["doctor", "--identity", "/nonexistent"]);
+    assert_eq!(without.status.code(), Some(2));
+    assert!(said(&without.stdout).contains("no robot lets this console in"));
+}

@@ -1,0 +1,306 @@
+//! The agent: its three threads, started and stopped together.
+//!
+//! Knows: which thread does what. Does not know: what any of them decides.
+//!
+//! | thread | priority | does |
+//! | --- | --- | --- |
+//! | servo | real-time 80 | the 1 kHz loop; waits for nothing but its timer |
+//! | pump | real-time 70 | QUIC, TLS, sessions |
+//! | watch | normal | log, counters, whoever wants to see every state |
+
+use crate::arm::simulated::{DEAD_MAN, PSM_CLASSIC, SimulatedPsm};
+use crate::epoch::{EpochError, EpochStore};
+use crate::network::{NetworkConfig, NetworkRecord, NetworkWatch, door};
+use crate::profile_file::NamedProfile;
+use crate::servo::{HOME, Servo};
+use crate::servo_thread::{
+    AnswerReader, Ends, REFUSED, RequestWriter, Shared, StateReader, code, mailboxes, unpack_state,
+};
+use longhand_follower::Follower;
+use longhand_follower::supervisor::Request;
+use longhand_protocol::geometry::PerArm;
+use longhand_protocol::message::{FollowerState, RobotId, Stage};
+use longhand_protocol::units::Micros;
+use longhand_protocol::wire;
+use longhand_quic::clock::robot_now;
+use longhand_quic::doorbell::{Doorbell, Stop};
+use longhand_quic::pace::{Granted, Lateness, PUMP_PRIORITY, RealTime, SERVO_PRIORITY};
+use longhand_quic::pump::{PumpError, RobotConfig, RobotPump};
+use longhand_quic::trust::Credentials;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::{self, JoinHandle};
+
+/// Sees every state that the servo thread publishes, in order, on the watch thread.
+pub type Observer = Box<dyn FnMut(&FollowerState) + Send>;
+
+/// What an agent is started with.
+pub struct AgentConfig {
+    /// The address to serve on.
+    pub bind: SocketAddr,
+    /// The robot's number, which its certificate must carry.
+    pub robot: RobotId,
+    /// The robot's certificate and whom it trusts.
+    pub credentials: Credentials,
+    /// The limits in force.
+    pub profile: NamedProfile,
+    /// A folder that keeps the epoch over restarts.
+    pub state: PathBuf,
+    /// A folder for qlog files.
+    pub qlog: Option<PathBuf>,
+    /// Ask for real-time priority and locked memory.
+    pub real_time: bool,
+    /// The machine stalls, and the arms are simulated: their dead-man waits longer.
+    pub tolerate_stalls: bool,
+    /// Sees every state.
+    pub observer: Option<Observer>,
+}
+
+/// The agent could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The epoch cannot be kept.
+    #[error(transparent)]
+    Epoch(#[from] EpochError),
+    /// The network side cannot run.
+    #[error(transparent)]
+    Pump(#[from] PumpError),
+    /// The certificate is another robot's.
+    #[error("this identity is {got}, not robot {expected}; issue one with --role robot --robot-id {expected}")]
+    Identity {
+        /// The robot's number.
+        expected: u64,
+        /// What the certificate says.
+        got: String,
+    },
+    /// A thread or a file descriptor was refused.
+    #[error("the system refused a thread or a descriptor: {0}")]
+    System(#[from] io::Error),
+}
+
+/// How the agent did.
+#[derive(Clone, Debug)]
+pub struct AgentReport {
+    /// What the kernel granted the servo thread; `None` where nothing was asked for.
+    pub granted: Option<Granted>,
+    /// How late the ticks began, and how many never did.
+    pub lateness: Lateness,
+    /// Commands whose bytes changed between the network side and the servo thread.
+    pub damaged: u64,
+    /// What the network side counted.
+    pub network: NetworkRecord,
+}
+
+/// A running agent. Dropping it without [`Agent::stop`] leaves its threads running.
+pub struct Agent {
+    local_addr: SocketAddr,
+    bedside: Bedside,
+    stop: Stop,
+    shared: Arc<Shared>,
+    network: NetworkWatch,
+    granted: Option<Granted>,
+    servo: JoinHandle<(Option<Granted>, Lateness)>,
+    pump: JoinHandle<Result<(), PumpError>>,
+    watch: JoinHandle<()>,
+}
+
+impl Agent {
+    /// Starts the threads. The robot is Disabled, and the bedside has it.
+    ///
+    /// Errors: [`AgentError`] says what is missing.
+    pub fn start(config: AgentConfig) -> Result<Self, AgentError> {
+        check_identity(&config)?;
+        let epochs = EpochStore::open(&config.state)?;
+        let pump = RobotPump::bind(RobotConfig {
+            bind: config.bind,
+            credentials: config.credentials,
+            datagram_bytes: wire::STATE_LEN,
+            qlog: config.qlog,
+        })?;
+        let (doorbell, stop) = (Doorbell::new()?, Stop::new()?);
+        let (servo_loop, ends) = mailboxes(doorbell.clone());
+        let Ends { commands, network_requests, bedside_requests, bedside_answers, .. } = ends;
+        let shared = ends.shared;
+        let (door, network) = door(NetworkConfig {
+            robot: config.robot,
+            profile: config.profile.hash,
+            terms: config.profile.profile.terms(),
+            epochs,
+            commands,
+            requests: network_requests,
+            states: ends.network_states,
+            shared: Arc::clone(&shared),
+        });
+        let local_addr = pump.local_addr();
+        let servo = simulated(config.profile, config.tolerate_stalls);
+        let (tell, told) = mpsc::channel();
+        let priority = config.real_time.then_some(SERVO_PRIORITY);
+        let servo = spawn("servo", move || {
+            servo_loop.run(servo, priority, |granted| {
+                // Whoever asked may be gone; the loop runs on.
+                let _ = tell.send(granted);
+            })
+        })?;
+        let (real_time, pump_stop) = (config.real_time, stop.clone());
+        let mut door = door;
+        let pump = spawn("pump", move || {
+            let _held = real_time.then(|| RealTime::acquire(PUMP_PRIORITY, None));
+            pump.run(&mut door, &doorbell, &pump_stop)
+        })?;
+        let (observer, watch_stop) = (config.observer, stop.clone());
+        let watch = spawn("watch", move || watch(ends.watch_states, observer, &watch_stop))?;
+        Ok(Self {
+            local_addr,
+            bedside: Bedside {
+                ends: Arc::new(Mutex::new((bedside_requests, bedside_answers))),
+                shared: Arc::clone(&shared),
+            },
+            stop,
+            shared,
+            network,
+            granted: told.recv().unwrap_or(None),
+            servo,
+            pump,
+            watch,
+        })
+    }
+
+    /// Where it serves.
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// What the kernel granted the servo thread; `None` where nothing was asked for.
+    pub const fn granted(&self) -> Option<Granted> {
+        self.granted
+    }
+
+    /// The bedside's controls.
+    pub fn bedside(&self) -> Bedside {
+        self.bedside.clone()
+    }
+
+    /// What the network side has counted so far.
+    pub fn network(&self) -> NetworkRecord {
+        self.network.record()
+    }
+
+    /// Whether a thread has ended by itself, which none should.
+    pub fn has_failed(&self) -> bool {
+        self.servo.is_finished() || self.pump.is_finished()
+    }
+
+    /// Stops everything and says how it went.
+    ///
+    /// Errors: the network side had failed.
+    pub fn stop(self) -> Result<AgentReport, AgentError> {
+        self.stop.stop();
+        self.shared.stop.store(true, Ordering::Relaxed);
+        let (granted, lateness) = join(self.servo)?;
+        let pump = join(self.pump)?;
+        join(self.watch)?;
+        pump?;
+        Ok(AgentReport {
+            granted,
+            lateness,
+            damaged: self.shared.damaged.load(Ordering::Relaxed),
+            network: self.network.record(),
+        })
+    }
+}
+
+/// The bedside's controls: local, and above everything that comes over the network.
+#[derive(Clone)]
+pub struct Bedside {
+    ends: Arc<Mutex<(RequestWriter, AnswerReader)>>,
+    shared: Arc<Shared>,
+}
+
+impl Bedside {
+    /// Asks the robot for something; says whether it was allowed in its present stage. `None`: the
+    /// servo loop did not answer within a tenth of a second, which means that it does not run.
+    pub fn ask(&self, request: Request) -> Option<bool> {
+        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let (requests, answers) = &mut *ends;
+        requests.push(&[code(request)]);
+        for _ in 0..100 {
+            thread::sleep(std::time::Duration::from_millis(1));
+            if let (Some([asked, answer]), _) = answers.newest()
+                && asked == code(request)
+            {
+                return Some(answer != REFUSED);
+            }
+        }
+        None
+    }
+
+    /// Presses or releases the emergency stop. Acts in the next tick; releasing it does not start
+    /// the robot, which then needs [`Request::Restart`].
+    pub fn emergency_stop(&self, pressed: bool) {
+        self.shared.emergency_stop.store(pressed, Ordering::Relaxed);
+    }
+}
+
+fn check_identity(config: &AgentConfig) -> Result<(), AgentError> {
+    let who = config.credentials.who();
+    if who.robot == Some(config.robot) {
+        return Ok(());
+    }
+    let got = format!("{} {:?}", who.role, who.name);
+    Err(AgentError::Identity { expected: config.robot.get(), got })
+}
+
+/// The dead-man of simulated arms on a machine that stalls. Chosen: longer than the longest stall
+/// that the profile tolerates (250 ticks).
+const PATIENT_DEAD_MAN: Micros = Micros::from_millis(300);
+
+fn simulated(profile: NamedProfile, tolerate_stalls: bool) -> Servo<SimulatedPsm> {
+    let (joints, jaw) = HOME;
+    let dead_man = if tolerate_stalls { PATIENT_DEAD_MAN } else { DEAD_MAN };
+    let arm =
+        || SimulatedPsm::new(&PSM_CLASSIC, &joints, jaw, robot_now()).with_dead_man(dead_man);
+    Servo::new(Follower::new(profile.profile), PerArm { psm1: arm(), psm2: arm() })
+}
+
+fn spawn<T: Send + 'static>(
+    name: &str,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    thread::Builder::new().name(name.to_owned()).spawn(run)
+}
+
+fn join<T>(thread: JoinHandle<T>) -> Result<T, AgentError> {
+    let name = thread.thread().name().unwrap_or("unnamed").to_owned();
+    thread.join().map_err(|_panic| {
+        AgentError::System(io::Error::other(format!("the {name} thread died; this is a defect")))
+    })
+}
+
+/// Hands every state to the observer and logs what people want to know.
+fn watch(mut states: StateReader, mut observer: Option<Observer>, stop: &Stop) {
+    let mut last: Option<Stage> = None;
+    while !stop.is_stopped() {
+        thread::sleep(std::time::Duration::from_millis(20));
+        let _drained = states.drain(u64::MAX, |words| {
+            let Some(state) = unpack_state(words) else { return };
+            if last != Some(state.stage) {
+                log_stage(last, &state);
+                last = Some(state.stage);
+            }
+            if let Some(observer) = &mut observer {
+                observer(&state);
+            }
+        });
+    }
+}
+
+fn log_stage(last: Option<Stage>, state: &FollowerState) {
+    let from = last.map_or("-", Stage::name);
+    let (to, why) = (state.stage.name(), state.reason.name());
+    let operating_state = state.stage.operating_state().name();
+    tracing::info!(operating_state, why, age = %state.age, loop_age = %state.loop_age,
+        "stage {from} -> {to}");
+}

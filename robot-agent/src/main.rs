@@ -1,0 +1,386 @@
+//! `longhand-robot-agent`: the bedside's program.
+//!
+//! Knows: the command line. Does not know: anything it does not hand to the library.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use longhand_protocol::message::RobotId;
+use longhand_protocol::units::Micros;
+use longhand_quic::clock::robot_now;
+use longhand_quic::trust::{Credentials, Role, Trust, date};
+use longhand_robot_agent::agent::{Agent, AgentConfig, AgentReport};
+use longhand_robot_agent::controls::{self, WORDS};
+use longhand_robot_agent::doctor::{self, Health};
+use longhand_robot_agent::profile_file::NamedProfile;
+use miette::{IntoDiagnostic, Result, WrapErr, bail};
+use serde_json::json;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// The bedside robot agent: holds the robot's law, serves one surgeon, never trusts the link.
+#[derive(Parser)]
+#[command(name = "longhand-robot-agent", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  longhand-robot-agent trust init --dir trust --hospital 'General Hospital'
+  longhand-robot-agent trust issue --dir trust --role robot --name or3 --robot-id 1
+  longhand-robot-agent trust issue --dir trust --role surgeon --name dr-lee
+  longhand-robot-agent run --identity trust/or3 --state state --bind 0.0.0.0:7400
+  longhand-robot-agent bedside --socket bedside.sock hand-over
+  longhand-robot-agent doctor --identity trust/or3 --state state";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the robot: 1 kHz loop, QUIC, bedside controls.
+    Run(Run),
+    /// Say one word to a running agent, from the bedside.
+    Bedside {
+        /// The agent's socket, as given to `run --bedside-socket`.
+        #[arg(long)]
+        socket: PathBuf,
+        /// enable, hand-over, release, pause, resume, disable, estop, restart.
+        word: String,
+    },
+    /// Say what this machine grants, what is missing, and what follows. Exit 0 good, 1 limited, 2 bad.
+    Doctor(Doctor),
+    /// The hospital's certificate authority.
+    #[command(subcommand)]
+    Trust(TrustCommand),
+}
+
+#[derive(Args)]
+struct Run {
+    /// The robot's identity folder, from `trust issue --role robot`.
+    #[arg(long)]
+    identity: PathBuf,
+    /// Where to serve QUIC.
+    #[arg(long, default_value = "127.0.0.1:7400")]
+    bind: SocketAddr,
+    /// The robot's number, as in its certificate.
+    #[arg(long, default_value_t = 1)]
+    robot_id: u64,
+    /// Folder that keeps the epoch over restarts.
+    #[arg(long, default_value = "longhand-state")]
+    state: PathBuf,
+    /// Limits: default, public-5g, satellite, or a TOML file.
+    #[arg(long, default_value = "default")]
+    profile: String,
+    /// Enable the robot and hand it over at the start, without a person at the bedside.
+    #[arg(long)]
+    hand_over: bool,
+    /// Also take bedside words from a Unix socket here (beside standard input).
+    #[arg(long)]
+    bedside_socket: Option<PathBuf>,
+    /// This machine stalls (a shared or virtual one): a stall holds the simulated arms instead of
+    /// being a fault of the robot's.
+    #[arg(long)]
+    tolerate_stalls: bool,
+    /// Do not ask for real-time priority and locked memory.
+    #[arg(long)]
+    no_real_time: bool,
+    /// Stop by itself after so many seconds.
+    #[arg(long = "for", value_name = "SECONDS")]
+    seconds: Option<f64>,
+    /// Write one qlog file per connection here.
+    #[arg(long)]
+    qlog: Option<PathBuf>,
+    /// Print the report at the end as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct Doctor {
+    /// The robot's identity folder.
+    #[arg(long)]
+    identity: PathBuf,
+    /// The address it is to serve on.
+    #[arg(long, default_value = "127.0.0.1:7400")]
+    bind: SocketAddr,
+    /// The robot's number.
+    #[arg(long, default_value_t = 1)]
+    robot_id: u64,
+    /// Folder that keeps the epoch.
+    #[arg(long, default_value = "longhand-state")]
+    state: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum TrustCommand {
+    /// Make the hospital's authority in a new folder.
+    Init {
+        /// The folder; must not exist or be empty.
+        #[arg(long, default_value = "trust")]
+        dir: PathBuf,
+        /// The hospital's name, as it stands in the authority's certificate.
+        #[arg(long)]
+        hospital: String,
+    },
+    /// Issue an identity: a folder to copy to its machine.
+    Issue {
+        /// The authority's folder.
+        #[arg(long, default_value = "trust")]
+        dir: PathBuf,
+        /// What the holder may be.
+        #[arg(long, value_enum)]
+        role: RoleWord,
+        /// The holder's name: letters, digits, - _ and dots.
+        #[arg(long)]
+        name: String,
+        /// Days it is valid.
+        #[arg(long, default_value_t = 30)]
+        days: u32,
+        /// The robot's number, for --role robot.
+        #[arg(long)]
+        robot_id: Option<u64>,
+    },
+    /// List what was issued.
+    Show {
+        /// The authority's folder.
+        #[arg(long, default_value = "trust")]
+        dir: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke everything ever issued to a name.
+    Revoke {
+        /// The authority's folder.
+        #[arg(long, default_value = "trust")]
+        dir: PathBuf,
+        /// The holder's name.
+        #[arg(long)]
+        name: String,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum RoleWord {
+    Surgeon,
+    Robot,
+    Engineer,
+    Observer,
+}
+
+impl From<RoleWord> for Role {
+    fn from(word: RoleWord) -> Self {
+        match word {
+            RoleWord::Surgeon => Self::Surgeon,
+            RoleWord::Robot => Self::Robot,
+            RoleWord::Engineer => Self::Engineer,
+            RoleWord::Observer => Self::Observer,
+        }
+    }
+}
+
+fn main() -> Result<ExitCode> {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("LONGHAND_LOG")
+                .unwrap_or_else(|_unset| "info".into()),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    match Cli::parse().command {
+        Command::Run(run) => run_agent(run),
+        Command::Bedside { socket, word } => say(&socket, &word),
+        Command::Doctor(options) => examine(&options),
+        Command::Trust(command) => trust(command).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+fn run_agent(run: Run) -> Result<ExitCode> {
+    let mut profile = NamedProfile::load(&run.profile).into_diagnostic()?;
+    if run.tolerate_stalls {
+        profile = profile.tolerating_stalls().into_diagnostic()?;
+    }
+    let credentials = Credentials::load(&run.identity).into_diagnostic()?;
+    let (name, hash) = (profile.name.clone(), profile.hash.get());
+    let agent = Agent::start(AgentConfig {
+        bind: run.bind,
+        robot: RobotId::new(run.robot_id),
+        credentials,
+        profile,
+        state: run.state,
+        qlog: run.qlog,
+        real_time: !run.no_real_time,
+        tolerate_stalls: run.tolerate_stalls,
+        observer: None,
+    })
+    .into_diagnostic()?;
+    eprintln!(
+        "robot {} serves on {}, profile {name} ({hash:016x})",
+        run.robot_id,
+        agent.local_addr()
+    );
+    match agent.granted() {
+        Some(granted) => {
+            eprintln!("servo thread: {granted}");
+            granted.consequences().for_each(|so| eprintln!("  {so}"));
+        }
+        None => eprintln!("servo thread: normal priority, as asked (--no-real-time)"),
+    }
+    let bedside = agent.bedside();
+    if run.hand_over {
+        for word in ["enable", "hand-over"] {
+            eprintln!("bedside, by --hand-over: {}", controls::obey(&bedside, word));
+        }
+    }
+    let words = WORDS.map(|(word, _)| word).join(", ");
+    eprintln!("bedside words on standard input: {words}");
+    if let Some(path) = run.bedside_socket {
+        controls::obey_socket(bedside.clone(), path.clone())
+            .into_diagnostic()
+            .wrap_err_with(|| format!("cannot listen on {}", path.display()))?;
+    }
+    controls::obey_stdin(bedside).into_diagnostic()?;
+    wait(run.seconds, || agent.has_failed())?;
+    let report = agent.stop().into_diagnostic()?;
+    print_report(&report, run.json);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for Ctrl-C, a termination signal, the end of the time, or a failure.
+fn wait(seconds: Option<f64>, failed: impl Fn() -> bool) -> Result<()> {
+    let asked = Arc::new(AtomicBool::new(false));
+    let signal = Arc::clone(&asked);
+    ctrlc::set_handler(move || signal.store(true, Ordering::Relaxed)).into_diagnostic()?;
+    if seconds.is_some_and(|s| !s.is_finite() || s < 0.0) {
+        bail!("--for takes a number of seconds that is not negative");
+    }
+    let limit = seconds.map(Micros::from_secs_f64);
+    let began = robot_now();
+    while !asked.load(Ordering::Relaxed) && !failed() {
+        if limit.is_some_and(|limit| robot_now().since(began) >= limit) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+fn print_report(report: &AgentReport, as_json: bool) {
+    let l = &report.lateness;
+    let n = &report.network;
+    if as_json {
+        let object = json!({
+            "schema": "longhand agent report v1",
+            "servo": {
+                "ticks": l.ticks(), "missed": l.missed(),
+                "late_us": { "p50": l.quantile(500_000).as_micros(),
+                    "p99": l.quantile(990_000).as_micros(), "max": l.worst().as_micros() },
+                "granted": report.granted.map(|g| g.to_string()),
+            },
+            "network": {
+                "sessions": n.sessions, "accepted": n.accepted, "rejected": n.rejected,
+                "refused": n.refused, "handshakes_refused": n.handshakes_refused,
+                "damaged": report.damaged,
+            },
+        });
+        println!("{object}");
+        return;
+    }
+    println!(
+        "servo: {} ticks, {} missed; late p50 {} us, p99 {} us, max {} us",
+        l.ticks(),
+        l.missed(),
+        l.quantile(500_000).as_micros(),
+        l.quantile(990_000).as_micros(),
+        l.worst().as_micros()
+    );
+    println!("network: {} sessions, {} commands accepted", n.sessions, n.accepted);
+    let counts = n.rejected.iter().map(|(k, v)| ((*k).to_owned(), *v));
+    let refused = n.refused.iter().chain(&n.handshakes_refused).map(|(k, v)| (k.clone(), *v));
+    for (why, count) in counts.chain(refused) {
+        println!("  {count} x {why}");
+    }
+}
+
+fn say(socket: &std::path::Path, word: &str) -> Result<ExitCode> {
+    let answer = controls::say(socket, word).into_diagnostic().wrap_err_with(|| {
+        format!("nobody answers on {}; is the agent running with it?", socket.display())
+    })?;
+    println!("{answer}");
+    Ok(if answer.starts_with("ok") { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn examine(options: &Doctor) -> Result<ExitCode> {
+    let robot = RobotId::new(options.robot_id);
+    let checks = doctor::examine(options.bind, &options.identity, robot, &options.state);
+    if options.json {
+        println!("{}", json!({ "schema": "longhand doctor v1", "checks": checks }));
+    } else {
+        for check in &checks {
+            let mark = match check.health {
+                Health::Good => "good   ",
+                Health::Limited => "limited",
+                Health::Bad => "BAD    ",
+            };
+            println!("{mark}  {}: {}", check.what, check.found);
+        }
+    }
+    let worst = checks.iter().map(|check| check.health).max().unwrap_or(Health::Good);
+    Ok(ExitCode::from(match worst {
+        Health::Good => 0,
+        Health::Limited => 1,
+        Health::Bad => 2,
+    }))
+}
+
+fn trust(command: TrustCommand) -> Result<()> {
+    match command {
+        TrustCommand::Init { dir, hospital } => {
+            Trust::init(&dir, &hospital).into_diagnostic()?;
+            println!("made the authority of {hospital:?} in {}", dir.display());
+            println!("keep {}/ca.key safe: whoever has it decides who may operate", dir.display());
+        }
+        TrustCommand::Issue { dir, role, name, days, robot_id } => {
+            let trust = Trust::open(&dir).into_diagnostic()?;
+            let robot = robot_id.map(RobotId::new);
+            let issued = trust.issue(role.into(), &name, days, robot).into_diagnostic()?;
+            println!("issued {} {name:?} until {}", issued.who.role, date(issued.who.not_after));
+            println!("copy {} to its machine, and only there", issued.folder.display());
+        }
+        TrustCommand::Show { dir, json } => show(&Trust::open(&dir).into_diagnostic()?, json)?,
+        TrustCommand::Revoke { dir, name } => {
+            let revoked = Trust::open(&dir).into_diagnostic()?.revoke(&name).into_diagnostic()?;
+            println!("revoked {} certificate(s) of {name:?}", revoked.len());
+            println!("copy {}/ca.crl to every machine and restart its agent", dir.display());
+        }
+    }
+    Ok(())
+}
+
+fn show(trust: &Trust, as_json: bool) -> Result<()> {
+    let issued = trust.list().into_diagnostic()?;
+    if as_json {
+        let rows: Vec<_> = issued
+            .iter()
+            .map(|one| {
+                json!({
+                    "name": one.who.name, "role": one.who.role.to_string(),
+                    "robot_id": one.who.robot.map(RobotId::get), "serial": one.who.serial,
+                    "not_after": date(one.who.not_after), "revoked": one.revoked,
+                    "sha256": one.who.fingerprint,
+                })
+            })
+            .collect();
+        println!("{}", json!({ "schema": "longhand trust v1", "issued": rows }));
+        return Ok(());
+    }
+    for one in &issued {
+        let state = if one.revoked { "REVOKED" } else { "valid until" };
+        println!("{:<20} {:<9} {state} {}", one.who.name, one.who.role.to_string(), date(one.who.not_after));
+    }
+    Ok(())
+}

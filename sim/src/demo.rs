@@ -1,0 +1,496 @@
+//! The demo: agent, link and console on one machine, joined over real sockets.
+//!
+//! Knows: how to start the three, and what to say about the run. Does not know: any rule of theirs;
+//! it uses them as libraries, and their threads are those that ship.
+//!
+//! It plays the bedside's part: it enables the robot and hands it over at the start.
+
+use crate::link_command::{DisturbArgs, LinkChoice, LinkError};
+use crate::measure::{Measure, StageCounts, float};
+use crate::relay::{Relay, RelayError, RelayHandle, RelayOptions, RelayStats};
+use crate::world::profile_for;
+use clap::Args;
+use longhand_console::{Console, ConsoleConfig, ConsoleError, HandChoice, PagePort};
+use longhand_console::input::script::{Script, ScriptError};
+use longhand_console::status::{ConsoleReport, ConsoleStatus, HlogError, Loss, Spread};
+use longhand_follower::supervisor::Request;
+use longhand_link::LinkModel;
+use longhand_protocol::geometry::ArmId;
+use longhand_protocol::message::{FollowerState, RobotId, Stage};
+use longhand_protocol::units::{Console as ConsoleClock, Instant, Micros};
+use longhand_quic::clock::console_now;
+use longhand_quic::trust::{Authority, DAYS_DEFAULT, Role, TrustError, Validity};
+use longhand_robot_agent::agent::{Agent, AgentConfig, AgentError, AgentReport};
+use longhand_robot_agent::profile_file::{NamedProfile, ProfileFileError};
+use serde::Serialize;
+use std::io::{self, IsTerminal, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::sleep;
+use std::time::Duration;
+
+/// The link that the demo runs over when nobody says otherwise.
+pub const DEFAULT_LINK: &str = "beijing-sanya-5g-public";
+
+/// `longhand-sim demo ...`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct DemoArgs {
+    /// No page: a script moves the hands
+    #[arg(long)]
+    pub headless: bool,
+    /// Stop by itself after so many seconds
+    #[arg(long = "for", value_name = "SECONDS")]
+    pub seconds: Option<f64>,
+    #[command(flatten)]
+    link: LinkChoice,
+    #[command(flatten)]
+    disturb: DisturbArgs,
+    /// Seed of everything random in the link
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// What moves the hands: page, peg-transfer, tremor, or a hand script (CSV)
+    #[arg(long, value_name = "NAME|FILE")]
+    input: Option<String>,
+    /// The robot's limits: default, public-5g, satellite, or a TOML file; else what suits the link
+    #[arg(long)]
+    profile: Option<String>,
+    /// Hand metres to tip metres
+    #[arg(long, default_value_t = longhand_leader::DEFAULT_SCALE)]
+    scale: f64,
+    /// Port of the page on 127.0.0.1; any free one if not given
+    #[arg(long, default_value_t = 0)]
+    page_port: u16,
+    /// Folder for the .hlog histograms
+    #[arg(long, default_value = "longhand-report")]
+    report: PathBuf,
+    /// Write one qlog file per connection here
+    #[arg(long)]
+    qlog: Option<PathBuf>,
+    /// Do not ask for real-time priority and locked memory
+    #[arg(long)]
+    no_real_time: bool,
+    /// Print the report as one JSON object, and nothing else on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "Examples:
+  longhand-sim
+  longhand-sim demo --link city-5g-sa
+  longhand-sim demo --headless --for 30 --link national-dedicated --seed 7 --input peg-transfer --json
+  longhand-sim demo --headless --for 30 --link ideal --loss 0.5 --input tremor";
+
+/// The demo could not run. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each is the error of the part it names, with its own words")]
+pub enum DemoError {
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error(transparent)]
+    Relay(#[from] RelayError),
+    #[error(transparent)]
+    Script(#[from] ScriptError),
+    #[error(transparent)]
+    Profile(#[from] ProfileFileError),
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    #[error(transparent)]
+    Console(#[from] ConsoleError),
+    #[error(transparent)]
+    Report(#[from] HlogError),
+    #[error("the servo loop did not take the bedside's words; look for an error above")]
+    Bedside,
+    #[error("{0}; --for takes seconds above 0, at most a day")]
+    Seconds(f64),
+    #[error("the report could not be written: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// What `--json` prints. Documented in the README.
+#[derive(Debug, Serialize)]
+pub struct DemoReport {
+    schema: &'static str,
+    link: &'static str,
+    seed: u64,
+    profile: String,
+    input: String,
+    seconds: f64,
+    /// From hand sample to first use by the servo thread, milliseconds.
+    hand_to_joint: Option<Spread>,
+    /// From hand sample to the first state that echoes it, milliseconds.
+    round_trip: Spread,
+    /// Age of view plus command, milliseconds.
+    loop_age: Spread,
+    commands: Loss,
+    states: Loss,
+    stages: StageCounts,
+    safe_stops: u64,
+    stops_per_hour: Option<f64>,
+    playout_mean_ms: f64,
+    path_mm: [f64; 2],
+    final_stage: &'static str,
+    /// How far each tip is from where hand and anchors say, millimetres; `null` while not following.
+    final_error_mm: Option<[f64; 2]>,
+    servo: TickFigures,
+    leader: TickFigures,
+    relay: RelayFigures,
+    network: NetworkFigures,
+}
+
+#[derive(Debug, Serialize)]
+struct TickFigures {
+    ticks: u64,
+    missed: u64,
+    late_us_p50: u64,
+    late_us_p99: u64,
+    late_us_max: u64,
+    real_time: String,
+}
+
+#[derive(Debug, Serialize)]
+struct RelayFigures {
+    /// Microseconds that packets left later than the link said.
+    error_us_p50: u64,
+    error_us_p99: u64,
+    error_us_max: u64,
+    stalled: u64,
+    valid: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct NetworkFigures {
+    sessions: u64,
+    accepted: u64,
+    rejected: u64,
+}
+
+struct Parts {
+    agent: Agent,
+    relay: RelayHandle,
+    console: Console,
+    measure: Arc<Mutex<Measure>>,
+    link: &'static str,
+    profile: String,
+    input: String,
+    /// The demo's own epoch lives as long as the demo.
+    state: PathBuf,
+}
+
+/// Runs the demo until `stop`, or the end of its time, and reports.
+///
+/// Errors: [`DemoError`].
+pub fn run(args: &DemoArgs, stop: &AtomicBool) -> Result<(), DemoError> {
+    if let Some(seconds) = args.seconds
+        && !(seconds > 0.0 && seconds <= 86_400.0)
+    {
+        return Err(DemoError::Seconds(seconds));
+    }
+    let parts = start(args)?;
+    let began = console_now();
+    introduce(args, &parts);
+    watch(args, &parts, began, stop);
+    finish(args, parts, console_now().since(began))
+}
+
+fn start(args: &DemoArgs) -> Result<Parts, DemoError> {
+    let model = args.link.model_or(DEFAULT_LINK)?;
+    let link = model.name();
+    let input = input_name(args);
+    let hand = match input.as_str() {
+        "page" => HandChoice::Page,
+        name => HandChoice::Script(Script::load(name)?),
+    };
+    let profile_name = args.profile.clone().unwrap_or_else(|| profile_for(link).0.to_owned());
+    let profile = NamedProfile::load(&profile_name)?.tolerating_stalls()?;
+    let (authority, life) = (Authority::ephemeral("Longhand demo")?, Validity::days(DAYS_DEFAULT)?);
+    let robot_id = RobotId::new(1);
+    let robot = authority.issue(Role::Robot, "demo-robot", Some(robot_id), life)?;
+    let surgeon = authority.issue(Role::Surgeon, "demo-surgeon", None, life)?;
+    let measure = Arc::new(Mutex::new(Measure::default()));
+    let seen = Arc::clone(&measure);
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let state = std::env::temp_dir().join(format!("longhand-demo-{}", std::process::id()));
+    let agent = Agent::start(AgentConfig {
+        bind: any,
+        robot: robot_id,
+        credentials: authority.credentials(&robot)?,
+        profile,
+        state: state.clone(),
+        qlog: args.qlog.clone(),
+        real_time: !args.no_real_time,
+        tolerate_stalls: true,
+        observer: Some(Box::new(move |state: &FollowerState| {
+            seen.lock().unwrap_or_else(PoisonError::into_inner).observe(state, None);
+        })),
+    })?;
+    let relay = start_relay(args, model, &agent)?;
+    let console = Console::start(ConsoleConfig {
+        target: relay.local_addr(),
+        robot: robot_id,
+        credentials: authority.credentials(&surgeon)?,
+        hand,
+        page: (!args.headless).then_some(PagePort(args.page_port)),
+        scale: args.scale,
+        link_name: link.to_owned(),
+        qlog: args.qlog.clone(),
+        realtime: !args.no_real_time,
+        same_clock: true,
+    })?;
+    for request in [Request::Enable, Request::HandOver] {
+        if agent.bedside().ask(request) != Some(true) {
+            return Err(DemoError::Bedside);
+        }
+    }
+    Ok(Parts { agent, relay, console, measure, link, profile: profile_name, input, state })
+}
+
+fn input_name(args: &DemoArgs) -> String {
+    let default = if args.headless { "peg-transfer" } else { "page" };
+    args.input.clone().unwrap_or_else(|| default.to_owned())
+}
+
+fn start_relay(
+    args: &DemoArgs,
+    model: LinkModel,
+    agent: &Agent,
+) -> Result<RelayHandle, DemoError> {
+    let mut options = RelayOptions::new(model, args.seed);
+    options.disturb = args.disturb.into();
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    Ok(Relay::start_with(any, agent.local_addr(), options)?)
+}
+
+fn introduce(args: &DemoArgs, parts: &Parts) {
+    eprintln!(
+        "Longhand demo: console -> link {} (seed {}) -> robot, real QUIC over loopback",
+        parts.link, args.seed
+    );
+    eprintln!("robot profile {}, hands moved by {}", parts.profile, parts.input);
+    if let Some(granted) = parts.agent.granted() {
+        eprintln!("servo thread: {granted}");
+        granted.consequences().for_each(|so| eprintln!("  {so}"));
+    }
+    if let Some(url) = parts.console.page_url() {
+        eprintln!("page: {url}");
+        open_in_browser(url);
+    }
+    eprintln!("Ctrl-C ends it and prints the link report");
+}
+
+/// Opens the page where there is a display and a program for it; else the address above must do.
+fn open_in_browser(url: &str) {
+    let display = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|v| std::env::var_os(v).is_some());
+    if display {
+        let mut opener = std::process::Command::new("xdg-open");
+        opener.arg(url).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        let _none_there = opener.spawn();
+    }
+}
+
+/// The hands rest this long before the end, so that the tool is where it belongs when it comes.
+/// Chosen: a round trip over a satellite, its playout, and the shaper's settling.
+const SETTLE: Micros = Micros::from_millis(2_000);
+
+fn watch(args: &DemoArgs, parts: &Parts, began: Instant<ConsoleClock>, stop: &AtomicBool) {
+    let limit = args.seconds.map(Micros::from_secs_f64);
+    let live = io::stderr().is_terminal();
+    let mut printed = began;
+    while !stop.load(Ordering::Relaxed) && !parts.agent.has_failed() {
+        sleep(Duration::from_millis(50));
+        let ran = console_now().since(began);
+        if let Some(limit) = limit {
+            if ran >= limit {
+                break;
+            }
+            if ran.saturating_add(SETTLE.min(Micros::from_micros(limit.as_micros() / 4))) >= limit {
+                parts.console.rest();
+            }
+        }
+        let every = if live { Micros::from_millis(200) } else { Micros::from_secs(5) };
+        if console_now().since(printed) >= every {
+            printed = console_now();
+            let line = status_line(&parts.console.status(), ran);
+            if live {
+                eprint!("\r\x1b[2K{line}");
+                let _not_shown = io::stderr().flush();
+            } else {
+                eprintln!("{line}");
+            }
+        }
+    }
+    if live {
+        eprintln!();
+    }
+}
+
+fn status_line(status: &ConsoleStatus, ran: Micros) -> String {
+    let ms = |span: Option<Micros>| span.map_or("-".to_owned(), |s| format!("{:.0}", s.as_millis_f64()));
+    let stage = status.stage.map_or("no state yet", Stage::name);
+    let advice = status.advisory.map_or("", |a| a.text());
+    let todo = status.advisory.map_or("", |a| a.do_next());
+    format!(
+        "{:>5.0} s  {stage:<8} loop age {:>4} ms  rtt {:>4} ms  playout {:>3} ms  loss {:.2} %  stops {}  {advice}{}{todo}",
+        ran.as_secs_f64(),
+        ms(status.loop_age),
+        ms(status.link.rtt),
+        ms(status.playout_delay),
+        status.link.loss_percent.unwrap_or(0.0),
+        status.counters.safe_stops,
+        if todo.is_empty() { "" } else { ": " },
+    )
+}
+
+fn finish(args: &DemoArgs, parts: Parts, ran: Micros) -> Result<(), DemoError> {
+    let status = parts.console.status();
+    // The run ends here: that the link dies when the console stops is no stop of the run's.
+    let measure = parts.measure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let console = parts.console.stop();
+    let relay = parts.relay.stop()?;
+    let agent = parts.agent.stop()?;
+    // Nothing of the demo's own must be left behind; what cannot be removed hurts nobody.
+    let _ = std::fs::remove_dir_all(&parts.state);
+    let files = console.write_hlogs(&args.report)?;
+    let report = DemoReport {
+        schema: "longhand demo report v1",
+        link: parts.link,
+        seed: args.seed,
+        profile: parts.profile,
+        input: parts.input,
+        seconds: ran.as_secs_f64(),
+        hand_to_joint: console.hand_to_joint,
+        round_trip: console.round_trip,
+        loop_age: console.loop_age,
+        commands: console.commands,
+        states: console.states,
+        stages: *measure.stages(),
+        safe_stops: u64::from(status.counters.safe_stops),
+        stops_per_hour: measure.stops_per_hour(),
+        playout_mean_ms: measure.playout_mean_ms(),
+        path_mm: [measure.path().psm1 * 1e3, measure.path().psm2 * 1e3],
+        final_stage: status.stage.map_or("none", Stage::name),
+        final_error_mm: final_error_mm(&status),
+        servo: servo_figures(&agent),
+        leader: leader_figures(&console),
+        relay: relay_figures(&relay),
+        network: NetworkFigures {
+            sessions: agent.network.sessions,
+            accepted: agent.network.accepted,
+            rejected: agent.network.rejected.values().sum(),
+        },
+    };
+    if args.json {
+        serde_json::to_writer(io::stdout().lock(), &report).map_err(io::Error::from)?;
+        println!();
+    } else {
+        print(&report)?;
+        for file in files {
+            eprintln!("wrote {}", file.display());
+        }
+    }
+    Ok(())
+}
+
+/// How far each tip is from where hand and anchors say.
+fn final_error_mm(status: &ConsoleStatus) -> Option<[f64; 2]> {
+    if status.stage != Some(Stage::Follow) {
+        return None;
+    }
+    let error = |arm| {
+        let arm = status.arms.get(arm);
+        let goal = arm.anchor.goal(&arm.hand.pose, status.scale).position();
+        (goal - arm.state.measured_cp.position()).norm() * 1e3
+    };
+    Some(ArmId::ALL.map(error))
+}
+
+fn servo_figures(agent: &AgentReport) -> TickFigures {
+    let l = &agent.lateness;
+    TickFigures {
+        ticks: l.ticks(),
+        missed: l.missed(),
+        late_us_p50: l.quantile(500_000).as_micros(),
+        late_us_p99: l.quantile(990_000).as_micros(),
+        late_us_max: l.worst().as_micros(),
+        real_time: agent.granted.map_or("not asked for".to_owned(), |g| g.to_string()),
+    }
+}
+
+fn leader_figures(console: &ConsoleReport) -> TickFigures {
+    let l = &console.leader_ticks;
+    TickFigures {
+        ticks: l.ran,
+        missed: l.missed,
+        late_us_p50: l.late_us_p50,
+        late_us_p99: l.late_us_p99,
+        late_us_max: l.late_us_max,
+        real_time: l.real_time.clone(),
+    }
+}
+
+fn relay_figures(relay: &RelayStats) -> RelayFigures {
+    RelayFigures {
+        error_us_p50: relay.error.p50,
+        error_us_p99: relay.error.p99,
+        error_us_max: relay.error.max,
+        stalled: relay.stalled,
+        valid: relay.is_valid(),
+    }
+}
+
+fn print(report: &DemoReport) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "Link report: {} (seed {}), {:.1} s", report.link, report.seed, report.seconds)?;
+    if let Some(spread) = &report.hand_to_joint {
+        writeln!(out, "  hand to joint  {spread}")?;
+    }
+    writeln!(out, "  round trip     {}", report.round_trip)?;
+    writeln!(out, "  loop age       {}", report.loop_age)?;
+    writeln!(
+        out,
+        "  loss           commands {:.3} %, states {:.3} %",
+        report.commands.lost_percent, report.states.lost_percent
+    )?;
+    let mut stages = report.stages;
+    for stage in Stage::ALL {
+        let count = stages.of(stage);
+        if count.entered > 0 {
+            let (name, entered) = (stage.name(), count.entered);
+            writeln!(out, "  {name:<9}      entered {entered}, {:.1} s", count.seconds)?;
+        }
+    }
+    writeln!(
+        out,
+        "  safe stops     {}, {:.1} an hour of motion; playout {:.1} ms on average",
+        report.safe_stops,
+        report.stops_per_hour.unwrap_or(0.0),
+        report.playout_mean_ms
+    )?;
+    if let Some([psm1, psm2]) = report.final_error_mm {
+        writeln!(out, "  final error    PSM1 {psm1:.3} mm, PSM2 {psm2:.3} mm")?;
+    }
+    for (name, figures) in [("servo ticks", &report.servo), ("leader ticks", &report.leader)] {
+        writeln!(
+            out,
+            "  {name:<14} {} ran, {} missed ({:.4} %); late p50 {} p99 {} max {} us; {}",
+            figures.ticks,
+            figures.missed,
+            100.0 * float(figures.missed) / float(figures.ticks.max(1)),
+            figures.late_us_p50,
+            figures.late_us_p99,
+            figures.late_us_max,
+            figures.real_time
+        )?;
+    }
+    let r = &report.relay;
+    let verdict = if r.valid { "" } else { "; the machine stalled: do not trust the tails" };
+    writeln!(
+        out,
+        "  relay error    p50 {} p99 {} max {} us{verdict}",
+        r.error_us_p50, r.error_us_p99, r.error_us_max
+    )
+}

@@ -1,0 +1,489 @@
+//! `longhand-sim link`: list the links, show one, run one as a relay, convert a recording.
+//!
+//! Knows: the command line, and how numbers are shown to people and to programs. Does not know: how a
+//! link works (`longhand_link`), or how packets travel (`relay`). Text goes to standard output in one
+//! piece; progress goes to standard error.
+//!
+//! Exit codes: 0 all is well; 1 an error, told with what to do; 2 the command line is wrong (clap);
+//! 3 the relay ran, but the machine stalled too often for its figures to be about the link.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use longhand_link::trace::import::{self, Late, Provenance};
+use longhand_link::{Direction, Disturb, DropCause, LinkModel, LinkStats, Profile, Trace};
+use longhand_protocol::units::Micros;
+use longhand_quic::clock::link_now;
+use serde_json::{Value, json};
+
+use crate::relay::{Relay, RelayError, RelayHandle, RelayOptions, RelayStats};
+
+mod show;
+
+/// `longhand-sim link ...`
+#[derive(Debug, Args)]
+pub struct LinkArgs {
+    #[command(subcommand)]
+    command: LinkCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum LinkCommand {
+    /// Lists every link there is
+    List(ListArgs),
+    /// Shows one link: its delays as quantiles and a picture, its loss, and where its numbers come from
+    Show(show::ShowArgs),
+    /// Runs a link in real time, as a UDP relay between two programs
+    Run(RunArgs),
+    /// Converts a recording of a real link into a link trace
+    Import(ImportArgs),
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which link: a profile by name, or a recording.
+#[derive(Clone, Debug, Default, Args)]
+#[group(id = "which-link", multiple = false)]
+pub struct LinkChoice {
+    /// A link by name; `longhand-sim link list` lists them
+    #[arg(long, value_name = "NAME")]
+    pub link: Option<String>,
+    /// A link trace, version 1
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+}
+
+impl LinkChoice {
+    /// The chosen link, or the profile called `otherwise` where none was chosen.
+    ///
+    /// Errors: [`LinkError`] where there is no such profile, or the trace cannot be read.
+    pub fn model_or(&self, otherwise: &str) -> Result<LinkModel, LinkError> {
+        match &self.trace {
+            Some(path) => read_trace(path),
+            None => named(self.link.as_deref().unwrap_or(otherwise)),
+        }
+    }
+}
+
+/// Faults laid over the link.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct DisturbArgs {
+    /// Lose this share of packets at random, in place of the link's own loss (0 to 1)
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub loss: Option<f64>,
+    /// Deliver this share of packets twice (0 to 1)
+    #[arg(long, value_name = "SHARE", value_parser = share, default_value = "0")]
+    pub duplicate: f64,
+    /// Turn over one bit in this share of packets (0 to 1)
+    #[arg(long, value_name = "SHARE", value_parser = share, default_value = "0")]
+    pub corrupt: f64,
+    /// Let this share of packets be overtaken, by 5 ms (0 to 1)
+    #[arg(long, value_name = "SHARE", value_parser = share, default_value = "0")]
+    pub reorder: f64,
+}
+
+/// How far a reordered packet falls behind. Chosen: 5 ms, past a few packets at 1 kHz.
+const REORDER_BY: Micros = Micros::from_millis(5);
+
+impl From<DisturbArgs> for Disturb {
+    fn from(args: DisturbArgs) -> Self {
+        let DisturbArgs { loss, duplicate, corrupt, reorder } = args;
+        Self { loss, duplicate, corrupt, reorder, reorder_by: REORDER_BY }
+    }
+}
+
+const RUN_EXAMPLES: &str = "Examples:
+  longhand-sim link run --listen 127.0.0.1:7001 --to 127.0.0.1:7000 --link city-5g-sa
+      Point the console at port 7001 instead of the robot's 7000.
+  longhand-sim link run --listen 0.0.0.0:7001 --to robot.local:7000 --link leo-starlink --seed 7
+      The same weather every time seed 7 is used.
+  longhand-sim link run --listen 127.0.0.1:0 --to 127.0.0.1:7000 \\
+      --trace sim/traces/cicv5g-rural-outage.csv --for 60 --json --log packets.csv
+      A recorded drive for one minute; results as JSON, every packet in packets.csv.
+
+Exit codes: 0 done; 1 error; 3 done, but the machine stalled too often (error over 5 ms on more than
+one packet in 10 000), so the figures say more of the machine than of the link.";
+
+/// `longhand-sim link run`
+#[derive(Debug, Args)]
+#[command(after_help = RUN_EXAMPLES)]
+pub struct RunArgs {
+    /// Where clients (the console) send to; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: String,
+    /// The far end (the robot)
+    #[arg(long, value_name = "HOST:PORT")]
+    to: String,
+    #[command(flatten)]
+    choice: LinkChoice,
+    #[command(flatten)]
+    disturb: DisturbArgs,
+    /// Everything random comes from this number; printed, so that a run can be repeated
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Stop after this many seconds; without it, on Ctrl-C
+    #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
+    lasts: Option<f64>,
+    /// Print the results as JSON
+    #[arg(long)]
+    json: bool,
+    /// Write every packet to this CSV file
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+    /// Wait the last 60 us before each packet awake: errors near 1 us, for up to a whole processor
+    #[arg(long)]
+    spin: bool,
+}
+
+/// A data set that can be converted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum DataSet {
+    /// CICV5G: round trips over public 5G from a moving car, one each 55 ms
+    Cicv5g,
+    /// LeoCC: one-way delay over Starlink, one line each 10 ms
+    Leocc,
+}
+
+const IMPORT_EXAMPLES: &str = "Examples:
+  longhand-sim link import --from cicv5g urban.txt --source \"CICV5G, urban run 1\" --out urban.csv
+  longhand-sim link import --from cicv5g --held rural.txt --source \"CICV5G, rural run 1\" --out rural.csv
+  longhand-sim link import --from leocc delay.txt --source \"LeoCC example\" --out leo.csv";
+
+#[derive(Debug, Args)]
+#[command(after_help = IMPORT_EXAMPLES)]
+struct ImportArgs {
+    /// The data set the file belongs to
+    #[arg(long, value_enum)]
+    from: DataSet,
+    /// The file
+    file: PathBuf,
+    /// Where the file comes from, for the header
+    #[arg(long)]
+    source: String,
+    /// Its licence, where it is not the data set's
+    #[arg(long)]
+    licence: Option<String>,
+    /// Round trips over 150 ms were held and flushed, not lost (CICV5G's rural files)
+    #[arg(long)]
+    held: bool,
+    /// Where to write the trace; without it, to standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// What can go wrong on the command line of links.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum LinkError {
+    /// No such profile.
+    #[error("no link is called `{asked}`")]
+    #[diagnostic(help("did you mean `{nearest}`? `longhand-sim link list` lists them all"))]
+    Name {
+        /// What was asked for.
+        asked: String,
+        /// The nearest there is.
+        nearest: &'static str,
+    },
+    /// An address that is none.
+    #[error("`{text}` is no address to {purpose}: {why}")]
+    #[diagnostic(help("write it as HOST:PORT, for example 127.0.0.1:7000 or [::1]:7000"))]
+    Address {
+        /// What was given.
+        text: String,
+        /// What it was for.
+        purpose: &'static str,
+        /// What the system said.
+        why: std::io::Error,
+    },
+    /// A file that cannot be read or written.
+    #[error("cannot {doing} {}: {why}", path.display())]
+    #[diagnostic(help("check the path and its permissions"))]
+    File {
+        /// "read" or "write".
+        doing: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        why: std::io::Error,
+    },
+    /// A file whose content is not what it should be.
+    #[error("{}: {why}", path.display())]
+    #[diagnostic(help("{help}"))]
+    Content {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong, with the line.
+        why: String,
+        /// What to do.
+        help: &'static str,
+    },
+    /// The relay.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
+    /// Nothing was chosen.
+    #[error("say which link")]
+    #[diagnostic(help("give a name (`longhand-sim link list`) or --trace FILE"))]
+    Nothing,
+}
+
+/// Does what the command line says. `stop` ends a running relay; the caller sets it on a signal.
+///
+/// Errors: [`LinkError`], each with what to do.
+pub fn run(args: &LinkArgs, stop: &AtomicBool) -> Result<ExitCode, LinkError> {
+    match &args.command {
+        LinkCommand::List(list) => say(&if list.json { list_json() } else { list_text() }),
+        LinkCommand::Show(args) => say(&show::show(args)?),
+        LinkCommand::Import(args) => import(args)?,
+        LinkCommand::Run(args) => return relay(args, stop),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Starts the relay that `args` describe. For callers who join it to something else.
+pub fn start(args: &RunArgs) -> Result<RelayHandle, LinkError> {
+    if args.choice.link.is_none() && args.choice.trace.is_none() {
+        return Err(LinkError::Nothing);
+    }
+    let model = args.choice.model_or("")?;
+    let listen = address(&args.listen, "listen on")?;
+    let to = address(&args.to, "send to")?;
+    let options = RelayOptions {
+        disturb: args.disturb.into(),
+        log: args.log.clone(),
+        spin: args.spin,
+        ..RelayOptions::new(model, args.seed)
+    };
+    Ok(Relay::start_with(listen, to, options)?)
+}
+
+fn relay(args: &RunArgs, stop: &AtomicBool) -> Result<ExitCode, LinkError> {
+    let handle = start(args)?;
+    let name = args.choice.link.clone().unwrap_or_else(|| String::from("trace"));
+    let (at, seed) = (handle.local_addr(), args.seed);
+    eprintln!("relay {at} -> {}, link {name}, seed {seed}; Ctrl-C ends it", args.to);
+    // Chosen: a stop is seen within 50 ms, and a person is told every 5 s.
+    let (look, told_every) = (Micros::from_millis(50), 100_u32);
+    let ends = args.lasts.map(|s| link_now().after(Micros::from_secs_f64(s)));
+    let mut looks = 0_u32;
+    while !stop.load(Ordering::Acquire) {
+        let left = ends.map_or(look, |end| end.since(link_now()).min(look));
+        if left == Micros::ZERO {
+            break;
+        }
+        std::thread::sleep(Duration::from_micros(left.as_micros()));
+        looks = looks.saturating_add(1);
+        if looks.checked_rem(told_every) == Some(0) {
+            eprintln!("{}", status(&handle.stats()?));
+        }
+    }
+    let stats = handle.stop()?;
+    say(&if args.json { run_json(&name, &stats) } else { run_text(&name, &stats) });
+    Ok(if stats.is_valid() { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+fn status(stats: &RelayStats) -> String {
+    let LinkStats { up, down } = &stats.link;
+    format!(
+        "up {} in, {} lost; down {} in, {} lost; {} under way; error p50 {} p99 {} max {} us",
+        up.offered,
+        up.dropped_total(),
+        down.offered,
+        down.dropped_total(),
+        stats.under_way,
+        stats.error.p50,
+        stats.error.p99,
+        stats.error.max,
+    )
+}
+
+fn run_text(name: &str, stats: &RelayStats) -> String {
+    let mut out = format!("link {name}, seed {}; thread: {}\n", stats.seed, stats.granted);
+    for direction in Direction::BOTH {
+        let lane = stats.link.lane(direction);
+        let _ = write!(
+            out,
+            "{:4}  offered {}  delivered {}  copies {}  corrupted {}  held {}  lost {}",
+            direction.name(),
+            lane.offered,
+            lane.delivered,
+            lane.duplicated,
+            lane.corrupted,
+            lane.held,
+            lane.dropped_total()
+        );
+        for cause in DropCause::ALL.iter().filter(|cause| lane.dropped(**cause) > 0) {
+            let _ = write!(out, "  {} {}", cause.name(), lane.dropped(*cause));
+        }
+        out.push('\n');
+    }
+    let error = &stats.error;
+    let _ = writeln!(
+        out,
+        "the relay's own error: p50 {} us, p99 {} us, p99.9 {} us, max {} us over {} packets",
+        error.p50, error.p99, error.p999, error.max, error.count
+    );
+    let verdict = if stats.is_valid() { "valid" } else { "INVALID: the machine stalled" };
+    let _ = writeln!(out, "{} packets more than 5 ms late; run {verdict}", stats.stalled);
+    if stats.send_failed > 0 {
+        let _ = writeln!(out, "{} packets refused by the system", stats.send_failed);
+    }
+    if stats.log_lost > 0 {
+        let _ = writeln!(out, "{} log rows lost", stats.log_lost);
+    }
+    out
+}
+
+fn run_json(name: &str, stats: &RelayStats) -> String {
+    let value = json!({
+        "link": name,
+        "seed": stats.seed,
+        "valid": stats.is_valid(),
+        "up": lane_json(&stats.link, Direction::Up),
+        "down": lane_json(&stats.link, Direction::Down),
+        "error_us": stats.error,
+        "stalled_over_5_ms": stats.stalled,
+        "send_failed": stats.send_failed,
+        "under_way": stats.under_way,
+        "client": stats.client.map(|client| client.to_string()),
+        "client_changes": stats.client_changes,
+        "log_rows_lost": stats.log_lost,
+        "thread": stats.granted,
+    });
+    format!("{value:#}\n")
+}
+
+fn lane_json(stats: &LinkStats, direction: Direction) -> Value {
+    let lane = stats.lane(direction);
+    let dropped: serde_json::Map<String, Value> = DropCause::ALL
+        .iter()
+        .map(|cause| (cause.name().to_owned(), json!(lane.dropped(*cause))))
+        .collect();
+    json!({
+        "offered": lane.offered,
+        "delivered": lane.delivered,
+        "duplicated": lane.duplicated,
+        "corrupted": lane.corrupted,
+        "reordered": lane.reordered,
+        "held": lane.held,
+        "dropped": dropped,
+    })
+}
+
+fn list_text() -> String {
+    let mut out = String::from("link                       RTT p50   loss up/down     \n");
+    for profile in longhand_link::PROFILES {
+        let loss = |direction| profile.path(direction).loss.mean() * 100.0;
+        let _ = writeln!(
+            out,
+            "{:24} {:6.1} ms  {:.3}/{:.3} %  {}",
+            profile.name,
+            show::rtt_p50_ms(profile),
+            loss(Direction::Up),
+            loss(Direction::Down),
+            profile.summary
+        );
+    }
+    out.push_str("\n`longhand-sim link show NAME` tells more, with the source of every number.\n");
+    out
+}
+
+fn list_json() -> String {
+    let all: Vec<Value> = longhand_link::PROFILES.iter().map(show::profile_json).collect();
+    format!("{:#}\n", Value::Array(all))
+}
+
+fn import(args: &ImportArgs) -> Result<(), LinkError> {
+    let text = read(&args.file)?;
+    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+    let mut sha256 = String::with_capacity(64);
+    for byte in digest.as_ref() {
+        let _ = write!(sha256, "{byte:02x}");
+    }
+    let licence = args.licence.clone().unwrap_or_else(|| match args.from {
+        DataSet::Cicv5g => String::from(
+            "CC BY 4.0 (cite Zhang et al., CICV5G, Zenodo 2025, 10.5281/zenodo.17475688)",
+        ),
+        DataSet::Leocc => String::from(
+            "MIT at the root of SpaceNetLab/LeoCC; that sub-tree also carries a GPL-3 text",
+        ),
+    });
+    let from = Provenance { source: args.source.clone(), licence, sha256 };
+    let late = if args.held { Late::Held } else { Late::Lost };
+    let trace = match args.from {
+        DataSet::Cicv5g => import::cicv5g(&text, late, from),
+        DataSet::Leocc => import::leocc(&text, from),
+    };
+    let trace = trace.map_err(|why| LinkError::Content {
+        path: args.file.clone(),
+        why: why.to_string(),
+        help: "check that --from names the data set the file belongs to",
+    })?;
+    match &args.out {
+        None => say(&trace.to_csv()),
+        Some(path) => std::fs::write(path, trace.to_csv()).map_err(|why| LinkError::File {
+            doing: "write",
+            path: path.clone(),
+            why,
+        })?,
+    }
+    Ok(())
+}
+
+/// The profile called `name` as a model.
+pub(crate) fn named(name: &str) -> Result<LinkModel, LinkError> {
+    match Profile::by_name(name) {
+        Ok(profile) => Ok(LinkModel::from(profile)),
+        Err(why) => Err(LinkError::Name { asked: name.to_owned(), nearest: why.nearest }),
+    }
+}
+
+fn read_trace(path: &Path) -> Result<LinkModel, LinkError> {
+    let text = read(path)?;
+    let trace = Trace::parse(&text).map_err(|why| LinkError::Content {
+        path: path.to_path_buf(),
+        why: why.to_string(),
+        help: "sim/traces/README.md describes the format; `longhand-sim link import` converts",
+    })?;
+    Ok(LinkModel::from(trace))
+}
+
+fn read(path: &Path) -> Result<String, LinkError> {
+    let fail = |why| LinkError::File { doing: "read", path: path.to_path_buf(), why };
+    std::fs::read_to_string(path).map_err(fail)
+}
+
+fn address(text: &str, purpose: &'static str) -> Result<SocketAddr, LinkError> {
+    let fail = |why| LinkError::Address { text: text.to_owned(), purpose, why };
+    let none = || std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
+    text.to_socket_addrs().map_err(fail)?.next().ok_or_else(|| fail(none()))
+}
+
+/// Writes to standard output. A reader that has gone away (`| head`) is no error.
+fn say(text: &str) {
+    let _gone = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        Ok(_) | Err(_) => Err(String::from("a share is a number from 0 to 1; 0.05 is 5 %")),
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        // Chosen: a year, far below what a Duration overflows at.
+        Ok(s) if s > 0.0 && s <= 31_536_000.0 => Ok(s),
+        Ok(_) | Err(_) => Err(String::from("give seconds, more than 0; 60 is a minute")),
+    }
+}

@@ -1,0 +1,52 @@
+//! `longhand-sim`: the demo, the link relay, the virtual world.
+//!
+//! Knows: the command line. Does not know: anything it does not hand to the library.
+
+use clap::{Parser, Subcommand};
+use longhand_sim::{demo, link_command, table};
+use miette::{IntoDiagnostic, Result};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Longhand's simulator. Without a command it runs the demo: console, emulated 3000 km 5G link and
+/// a two-arm robot on this machine, over real QUIC and real sockets.
+#[derive(Parser)]
+#[command(name = "longhand-sim", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    demo: demo::DemoArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the whole product on this machine
+    Demo(Box<demo::DemoArgs>),
+    /// List, show, run and import links
+    Link(Box<link_command::LinkArgs>),
+    /// How often the arm stops on every link, and what delay that costs, in virtual time
+    Table(table::TableArgs),
+}
+
+fn main() -> Result<ExitCode> {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("LONGHAND_LOG")
+                .unwrap_or_else(|_unset| "warn".into()),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    let cli = Cli::parse();
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&stop);
+    ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed)).into_diagnostic()?;
+    match cli.command {
+        None => demo::run(&cli.demo, &stop).into_diagnostic()?,
+        Some(Command::Demo(args)) => demo::run(&args, &stop).into_diagnostic()?,
+        Some(Command::Table(args)) => table::run(&args, &stop).into_diagnostic()?,
+        Some(Command::Link(args)) => return link_command::run(&args, &stop).into_diagnostic(),
+    }
+    Ok(ExitCode::SUCCESS)
+}

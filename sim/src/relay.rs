@@ -1,0 +1,550 @@
+//! A real link's behaviour between real processes: the emulator as a UDP relay in real time.
+//!
+//! Knows: sockets, one thread at real-time priority, and how late each packet left. Does not know:
+//! what a link does to a packet (`longhand_link`), or what is inside one.
+//!
+//! ```text
+//! console ──► listen ──► Pipe (up)   ──► upstream socket ──► robot
+//! console ◄── listen ◄── Pipe (down) ◄── upstream socket ◄── robot
+//! ```
+//!
+//! One client at a time: a packet from a new address makes that address the client. The thread sleeps
+//! until a packet comes or is due, and never spins unless told to. It measures itself: the *error* of
+//! a packet is how much later than due it left. A run is valid while at most one packet in
+//! [`STALLED_ONE_IN`] erred by more than [`STALL`]; one that is not says so.
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use longhand_link::emulator::TooManyBlackHoles;
+use longhand_link::profile::DrillAct;
+use longhand_link::{
+    Delivery, Direction, Directions, Disturb, Emulator, Fate, LinkEvent, LinkModel, LinkStats, Pipe,
+};
+use longhand_protocol::units::{Instant, Link, Micros};
+use longhand_quic::clock::link_now;
+use longhand_quic::pace::{PUMP_PRIORITY, RealTime};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::time::Timespec;
+
+use crate::measure::{DelaySummary, Delays};
+
+mod log;
+
+/// A packet that left later than this was stalled by the machine.
+///
+/// Source: the brief of the relay; half of the watchdog's shortest brake threshold (10 ms, design
+/// section 6), so a stall alone cannot move the robot's stage.
+pub const STALL: Micros = Micros::from_millis(5);
+
+/// In a valid run at most one packet in this many was stalled.
+///
+/// Chosen: 10 000, a tenth of the lateness the playout buffer is sized for (1e-3, design section 6), so
+/// that the machine never decides what the link is blamed for.
+pub const STALLED_ONE_IN: u64 = 10_000;
+
+/// The longest sleep. Bounds how long a change of the outage timeline stays untold.
+///
+/// Chosen: 50 ms, 20 wake-ups a second on an idle relay.
+const SLEEP_MAX: Micros = Micros::from_millis(50);
+
+/// With `spin`, the last stretch before a packet is due is waited awake.
+///
+/// Source: performance.md section 4, "sleep to 60 us before, then spin".
+const SPIN: Micros = Micros::from_micros(60);
+
+/// Packets taken from one socket in a row, before what is due is sent.
+///
+/// Chosen: 64 receives take about 100 us, a fifth of the goal's p99.9.
+const BATCH: usize = 64;
+
+/// The longest UDP payload.
+const DATAGRAM_MAX: usize = 65_536;
+
+/// Packet buffers made ready at the start, each of [`BUFFER`] bytes; more are made when needed and
+/// kept, up to the room of the pipe.
+const BUFFERS: usize = 2_048;
+
+/// Source: an Ethernet frame's payload, which no QUIC datagram here exceeds.
+const BUFFER: usize = 1_500;
+
+/// Link events kept for the owner; when full the newest is dropped.
+const EVENTS_MAX: usize = 256;
+
+/// How a relay is set up beyond its addresses.
+#[derive(Clone, Debug)]
+pub struct RelayOptions {
+    /// The link.
+    pub model: LinkModel,
+    /// Its seed.
+    pub seed: u64,
+    /// Faults laid over it.
+    pub disturb: Disturb,
+    /// Where every packet is written down, if anywhere.
+    pub log: Option<PathBuf>,
+    /// Wait the last 60 us awake: smaller errors for up to a whole processor.
+    pub spin: bool,
+}
+
+impl RelayOptions {
+    /// The link alone: nothing laid over it, no log, no spinning.
+    pub fn new(model: LinkModel, seed: u64) -> Self {
+        Self { model, seed, disturb: Disturb::default(), log: None, spin: false }
+    }
+}
+
+/// A relay cannot start, or has ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// The address to listen on is taken or not ours.
+    #[error("cannot listen on {address}: {why}; choose a free port of this machine, or port 0")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        why: io::Error,
+    },
+    /// The far end cannot be reached from here.
+    #[error("cannot send to {address}: {why}; check the address of the robot")]
+    Target {
+        /// Where to.
+        address: SocketAddr,
+        /// What the system said.
+        why: io::Error,
+    },
+    /// The log cannot be written.
+    #[error("cannot write the log {}: {why}; choose another file", path.display())]
+    Log {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        why: io::Error,
+    },
+    /// The system gave no thread or event descriptor.
+    #[error("cannot start the relay: {0}; raise `ulimit -n` and `ulimit -u`")]
+    System(io::Error),
+    /// The relay has stopped, so nothing can be asked of it.
+    #[error("the relay has stopped; start it again")]
+    Stopped,
+    /// Too many black holes at once.
+    #[error(transparent)]
+    BlackHoles(#[from] TooManyBlackHoles),
+}
+
+/// What a relay has done so far.
+#[derive(Clone, Debug)]
+pub struct RelayStats {
+    /// The seed.
+    pub seed: u64,
+    /// What the link did.
+    pub link: LinkStats,
+    /// How much later than due packets left, microseconds.
+    pub error: DelaySummary,
+    /// Packets that left more than [`STALL`] late.
+    pub stalled: u64,
+    /// Packets the system refused to send; the far end was not there, or its buffer was full.
+    pub send_failed: u64,
+    /// Packets under way now.
+    pub under_way: usize,
+    /// Who the client is.
+    pub client: Option<SocketAddr>,
+    /// How often the client became another.
+    pub client_changes: u64,
+    /// Log lines that came too fast to be written.
+    pub log_lost: u64,
+    /// What the kernel granted the thread, for people.
+    pub granted: String,
+}
+
+impl RelayStats {
+    /// True where the machine did not stall so often that the run says more of it than of the link.
+    pub fn is_valid(&self) -> bool {
+        self.stalled <= self.error.count / STALLED_ONE_IN
+    }
+}
+
+/// The relay.
+#[derive(Debug)]
+pub struct Relay;
+
+impl Relay {
+    /// Relays between clients of `listen` and the far end `to`, over the link.
+    ///
+    /// Errors: [`RelayError`] where a socket or the thread cannot be had.
+    pub fn start(
+        listen: SocketAddr,
+        to: SocketAddr,
+        model: LinkModel,
+        seed: u64,
+    ) -> Result<RelayHandle, RelayError> {
+        Self::start_with(listen, to, RelayOptions::new(model, seed))
+    }
+
+    /// The same with every option.
+    pub fn start_with(
+        listen: SocketAddr,
+        to: SocketAddr,
+        options: RelayOptions,
+    ) -> Result<RelayHandle, RelayError> {
+        let client_side =
+            bound(listen).map_err(|why| RelayError::Listen { address: listen, why })?;
+        let local = client_side.local_addr().map_err(RelayError::System)?;
+        let far_side = towards(to).map_err(|why| RelayError::Target { address: to, why })?;
+        let wake = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC);
+        let wake = Arc::new(wake.map_err(|why| RelayError::System(why.into()))?);
+        let log = options.log.as_deref().map(log::Log::create).transpose()?;
+        let (orders, inbox) = channel();
+        let (tell, events) = sync_channel(EVENTS_MAX);
+        let stop = Arc::new(AtomicBool::new(false));
+        let (known_stop, ear) = (Arc::clone(&stop), Arc::clone(&wake));
+        let thread = std::thread::Builder::new().name("relay".into()).spawn(move || {
+            let real_time = RealTime::acquire(PUMP_PRIORITY, None);
+            let granted = real_time.granted().to_string();
+            let worker = Worker::new(options, client_side, far_side, to, tell, log, granted);
+            worker.run(&inbox, &ear, &known_stop)
+        });
+        let thread = thread.map_err(RelayError::System)?;
+        let shared = Shared { thread: Some(thread), last: None };
+        Ok(RelayHandle { local, orders, events, wake, stop, shared: Mutex::new(shared) })
+    }
+}
+
+/// A running relay. Dropping it stops the relay.
+#[derive(Debug)]
+pub struct RelayHandle {
+    local: SocketAddr,
+    orders: Sender<Order>,
+    events: Receiver<LinkEvent>,
+    wake: Arc<OwnedFd>,
+    stop: Arc<AtomicBool>,
+    shared: Mutex<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    thread: Option<JoinHandle<RelayStats>>,
+    last: Option<RelayStats>,
+}
+
+/// What the owner asks of the thread.
+enum Order {
+    Report(SyncSender<RelayStats>),
+    BlackHole(Directions, Micros, SyncSender<Result<(), TooManyBlackHoles>>),
+    Model(LinkModel),
+    Disturb(Disturb),
+}
+
+impl RelayHandle {
+    /// Where clients send to; the port is known here where port 0 was asked for.
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// What the relay has done so far. Costs it about 50 us, so ask about once a second.
+    ///
+    /// Errors: [`RelayError::Stopped`] where its thread died.
+    pub fn stats(&self) -> Result<RelayStats, RelayError> {
+        let last = self.shared.lock().unwrap_or_else(PoisonError::into_inner).last.clone();
+        match last {
+            Some(last) => Ok(last),
+            None => self.ask(Order::Report),
+        }
+    }
+
+    /// Nothing gets through in `directions` for `lasts` from now on. Returns when it has begun.
+    pub fn black_hole(&self, directions: Directions, lasts: Micros) -> Result<(), RelayError> {
+        Ok(self.ask(|answer| Order::BlackHole(directions, lasts, answer))??)
+    }
+
+    /// Replaces the link from now on; packets under way keep their fate.
+    pub fn set_model(&self, model: LinkModel) -> Result<(), RelayError> {
+        self.tell(Order::Model(model))
+    }
+
+    /// Lays other faults over the link from now on.
+    pub fn set_disturb(&self, disturb: Disturb) -> Result<(), RelayError> {
+        self.tell(Order::Disturb(disturb))
+    }
+
+    /// The oldest link event not yet told: outages, base changes, drill steps.
+    pub fn poll_event(&self) -> Option<LinkEvent> {
+        self.events.try_recv().ok()
+    }
+
+    /// Stops the relay and says what it did. Packets under way are lost. Twice is the same as once.
+    ///
+    /// Errors: [`RelayError::Stopped`] where its thread died.
+    pub fn stop(&self) -> Result<RelayStats, RelayError> {
+        self.stop.store(true, Ordering::Release);
+        self.ring();
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = shared.thread.take() {
+            shared.last = thread.join().ok();
+        }
+        shared.last.clone().ok_or(RelayError::Stopped)
+    }
+
+    fn tell(&self, order: Order) -> Result<(), RelayError> {
+        self.orders.send(order).map_err(|_| RelayError::Stopped)?;
+        self.ring();
+        Ok(())
+    }
+
+    fn ask<A>(&self, order: impl FnOnce(SyncSender<A>) -> Order) -> Result<A, RelayError> {
+        let (answer, heard) = sync_channel(1);
+        self.tell(order(answer))?;
+        heard.recv().map_err(|_| RelayError::Stopped)
+    }
+
+    fn ring(&self) {
+        // The only failure of a valid eventfd is a full counter, and then it is rung.
+        let _already_rung = rustix::io::write(&*self.wake, &1_u64.to_ne_bytes());
+    }
+}
+
+impl Drop for RelayHandle {
+    fn drop(&mut self) {
+        let _last = self.stop();
+    }
+}
+
+/// A packet under way.
+#[derive(Clone, Debug)]
+struct Packet {
+    sent: Instant<Link>,
+    bytes: Vec<u8>,
+}
+
+/// The thread's own.
+struct Worker {
+    client_side: UdpSocket,
+    far_side: UdpSocket,
+    to: SocketAddr,
+    client: Option<SocketAddr>,
+    pipe: Pipe<Packet>,
+    spare: Vec<Vec<u8>>,
+    errors: Delays,
+    stalled: u64,
+    send_failed: u64,
+    client_changes: u64,
+    tell: SyncSender<LinkEvent>,
+    log: Option<log::Log>,
+    spin: bool,
+    granted: String,
+}
+
+impl Worker {
+    fn new(
+        options: RelayOptions,
+        client_side: UdpSocket,
+        far_side: UdpSocket,
+        to: SocketAddr,
+        tell: SyncSender<LinkEvent>,
+        log: Option<log::Log>,
+        granted: String,
+    ) -> Self {
+        let link = Emulator::starting_at(options.model, options.seed, link_now());
+        Self {
+            client_side,
+            far_side,
+            to,
+            client: None,
+            pipe: Pipe::new(link.with_disturb(options.disturb)),
+            spare: (0..BUFFERS).map(|_| Vec::with_capacity(BUFFER)).collect(),
+            errors: Delays::new(),
+            stalled: 0,
+            send_failed: 0,
+            client_changes: 0,
+            tell,
+            log,
+            spin: options.spin,
+            granted,
+        }
+    }
+
+    fn run(mut self, inbox: &Receiver<Order>, ear: &OwnedFd, stop: &AtomicBool) -> RelayStats {
+        let mut buffer = vec![0_u8; DATAGRAM_MAX];
+        while !stop.load(Ordering::Acquire) {
+            self.sleep(ear);
+            self.obey(inbox, ear);
+            self.send_due();
+            self.take(Direction::Up, &mut buffer);
+            self.send_due();
+            self.take(Direction::Down, &mut buffer);
+            self.send_due();
+            self.pipe.link_mut().advance(link_now());
+            self.tell_events();
+        }
+        self.report()
+    }
+
+    /// Sleeps until a packet comes, an order comes, or the next packet is due.
+    fn sleep(&self, ear: &OwnedFd) {
+        let now = link_now();
+        let left = self.pipe.next_due().map_or(SLEEP_MAX, |due| due.since(now)).min(SLEEP_MAX);
+        let asleep = if self.spin { left.saturating_sub(SPIN) } else { left };
+        let mut fds = [
+            PollFd::new(&self.client_side, PollFlags::IN),
+            PollFd::new(&self.far_side, PollFlags::IN),
+            PollFd::new(ear, PollFlags::IN),
+        ];
+        // An interrupted sleep is a short one: the loop looks at everything and comes back.
+        let _woken = poll(&mut fds, Some(&timespec(asleep)));
+    }
+
+    fn obey(&mut self, inbox: &Receiver<Order>, ear: &OwnedFd) {
+        // Emptied before the orders are read, so that one given meanwhile rings again.
+        let mut rings = [0_u8; 8];
+        let _quiet = rustix::io::read(ear, &mut rings);
+        loop {
+            match inbox.try_recv() {
+                Ok(Order::Report(answer)) => {
+                    // Whoever asked may have gone.
+                    let _unheard = answer.try_send(self.report());
+                }
+                Ok(Order::BlackHole(directions, lasts, answer)) => {
+                    let begun = self.pipe.link_mut().black_hole(directions, link_now(), lasts);
+                    let _unheard = answer.try_send(begun);
+                }
+                Ok(Order::Model(model)) => self.pipe.link_mut().set_model(link_now(), model),
+                Ok(Order::Disturb(disturb)) => self.pipe.link_mut().set_disturb(disturb),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Takes what has come from one side, at most [`BATCH`] packets.
+    fn take(&mut self, direction: Direction, buffer: &mut [u8]) {
+        for _ in 0..BATCH {
+            let came = match direction {
+                Direction::Up => self.client_side.recv_from(buffer),
+                Direction::Down => self.far_side.recv(buffer).map(|len| (len, self.to)),
+            };
+            let (len, from) = match came {
+                Ok(came) => came,
+                Err(why) if why.kind() == ErrorKind::WouldBlock => return,
+                // A refusal of an earlier packet, told here by the system; already counted there.
+                Err(_) => continue,
+            };
+            if direction == Direction::Up && self.client != Some(from) {
+                self.client_changes =
+                    self.client_changes.saturating_add(u64::from(self.client.is_some()));
+                self.client = Some(from);
+            }
+            let mut bytes = self.spare.pop().unwrap_or_default();
+            bytes.clear();
+            bytes.extend_from_slice(buffer.get(..len).unwrap_or_default());
+            let sent = link_now();
+            let fate = self.pipe.offer(sent, direction, len, Packet { sent, bytes });
+            if let (Fate::Drop(cause), Some(log)) = (fate, &mut self.log) {
+                log.dropped(sent, direction, len, cause);
+            }
+        }
+    }
+
+    /// Sends everything that is due; with `spin`, waits awake for what is due within [`SPIN`].
+    fn send_due(&mut self) {
+        loop {
+            let now = link_now();
+            if let Some(delivery) = self.pipe.poll(now) {
+                self.send(delivery);
+                continue;
+            }
+            let soon = self.pipe.next_due().is_some_and(|due| due.since(now) <= SPIN);
+            if !(self.spin && soon) {
+                return;
+            }
+            std::hint::spin_loop();
+        }
+    }
+
+    fn send(&mut self, delivery: Delivery<Packet>) {
+        let Delivery { direction, due, wrong_bit, payload } = delivery;
+        let Packet { sent, mut bytes } = payload;
+        let len = bytes.len();
+        if let Some(bit) = wrong_bit {
+            turn_over(&mut bytes, bit);
+        }
+        let left = link_now();
+        let gone = match (direction, self.client) {
+            (Direction::Up, _) => self.far_side.send(&bytes),
+            (Direction::Down, Some(client)) => self.client_side.send_to(&bytes, client),
+            (Direction::Down, None) => Ok(0),
+        };
+        self.send_failed = self.send_failed.saturating_add(u64::from(gone.is_err()));
+        let error = left.since(due);
+        self.errors.record(error);
+        self.stalled = self.stalled.saturating_add(u64::from(error > STALL));
+        if let Some(log) = &mut self.log {
+            log.left(sent, direction, len, due, left);
+        }
+        self.spare.push(bytes);
+    }
+
+    fn tell_events(&mut self) {
+        while let Some(event) = self.pipe.link_mut().poll_event() {
+            if let LinkEvent::Drill { act: DrillAct::NatRebind, .. } = event {
+                // A new socket is a new address, which is what the far end sees of a NAT's rebind.
+                // Where it cannot be had the old one stays: the drill goes on without this step.
+                if let Ok(other) = towards(self.to) {
+                    self.far_side = other;
+                }
+            }
+            // Nobody listening, or too slow: events are for people, the link goes on.
+            let _untold = self.tell.try_send(event);
+        }
+    }
+
+    fn report(&self) -> RelayStats {
+        RelayStats {
+            seed: self.pipe.link().seed(),
+            link: *self.pipe.stats(),
+            error: self.errors.summary(),
+            stalled: self.stalled,
+            send_failed: self.send_failed,
+            under_way: self.pipe.len(),
+            client: self.client,
+            client_changes: self.client_changes,
+            log_lost: self.log.as_ref().map_or(0, log::Log::lost),
+            granted: self.granted.clone(),
+        }
+    }
+}
+
+fn bound(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(address)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// A socket that talks to `to` and hears only it.
+fn towards(to: SocketAddr) -> io::Result<UdpSocket> {
+    let any = match to {
+        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    let socket = bound(SocketAddr::new(any, 0))?;
+    socket.connect(to)?;
+    Ok(socket)
+}
+
+fn turn_over(bytes: &mut [u8], bit: u64) {
+    let place = usize::try_from(bit / 8).unwrap_or(usize::MAX);
+    if let Some(byte) = bytes.get_mut(place) {
+        *byte ^= 1_u8.rotate_left(u32::try_from(bit % 8).unwrap_or(0));
+    }
+}
+
+fn timespec(span: Micros) -> Timespec {
+    let (seconds, micros) = (span.as_micros() / 1_000_000, span.as_micros() % 1_000_000);
+    Timespec {
+        tv_sec: i64::try_from(seconds).unwrap_or(i64::MAX),
+        tv_nsec: i64::try_from(micros.saturating_mul(1_000)).unwrap_or(0),
+    }
+}

@@ -1,0 +1,189 @@
+//! The relay between real sockets on this machine. Nothing here judges wall-clock time: only order,
+//! counts, and what the link was asked to do.
+
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use longhand_link::{Direction, Directions, Disturb, DropCause, LinkModel, Profile, Trace};
+use longhand_protocol::units::Micros;
+use longhand_sim::relay::{Relay, RelayError, RelayHandle, RelayOptions};
+
+const SEED: u64 = 42;
+/// A packet that never comes fails the test after this, and only then.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn ideal() -> LinkModel {
+    LinkModel::from(Profile::by_name("ideal").unwrap())
+}
+
+fn socket() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+/// A client pointed at a relay, and the far end behind it.
+fn joined(model: LinkModel) -> (UdpSocket, RelayHandle, UdpSocket) {
+    let (client, far) = (socket(), socket());
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let relay = Relay::start(listen, far.local_addr().unwrap(), model, SEED).unwrap();
+    client.connect(relay.local_addr()).unwrap();
+    (client, relay, far)
+}
+
+fn received(socket: &UdpSocket) -> (u32, std::net::SocketAddr) {
+    let mut bytes = [0_u8; 64];
+    let (len, from) = socket.recv_from(&mut bytes).unwrap();
+    (u32::from_le_bytes(bytes[..len].try_into().unwrap()), from)
+}
+
+#[test]
+fn an_ideal_link_delivers_everything_in_order_both_ways() {
+    let (client, relay, far) = joined(ideal());
+    // One at a time, so that no socket buffer of the machine can overflow.
+    for n in 0..2_000_u32 {
+        client.send(&n.to_le_bytes()).unwrap();
+        let (got, from) = received(&far);
+        assert_eq!(got, n);
+        far.send_to(&(n + 1).to_le_bytes(), from).unwrap();
+        assert_eq!(received(&client).0, n + 1);
+    }
+    let stats = relay.stop().unwrap();
+    for direction in Direction::BOTH {
+        let lane = stats.link.lane(direction);
+        assert_eq!((lane.offered, lane.delivered, lane.dropped_total()), (2_000, 2_000, 0));
+    }
+    assert_eq!(stats.error.count, 4_000);
+    assert_eq!(stats.send_failed, 0);
+}
+
+#[test]
+fn jitter_keeps_the_order_of_a_burst() {
+    let (client, relay, far) = joined(LinkModel::from(Profile::by_name("geo").unwrap()));
+    // Its own loss would depend on when the machine lets us send.
+    relay.set_disturb(Disturb { loss: Some(0.0), ..Disturb::default() }).unwrap();
+    for n in 0..64_u32 {
+        client.send(&n.to_le_bytes()).unwrap();
+    }
+    let got: Vec<u32> = (0..64).map(|_| received(&far).0).collect();
+    assert!(got.is_sorted(), "{got:?}");
+    drop(relay);
+}
+
+#[test]
+fn a_black_hole_swallows_everything_and_then_ends() {
+    let (client, relay, far) = joined(ideal());
+    // Longer than any test; it ends by another model below, not by waiting.
+    relay.black_hole(Directions::Up, Micros::from_secs(3_600)).unwrap();
+    for n in 0..100_u32 {
+        client.send(&n.to_le_bytes()).unwrap();
+    }
+    let swallowed =
+        |relay: &RelayHandle| relay.stats().unwrap().link.up.dropped(DropCause::BlackHole);
+    // The counter is the signal: each look is a round trip to the relay's thread.
+    while swallowed(&relay) < 100 {
+        std::thread::yield_now();
+    }
+    far.set_nonblocking(true).unwrap();
+    assert!(far.recv(&mut [0_u8; 64]).is_err());
+    assert_eq!(relay.stats().unwrap().link.up.delivered, 0);
+}
+
+#[test]
+fn a_new_client_takes_over() {
+    let (first, relay, far) = joined(ideal());
+    first.send(&1_u32.to_le_bytes()).unwrap();
+    let (_, relayed_from) = received(&far);
+    let second = socket();
+    second.connect(relay.local_addr()).unwrap();
+    second.send(&2_u32.to_le_bytes()).unwrap();
+    assert_eq!(received(&far).0, 2);
+    far.send_to(&3_u32.to_le_bytes(), relayed_from).unwrap();
+    assert_eq!(received(&second).0, 3);
+    let stats = relay.stop().unwrap();
+    assert_eq!(stats.client, Some(second.local_addr().unwrap()));
+    assert_eq!(stats.client_changes, 1);
+}
+
+#[test]
+fn a_new_model_and_disturbances_take_hold_while_it_runs() {
+    let (client, relay, far) = joined(ideal());
+    relay.set_disturb(Disturb { duplicate: 1.0, ..Disturb::default() }).unwrap();
+    // Orders are obeyed in the order given, so the answer to this one means the one before is done.
+    relay.stats().unwrap();
+    client.send(&7_u32.to_le_bytes()).unwrap();
+    assert_eq!((received(&far).0, received(&far).0), (7, 7));
+    relay.set_disturb(Disturb { loss: Some(1.0), ..Disturb::default() }).unwrap();
+    relay.set_model(ideal()).unwrap();
+    relay.stats().unwrap();
+    client.send(&8_u32.to_le_bytes()).unwrap();
+    while relay.stats().unwrap().link.up.dropped(DropCause::Loss) < 1 {
+        std::thread::yield_now();
+    }
+    assert_eq!(relay.stats().unwrap().link.up.offered, 2);
+}
+
+#[test]
+fn a_wrong_bit_is_one_bit() {
+    let (client, far) = (socket(), socket());
+    let disturb = Disturb { corrupt: 1.0, ..Disturb::default() };
+    let options = RelayOptions { disturb, ..RelayOptions::new(ideal(), SEED) };
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let relay = Relay::start_with(listen, far.local_addr().unwrap(), options).unwrap();
+    client.connect(relay.local_addr()).unwrap();
+    for _ in 0..100 {
+        client.send(&0_u32.to_le_bytes()).unwrap();
+        assert_eq!(received(&far).0.count_ones(), 1);
+    }
+}
+
+#[test]
+fn the_log_has_a_row_for_every_packet() {
+    let (client, far) = (socket(), socket());
+    let path = std::env::temp_dir().join(format!("longhand-relay-{}.csv", std::process::id()));
+    let options = RelayOptions { log: Some(path.clone()), ..RelayOptions::new(ideal(), SEED) };
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let relay = Relay::start_with(listen, far.local_addr().unwrap(), options).unwrap();
+    client.connect(relay.local_addr()).unwrap();
+    for n in 0..10_u32 {
+        client.send(&n.to_le_bytes()).unwrap();
+        received(&far);
+    }
+    relay.stop().unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let rows: Vec<&str> = text.lines().collect();
+    assert_eq!(rows.len(), 11, "{text}");
+    assert!(rows[0].starts_with("sent_us,dir,bytes,fate"));
+    assert!(rows[1..].iter().all(|row| row.contains(",up,4,delivered,")), "{text}");
+}
+
+#[test]
+fn a_taken_port_says_what_to_do() {
+    let taken = socket();
+    let (address, far) = (taken.local_addr().unwrap(), socket().local_addr().unwrap());
+    let error = Relay::start(address, far, ideal(), SEED).unwrap_err();
+    assert!(matches!(error, RelayError::Listen { .. }));
+    let said = error.to_string();
+    assert!(said.contains(&address.to_string()) && said.contains("free port"), "{said}");
+}
+
+#[test]
+fn a_stopped_relay_still_answers_what_it_did() {
+    let (client, relay, far) = joined(ideal());
+    client.send(&1_u32.to_le_bytes()).unwrap();
+    received(&far);
+    let first = relay.stop().unwrap();
+    assert_eq!(relay.stats().unwrap().link, first.link);
+    assert!(matches!(relay.set_model(ideal()), Err(RelayError::Stopped)));
+}
+
+#[test]
+fn a_trace_runs_in_real_time_too() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/traces/cicv5g-urban-stationary.csv");
+    let trace = Trace::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let (client, relay, far) = joined(LinkModel::from(trace));
+    client.send(&5_u32.to_le_bytes()).unwrap();
+    assert_eq!(received(&far).0, 5);
+    assert_eq!(relay.stop().unwrap().link.up.delivered, 1);
+}
