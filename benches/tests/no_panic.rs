@@ -1,7 +1,7 @@
 //! The servo step links without a way to panic: style.md's LOOP.
 //!
-//! Knows: how to build `probe/guarded.rs`, which links only where the guarded call cannot unwind. Does
-//! not know: what a debug build does (it checks every sum for overflow; release does not).
+//! Knows: how to build `probe/guarded.rs`, which links only where the guarded call cannot unwind.
+//! Does not know: what a debug build does (it checks every sum for overflow; release does not).
 //!
 //! The probe is a package of its own, made in the build folder out of the workspace's lock file: in
 //! the workspace, its failure to link would be everybody's. Only crates that the workspace already

@@ -251,10 +251,9 @@ mod tests {
             UnitQuaternion::from_euler_angles(0.3, -0.2, 1.0),
         );
         let back = a.then(a.inverse());
-        assert!(back.mismatch(&Pose::IDENTITY).within(Mismatch {
-            distance_m: 1e-12,
-            angle_rad: 1e-7,
-        }));
+        assert!(
+            back.mismatch(&Pose::IDENTITY).within(Mismatch { distance_m: 1e-12, angle_rad: 1e-7 })
+        );
     }
 
     #[test]

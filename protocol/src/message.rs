@@ -3,8 +3,9 @@
 //! Knows: the fields and the words. Does not know: bytes (`wire`), who may say what (`session`), or
 //! what follows from it (`follower`, `leader`).
 //!
-//! Commands are absolute and complete, intent is a level: applying only the newest is right whatever
-//! was lost. CRTK's words are used unshortened (`servo_cp`, `measured_js`, `operating_state`).
+//! Commands are absolute and complete, intent is a level: applying only the newest is right
+//! whatever was lost. CRTK's words are used unshortened (`servo_cp`, `measured_js`,
+//! `operating_state`).
 
 use crate::geometry::{JointPositions, PerArm, Pose, RobotBase, Tip, Twist};
 use crate::units::{Console, Epoch, Instant, Micros, Robot, Seq};
@@ -520,8 +521,8 @@ impl RefusalKind {
 
 impl Terms {
     /// How much of its full speed the tool may use at this loop age: all of it up to the warning,
-    /// falling to a quarter at the limit. Both ends use this one rule, so the goal does not run away
-    /// from a slowed tool.
+    /// falling to a quarter at the limit. Both ends use this one rule, so the goal does not run
+    /// away from a slowed tool.
     ///
     /// Source: safety.md section 4.3, "speed scaled linearly to 25 %".
     pub fn speed_scale(&self, loop_age: Micros) -> f64 {

@@ -69,7 +69,10 @@ pub enum AgentError {
     #[error(transparent)]
     Pump(#[from] PumpError),
     /// The certificate is another robot's.
-    #[error("this identity is {got}, not robot {expected}; issue one with --role robot --robot-id {expected}")]
+    #[error(
+        "this identity is {got}, not robot {expected}; issue one with --role robot \
+         --robot-id {expected}"
+    )]
     Identity {
         /// The robot's number.
         expected: u64,
@@ -260,8 +263,7 @@ const PATIENT_DEAD_MAN: Micros = Micros::from_millis(300);
 fn simulated(profile: NamedProfile, tolerate_stalls: bool) -> Servo<SimulatedPsm> {
     let (joints, jaw) = HOME;
     let dead_man = if tolerate_stalls { PATIENT_DEAD_MAN } else { DEAD_MAN };
-    let arm =
-        || SimulatedPsm::new(&PSM_CLASSIC, &joints, jaw, robot_now()).with_dead_man(dead_man);
+    let arm = || SimulatedPsm::new(&PSM_CLASSIC, &joints, jaw, robot_now()).with_dead_man(dead_man);
     Servo::new(Follower::new(profile.profile), PerArm { psm1: arm(), psm2: arm() })
 }
 

@@ -48,7 +48,8 @@ const fn check(what: &'static str, health: Health, found: String) -> Check {
     Check { what, health, found }
 }
 
-/// Runs an empty servo loop for two seconds on a thread of its own, so that the priority goes with it.
+/// Runs an empty servo loop for two seconds on a thread of its own, so that the priority goes with
+/// it.
 fn loop_checks() -> Vec<Check> {
     let measured = thread::spawn(|| {
         let held = RealTime::acquire(SERVO_PRIORITY, None);
@@ -128,7 +129,9 @@ fn certificate(identity: &Path, robot: RobotId) -> Check {
 
 fn folder(state: &Path) -> Check {
     match crate::epoch::EpochStore::open(state) {
-        Ok(_) => check("state folder", Health::Good, format!("{} keeps the epoch", state.display())),
+        Ok(_) => {
+            check("state folder", Health::Good, format!("{} keeps the epoch", state.display()))
+        }
         Err(error) => check("state folder", Health::Bad, error.to_string()),
     }
 }

@@ -16,7 +16,9 @@ pub struct EpochStore {
 
 /// The epoch could not be read or written; nobody is granted anything until it can.
 #[derive(Debug, thiserror::Error)]
-#[error("the epoch in {path} cannot be {doing}: {error}; give the agent a folder it may write (--state)")]
+#[error(
+    "the epoch in {path} cannot be {doing}: {error}; give the agent a folder it may write (--state)"
+)]
 pub struct EpochError {
     path: PathBuf,
     doing: &'static str,
@@ -63,7 +65,8 @@ impl EpochStore {
         Ok(next)
     }
 
-    /// Written beside, synced, renamed, folder synced: a power cut leaves the old number or the new.
+    /// Written beside, synced, renamed, folder synced: a power cut leaves the old number or the
+    /// new.
     fn write(&self, epoch: Epoch) -> io::Result<()> {
         let (path, beside) = (self.folder.join(FILE), self.folder.join("epoch.new"));
         let mut file = OpenOptions::new().create(true).write(true).truncate(true).open(&beside)?;

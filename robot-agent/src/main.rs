@@ -48,7 +48,8 @@ enum Command {
         /// enable, hand-over, release, pause, resume, disable, estop, restart.
         word: String,
     },
-    /// Say what this machine grants, what is missing, and what follows. Exit 0 good, 1 limited, 2 bad.
+    /// Say what this machine grants, what is missing, and what follows. Exit 0 good, 1 limited, 2
+    /// bad.
     Doctor(Doctor),
     /// The hospital's certificate authority.
     #[command(subcommand)]
@@ -380,7 +381,12 @@ fn show(trust: &Trust, as_json: bool) -> Result<()> {
     }
     for one in &issued {
         let state = if one.revoked { "REVOKED" } else { "valid until" };
-        println!("{:<20} {:<9} {state} {}", one.who.name, one.who.role.to_string(), date(one.who.not_after));
+        println!(
+            "{:<20} {:<9} {state} {}",
+            one.who.name,
+            one.who.role.to_string(),
+            date(one.who.not_after)
+        );
     }
     Ok(())
 }

@@ -6,7 +6,8 @@
 //! One surgeon holds the robot at a time. The holder who comes again (a lost link, a restarted
 //! console) takes over their own lease, with a new session and a higher epoch; anybody else is
 //! refused until the holder's connection is gone. When the bedside takes the robot, or the lease
-//! runs out, the session is dead, and a new one is granted on the same connection by another welcome.
+//! runs out, the session is dead, and a new one is granted on the same connection by another
+//! welcome.
 
 use crate::epoch::{EpochError, EpochStore};
 use crate::servo_thread::{
@@ -17,7 +18,7 @@ use longhand_protocol::message::{
     FollowerState, Frame, PROTOCOL_VERSION, ProfileHash, Refusal, RefusalKind, RobotId, SessionId,
     SessionKey, Stage, StateCommand, Terms,
 };
-use longhand_protocol::session::{RobotSession, Rejects};
+use longhand_protocol::session::{Rejects, RobotSession};
 use longhand_protocol::wire;
 use longhand_quic::clock::robot_now;
 use longhand_quic::pump::{
@@ -190,7 +191,8 @@ impl Lease {
         self.record.holder = None;
     }
 
-    /// The bedside has taken the robot, or the lease ran out: that session is dead, the next begins.
+    /// The bedside has taken the robot, or the lease ran out: that session is dead, the next
+    /// begins.
     fn renew(&mut self) {
         let Some(holder) = self.holder.take() else { return };
         count_session(&mut self.record, &holder.session);

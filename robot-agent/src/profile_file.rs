@@ -37,7 +37,10 @@ pub struct NamedProfile {
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileFileError {
     /// Neither a shipped profile nor a file.
-    #[error("no profile {name:?} ({error}); shipped are default, public-5g, satellite, or give a TOML file")]
+    #[error(
+        "no profile {name:?} ({error}); shipped are default, public-5g, satellite, \
+         or give a TOML file"
+    )]
     NotFound {
         /// What was asked for.
         name: String,

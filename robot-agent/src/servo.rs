@@ -1,7 +1,7 @@
 //! One turn of the servo loop: read the arms, step the follower, write the arms.
 //!
-//! Knows: both arms and the follower. Does not know: when a turn is due or what thread it runs on, so
-//! the simulator turns the same loop under virtual time.
+//! Knows: both arms and the follower. Does not know: when a turn is due or what thread it runs on,
+//! so the simulator turns the same loop under virtual time.
 
 use crate::arm::{Arm, ArmDrive};
 use longhand_follower::playout::Inbound;
@@ -10,8 +10,8 @@ use longhand_follower::{ArmReading, Drive, Follower, PeerFaults, TickInput, Tick
 use longhand_protocol::geometry::{ArmId, JointPositions, PerArm};
 use longhand_protocol::message::Stage;
 use longhand_protocol::session::{Reject, Rejects};
-use longhand_protocol::wire::WireError;
 use longhand_protocol::units::{Instant, Robot};
+use longhand_protocol::wire::WireError;
 
 /// Where the arms stand after homing: straight down, 11 cm deep, jaws a little open.
 ///
@@ -81,8 +81,8 @@ impl<A: Arm> Servo<A> {
     }
 }
 
-/// The arm's share of a drive word. Off, which clears a drive's latched fault, is written only while
-/// Disabled: a fault keeps the brakes until the bedside restarts.
+/// The arm's share of a drive word. Off, which clears a drive's latched fault, is written only
+/// while Disabled: a fault keeps the brakes until the bedside restarts.
 fn arm_drive(drive: &Drive, arm: ArmId, stage: Stage) -> ArmDrive {
     match drive {
         Drive::Servo(servo) => ArmDrive::Servo {

@@ -1,7 +1,7 @@
 //! The servo thread: 1 kHz on absolute time.
 //!
-//! Knows: the loop and its mailboxes. Does not know: what a tick decides. After construction it does
-//! not allocate, lock, log or wait for anything but its own timer.
+//! Knows: the loop and its mailboxes. Does not know: what a tick decides. After construction it
+//! does not allocate, lock, log or wait for anything but its own timer.
 
 use crate::arm::Arm;
 use crate::servo::{Servo, Turn};

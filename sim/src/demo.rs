@@ -10,9 +10,9 @@ use crate::measure::{Measure, StageCounts, float};
 use crate::relay::{Relay, RelayError, RelayHandle, RelayOptions, RelayStats};
 use crate::world::profile_for;
 use clap::Args;
-use longhand_console::{Console, ConsoleConfig, ConsoleError, HandChoice, PagePort};
 use longhand_console::input::script::{Script, ScriptError};
 use longhand_console::status::{ConsoleReport, ConsoleStatus, HlogError, Loss, Spread};
+use longhand_console::{Console, ConsoleConfig, ConsoleError, HandChoice, PagePort};
 use longhand_follower::supervisor::Request;
 use longhand_link::LinkModel;
 use longhand_protocol::geometry::ArmId;
@@ -80,7 +80,7 @@ pub struct DemoArgs {
 const EXAMPLES: &str = "Examples:
   longhand-sim
   longhand-sim demo --link city-5g-sa
-  longhand-sim demo --headless --for 30 --link national-dedicated --seed 7 --input peg-transfer --json
+  longhand-sim demo --headless --for 30 --link national-dedicated --seed 7 --json
   longhand-sim demo --headless --for 30 --link ideal --loss 0.5 --input tremor";
 
 /// The demo could not run. Each says what to do.
@@ -134,7 +134,8 @@ pub struct DemoReport {
     playout_mean_ms: f64,
     path_mm: [f64; 2],
     final_stage: &'static str,
-    /// How far each tip is from where hand and anchors say, millimetres; `null` while not following.
+    /// How far each tip is from where hand and anchors say, millimetres; `null` while not
+    /// following.
     final_error_mm: Option<[f64; 2]>,
     servo: TickFigures,
     leader: TickFigures,
@@ -254,11 +255,7 @@ fn input_name(args: &DemoArgs) -> String {
     args.input.clone().unwrap_or_else(|| default.to_owned())
 }
 
-fn start_relay(
-    args: &DemoArgs,
-    model: LinkModel,
-    agent: &Agent,
-) -> Result<RelayHandle, DemoError> {
+fn start_relay(args: &DemoArgs, model: LinkModel, agent: &Agent) -> Result<RelayHandle, DemoError> {
     let mut options = RelayOptions::new(model, args.seed);
     options.disturb = args.disturb.into();
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -329,12 +326,14 @@ fn watch(args: &DemoArgs, parts: &Parts, began: Instant<ConsoleClock>, stop: &At
 }
 
 fn status_line(status: &ConsoleStatus, ran: Micros) -> String {
-    let ms = |span: Option<Micros>| span.map_or("-".to_owned(), |s| format!("{:.0}", s.as_millis_f64()));
+    let ms =
+        |span: Option<Micros>| span.map_or("-".to_owned(), |s| format!("{:.0}", s.as_millis_f64()));
     let stage = status.stage.map_or("no state yet", Stage::name);
     let advice = status.advisory.map_or("", |a| a.text());
     let todo = status.advisory.map_or("", |a| a.do_next());
     format!(
-        "{:>5.0} s  {stage:<8} loop age {:>4} ms  rtt {:>4} ms  playout {:>3} ms  loss {:.2} %  stops {}  {advice}{}{todo}",
+        "{:>5.0} s  {stage:<8} loop age {:>4} ms  rtt {:>4} ms  playout {:>3} ms  \
+         loss {:.2} %  stops {}  {advice}{}{todo}",
         ran.as_secs_f64(),
         ms(status.loop_age),
         ms(status.link.rtt),

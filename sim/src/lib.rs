@@ -1,7 +1,7 @@
 //! The simulator: the virtual world, the link relay, and the demo that joins everything.
 //!
-//! Knows: both ends, as libraries, and the link between. Does not know: any rule of its own; it runs
-//! the shipped cores, and no feature flag changes them.
+//! Knows: both ends, as libraries, and the link between. Does not know: any rule of its own; it
+//! runs the shipped cores, and no feature flag changes them.
 
 pub mod demo;
 pub mod link_command;

@@ -145,8 +145,8 @@ pub struct Measure {
 }
 
 impl Measure {
-    /// Counts one state. `hand_to_joint` is the delay of the command in use from hand sample to first
-    /// use, where both clocks are known to be one; it is counted once a command.
+    /// Counts one state. `hand_to_joint` is the delay of the command in use from hand sample to
+    /// first use, where both clocks are known to be one; it is counted once a command.
     pub fn observe(&mut self, state: &FollowerState, hand_to_joint: Option<Micros>) {
         self.ticks = self.ticks.saturating_add(1);
         self.count_stage(state.stage);

@@ -150,13 +150,21 @@ fn print(table: &Table, as_json: bool) -> io::Result<()> {
     }
     writeln!(
         out,
-        "{} virtual minutes on each link, seed {}, hands {}; stops and latches an hour, times in ms",
+        "{} virtual minutes on each link, seed {}, hands {}; stops and latches an hour, \
+         times in ms",
         table.minutes, table.seed, table.input
     )?;
     writeln!(
         out,
         "{:<26} {:<10} {:>7} {:>8} {:>8} {:>8} {:>16} {:>16}",
-        "link", "profile", "stops/h", "latched", "follows", "playout", "hand-joint 50/99", "loop age 50/99"
+        "link",
+        "profile",
+        "stops/h",
+        "latched",
+        "follows",
+        "playout",
+        "hand-joint 50/99",
+        "loop age 50/99"
     )?;
     let ms = |us: u64| crate::measure::float(us) * 1e-3;
     for r in &table.rows {

@@ -1,6 +1,12 @@
 //! Every trace that ships can be read, written back, and replayed; the foreign files are untouched.
 //!
 //! Knows: `sim/traces`. Does not know: what a good link is.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may fail"
+)]
 
 use std::path::PathBuf;
 

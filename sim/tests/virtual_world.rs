@@ -141,7 +141,11 @@ fn wire_cut_at_50_mm_per_s_stands_within_35_ms_and_1_2_mm() {
         fastest = fastest.max(c.speed);
         assert!(c.after < 1e-6, "phase {phase}: no motion after standstill");
     }
-    println!("150 cuts at up to {:.1} mm/s: standstill {longest}, travel {:.2} mm", fastest * 1e3, farthest * 1e3);
+    println!(
+        "150 cuts at up to {:.1} mm/s: standstill {longest}, travel {:.2} mm",
+        fastest * 1e3,
+        farthest * 1e3
+    );
     assert!(fastest > 0.049 && fastest < 0.0515, "{fastest}");
     assert!(longest <= Micros::from_millis(35), "{longest}");
     assert!(farthest <= 1.2e-3, "{} mm", farthest * 1e3);
@@ -246,7 +250,10 @@ fn random_loss_costs_time_never_motion() {
                 clean_points.iter().step_by(4).map(near).fold(f64::MAX, f64::min)
             })
             .fold(0.0, f64::max);
-        println!("loss {loss}: path ratio {ratio:.4}, off the path {:.3} mm, stops {stops}", off * 1e3);
+        println!(
+            "loss {loss}: path ratio {ratio:.4}, off the path {:.3} mm, stops {stops}",
+            off * 1e3
+        );
         assert!((ratio - 1.0).abs() < 0.05, "loss {loss}: ratio {ratio}");
         assert!(off < 0.5e-3, "loss {loss}: {} mm off", off * 1e3);
     }
@@ -254,9 +261,11 @@ fn random_loss_costs_time_never_motion() {
 
 #[test]
 fn stops_are_as_rare_as_promised() {
-    for (link, minutes, per_hour) in
-        [("city-5g-sa", 20, 6.0), ("national-dedicated", 20, 6.0), ("beijing-sanya-5g-public", 20, 120.0)]
-    {
+    for (link, minutes, per_hour) in [
+        ("city-5g-sa", 20, 6.0),
+        ("national-dedicated", 20, 6.0),
+        ("beijing-sanya-5g-public", 20, 120.0),
+    ] {
         let mut w = world(link, 11, Disturb::default(), peg_transfer());
         let mut measure = Measure::default();
         for _ in 0..minutes * 60_000 {

@@ -5,7 +5,8 @@
 use crate::engagement::Engagement;
 use longhand_protocol::message::{FollowerState, Reason, Stage, Terms};
 
-/// The one thing that the surgeon must know now. Ordered as it is looked for: the first that applies.
+/// The one thing that the surgeon must know now. Ordered as it is looked for: the first that
+/// applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Advisory {
     /// No word from the robot.

@@ -1,8 +1,9 @@
 //! Engagement: does the tool follow the hand, and if not, why not?
 //!
 //! Knows: the leader's five states. Does not know: poses (`teleop`), or words for the surgeon
-//! (`advisory`). The robot's own stage decides whether it moves; this decides whether the goal does.
-//! The table is printed from [`Engagement::next`] into `ENGAGEMENT.md` and compared by a test.
+//! (`advisory`). The robot's own stage decides whether it moves; this decides whether the goal
+//! does. The table is printed from [`Engagement::next`] into `ENGAGEMENT.md` and compared by a
+//! test.
 
 /// Whether the goal follows the hand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

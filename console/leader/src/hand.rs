@@ -49,9 +49,9 @@ pub struct HandSample {
 /// would add more delay than it hides. Chosen.
 const RAMP_MAX: Micros = Micros::from_millis(25);
 
-/// Brings samples at a device's own rate to one pose a tick: from where the output is, in a straight
-/// line to the newest sample, over the time between the last two samples. A 1 kHz device passes
-/// through unchanged; a 60 Hz device is 17 ms late and has no steps.
+/// Brings samples at a device's own rate to one pose a tick: from where the output is, in a
+/// straight line to the newest sample, over the time between the last two samples. A 1 kHz device
+/// passes through unchanged; a 60 Hz device is 17 ms late and has no steps.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Resample {
     last: Option<HandSample>,
@@ -116,7 +116,8 @@ mod tests {
     use nalgebra::Vector3;
 
     fn sample(at_ms: u64, x: f64) -> HandSample {
-        let mut s = HandSample { sampled_at: Instant::from_micros(at_ms * 1_000), ..Default::default() };
+        let mut s =
+            HandSample { sampled_at: Instant::from_micros(at_ms * 1_000), ..Default::default() };
         s.hands.psm1.pose = Pose::new(Vector3::new(x, 0.0, 0.0), UnitQuaternion::identity());
         s
     }

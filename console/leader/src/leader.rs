@@ -94,12 +94,7 @@ impl Leader {
         self.output(now, hand, present, state_age)
     }
 
-    fn event(
-        &self,
-        hands: &PerArm<HandReading>,
-        sample: &HandSample,
-        state_age: Micros,
-    ) -> Event {
+    fn event(&self, hands: &PerArm<HandReading>, sample: &HandSample, state_age: Micros) -> Event {
         let Some((report, _)) = self.seen else { return Event::StateLost };
         if state_age > STATE_LOST_AFTER.max(self.terms.loop_age_max) {
             return Event::StateLost;
@@ -121,8 +116,7 @@ impl Leader {
 
     /// Whether both hands point as their goals do, closely enough for the way in.
     fn is_aligned(&self, hands: &PerArm<HandReading>) -> bool {
-        let bound =
-            if self.engagement == Engagement::Clutched { REALIGN_RAD } else { ALIGN_RAD };
+        let bound = if self.engagement == Engagement::Clutched { REALIGN_RAD } else { ALIGN_RAD };
         ArmId::ALL.into_iter().all(|arm| {
             let goal = self.arms.get(arm).command().servo_cp.rotation();
             hands.get(arm).pose.rotation().angle_to(&goal) <= bound

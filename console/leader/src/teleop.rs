@@ -3,9 +3,9 @@
 //! Knows: the anchor, the motion scale, how fast a goal may move. Does not know: when to anchor
 //! (`engagement`), or what the robot does with the goal.
 //!
-//! The rule: `goal = anchored tip + scale * (hand - anchored hand)` for position, and the hand's turn
-//! since the anchor applied to the anchored tip's orientation. To engage, in whatever way, is to
-//! anchor the hand where it is to the goal where it is; so no engagement can make a step.
+//! The rule: `goal = anchored tip + scale * (hand - anchored hand)` for position, and the hand's
+//! turn since the anchor applied to the anchored tip's orientation. To engage, in whatever way, is
+//! to anchor the hand where it is to the goal where it is; so no engagement can make a step.
 
 use crate::hand::HandReading;
 use longhand_protocol::geometry::{Hand, HandBase, Pose, RobotBase, Tip, Twist};
@@ -34,13 +34,14 @@ impl Anchor {
 /// The goal may move at this share of the robot's speed limit, so the tool is never left behind.
 /// Chosen: below the shaper's 0.95.
 const GOAL_SPEED_SHARE: f64 = 0.9;
-/// A hand faster than the goal may be drags the goal at most this far behind; then the anchor slips,
-/// as if clutched, and the tool does not chase the hand. Chosen: half of the robot's anchor bound.
+/// A hand faster than the goal may be drags the goal at most this far behind; then the anchor
+/// slips, as if clutched, and the tool does not chase the hand. Chosen: half of the robot's anchor
+/// bound.
 const SLIP_AFTER_M: f64 = 10e-3;
 /// The same for rotation, chosen.
 const SLIP_AFTER_RAD: f64 = 0.35;
-/// The grip takes the jaw over once it is this close to it. Source: dVRK asks for a jaw match before
-/// engagement; 3 deg chosen.
+/// The grip takes the jaw over once it is this close to it. Source: dVRK asks for a jaw match
+/// before engagement; 3 deg chosen.
 const JAW_CAUGHT_RAD: f64 = 0.052;
 
 /// One arm's way from hand to goal.
@@ -119,15 +120,13 @@ impl Teleop {
         self.slipped = excess.norm() > 0.0 || spin.norm() > 0.0;
         if self.slipped {
             let back = UnitQuaternion::from_scaled_axis(-spin);
-            self.anchor.tip = Pose::new(
-                self.anchor.tip.position() - excess,
-                back * self.anchor.tip.rotation(),
-            );
+            self.anchor.tip =
+                Pose::new(self.anchor.tip.position() - excess, back * self.anchor.tip.rotation());
         }
     }
 
-    /// The jaw stays as it is until the grip has come to it, or passed it: a tool that holds a needle
-    /// does not drop it because the hand was open.
+    /// The jaw stays as it is until the grip has come to it, or passed it: a tool that holds a
+    /// needle does not drop it because the hand was open.
     fn grip(&mut self, grip: f64) {
         let gap = grip - self.jaw;
         let passed = self.jaw_gap.is_some_and(|before| before * gap <= 0.0);

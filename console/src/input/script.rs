@@ -5,8 +5,8 @@
 //! Does not know: the link, the robot, or real time.
 //!
 //! Format: one line `# {json}` with `format`, `interpolation` (`min-jerk` between way points, or
-//! `linear` between samples), `orientation` (`relative` or `absolute`), `repeat`, `source`; then CSV
-//! `t_s,hand,x_mm,y_mm,z_mm,rx_deg,ry_deg,rz_deg,jaw_deg`, times rising for each hand (`left`,
+//! `linear` between samples), `orientation` (`relative` or `absolute`), `repeat`, `source`; then
+//! CSV `t_s,hand,x_mm,y_mm,z_mm,rx_deg,ry_deg,rz_deg,jaw_deg`, times rising for each hand (`left`,
 //! `right`), rotation as a rotation vector in the hand device's frame.
 
 use crate::input::{Hand, Seen};

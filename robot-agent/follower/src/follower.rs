@@ -371,8 +371,7 @@ impl Follower {
         }
         let holding = matches!(self.stage(), Stage::Hold | Stage::Latched | Stage::Bedside);
         let at_rest = self.arms.iter().all(|a| a.shaper.is_at_rest());
-        self.held_ticks =
-            if holding && at_rest { self.held_ticks.saturating_add(1) } else { 0 };
+        self.held_ticks = if holding && at_rest { self.held_ticks.saturating_add(1) } else { 0 };
         if self.stage() == Stage::Bedside && before < Stage::Bedside {
             // The lease is over: what the old session still sends is dead. A session granted since
             // may speak, and waits for the bedside.

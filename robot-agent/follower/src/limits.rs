@@ -62,8 +62,8 @@ impl Limits {
 
     /// Brings a goal inside the work volume and the joint ranges less their margin.
     ///
-    /// A goal that had to be moved loses its velocity, so the tool comes to rest at the wall instead
-    /// of pressing on. A goal with no inverse at all gives `None`: stop.
+    /// A goal that had to be moved loses its velocity, so the tool comes to rest at the wall
+    /// instead of pressing on. A goal with no inverse at all gives `None`: stop.
     pub fn reachable(&self, goal: &Goal, near: &JointPositions) -> Option<Reachable> {
         let jaw = self.clamp_jaw(goal.jaw);
         let wanted = goal.servo_cp.position();

@@ -1,7 +1,8 @@
-//! Every threshold of the robot's side, in one place, with its source; and the caps no file may pass.
+//! Every threshold of the robot's side, in one place, with its source; and the caps no file may
+//! pass.
 //!
-//! Knows: the numbers, how they relate, and the hard caps. Does not know: TOML or hashing (the agent
-//! reads and hashes a profile), or what happens when a number is passed.
+//! Knows: the numbers, how they relate, and the hard caps. Does not know: TOML or hashing (the
+//! agent reads and hashes a profile), or what happens when a number is passed.
 
 use longhand_protocol::geometry::Mismatch;
 use longhand_protocol::message::Terms;
@@ -152,7 +153,7 @@ impl Profile {
             rejoin_good: Micros::from_millis(100), // safety.md 4.3
             reengage_good: Micros::from_millis(500), // Betaflight, 0.5 s of valid data
             blend_over: Micros::from_millis(60), // design.md: >= 50 ms
-            stall_ticks: 10, // chosen: as long as brake_after
+            stall_ticks: 10,                     // chosen: as long as brake_after
             missed_ticks_max: 30, // chosen: dVRK's drive watchdog, 30 ms, has tripped by then
         },
         playout: PlayoutLimits {
@@ -205,7 +206,7 @@ impl Profile {
         },
         playout: PlayoutLimits {
             delay_max: Micros::from_millis(100), // design.md: up to 100 ms on public 5G
-            lateness: 1e-4,                      // chosen: every stop costs more than 10 ms of delay
+            lateness: 1e-4, // chosen: every stop costs more than 10 ms of delay
         },
         ..Self::DEFAULT
     };

@@ -1,4 +1,5 @@
-//! The shaper: moves each arm's setpoint one tick toward its goal, within speed, acceleration, jerk.
+//! The shaper: moves each arm's setpoint one tick toward its goal, within speed, acceleration,
+//! jerk.
 //!
 //! Knows: how a setpoint may move. Does not know: why it should (`supervisor` says so by a
 //! [`Motion`]), where the arm can reach (`limits`), or any joint.
@@ -172,7 +173,8 @@ impl Shaper {
             &self.limits.rotation,
         );
         let jaw_step = self.limits.jaw_rate_max * share * DT;
-        self.jaw += (goal.jaw - self.jaw).clamp(-jaw_step, jaw_step);
+        // Not `clamp`, which panics on bounds that are not ordered.
+        self.jaw += (goal.jaw - self.jaw).max(-jaw_step).min(jaw_step);
     }
 }
 
@@ -182,8 +184,8 @@ fn smooth(u: f64) -> f64 {
 }
 
 impl RateLimits {
-    /// How fast acceleration may answer a speed error, 1/s. At jerk / acceleration the jerk limit is
-    /// reached just as the acceleration limit is left, so it never binds on the approach and the
+    /// How fast acceleration may answer a speed error, 1/s. At jerk / acceleration the jerk limit
+    /// is reached just as the acceleration limit is left, so it never binds on the approach and the
     /// speed never overshoots.
     fn speed_gain(&self) -> f64 {
         self.jerk / self.acceleration
@@ -196,7 +198,8 @@ impl RateLimits {
 
     /// The velocity that closes `gap` to a goal moving at `feed`: proportional when near, along the
     /// braking parabola when far, never over the speed limit. Braking plans with 0.4 of the
-    /// acceleration limit (chosen: the rest pays for the jerk limit's delay), so it can always stop.
+    /// acceleration limit (chosen: the rest pays for the jerk limit's delay), so it can always
+    /// stop.
     fn pull(&self, gap: Vector3<f64>, feed: Vector3<f64>, scale: f64) -> Vector3<f64> {
         let distance = gap.norm();
         let mut velocity = feed;
@@ -205,7 +208,8 @@ impl RateLimits {
             let far = libm::sqrt(2.0 * 0.4 * self.acceleration * distance);
             velocity += gap * (near.min(far) / distance);
         }
-        // 95 %: the last twentieth is for what the discrete law overshoots. Chosen; property-tested.
+        // 95 %: the last twentieth is for what the discrete law overshoots. Chosen;
+        // property-tested.
         clamp_norm(velocity, 0.95 * self.speed * scale)
     }
 }
@@ -236,8 +240,8 @@ impl Mover {
         self.accelerate(brake, limits);
     }
 
-    /// Takes on `wanted` as far as the limits allow. Both bounds are balls, and the old acceleration
-    /// lies in both, so moving straight toward the clipped target stays inside.
+    /// Takes on `wanted` as far as the limits allow. Both bounds are balls, and the old
+    /// acceleration lies in both, so moving straight toward the clipped target stays inside.
     fn accelerate(&mut self, wanted: Vector3<f64>, limits: &RateLimits) {
         let bounded = clamp_norm(wanted, limits.acceleration);
         let change = clamp_norm(bounded - self.acceleration, limits.jerk * DT);
@@ -337,12 +341,13 @@ mod tests {
         #[test]
         fn limits_hold_for_any_hand(
             seed in proptest::collection::vec(
-                ((-0.08..0.08f64, -0.08..0.08f64, -0.08..0.08f64), -0.2..0.2f64, 0u8..4, 1usize..90),
-                1..25),
+                (prop::array::uniform3(-0.08..0.08f64), -0.2..0.2f64, 0u8..4, 1usize..90),
+                1..25,
+            ),
         ) {
             let mut s = shaper();
             let mut observer = Observer::default();
-            for ((x, y, z), v, motion, ticks) in seed {
+            for ([x, y, z], v, motion, ticks) in seed {
                 let g = goal(Vector3::new(x, y, z), Vector3::new(v, -v, v / 2.0));
                 for _ in 0..ticks {
                     let m = match motion {

@@ -80,6 +80,7 @@ pub enum Transition {
 }
 
 /// The law of the stages: every pair of stage and event, spelled out.
+#[expect(clippy::too_many_lines, reason = "one table, every pair spelled; it is not a procedure")]
 pub const fn next(stage: Stage, event: Event) -> Transition {
     use Event as E;
     use Stage as S;
@@ -94,27 +95,19 @@ pub const fn next(stage: Stage, event: Event) -> Transition {
         (S::Hold, E::Rejoin) => To(S::Follow),
         (S::Follow | S::Coast | S::Brake | S::Hold, E::Latch) => To(S::Latched),
         (S::Latched, E::Engage) => To(S::Hold),
-        (
-            S::Follow | S::Coast | S::Brake | S::Hold | S::Latched,
-            E::Expire | E::Release,
-        ) => To(S::Bedside),
+        (S::Follow | S::Coast | S::Brake | S::Hold | S::Latched, E::Expire | E::Release) => {
+            To(S::Bedside)
+        }
         // What the bedside does.
         (S::Bedside, E::HandOver) => To(S::Latched),
         (S::Disabled, E::Enable) => To(S::Bedside),
-        (
-            S::Follow | S::Coast | S::Brake | S::Hold | S::Latched | S::Bedside,
-            E::Disable,
-        ) => To(S::Disabled),
+        (S::Follow | S::Coast | S::Brake | S::Hold | S::Latched | S::Bedside, E::Disable) => {
+            To(S::Disabled)
+        }
         (S::SafeOff, E::Restart) => To(S::Disabled),
         // What the robot does.
         (
-            S::Follow
-            | S::Coast
-            | S::Brake
-            | S::Hold
-            | S::Latched
-            | S::Bedside
-            | S::Disabled,
+            S::Follow | S::Coast | S::Brake | S::Hold | S::Latched | S::Bedside | S::Disabled,
             E::Fault,
         ) => To(S::SafeOff),
         // Asked for in vain.
@@ -122,13 +115,7 @@ pub const fn next(stage: Stage, event: Event) -> Transition {
         (S::Latched | S::Bedside | S::SafeOff, E::Enable) => Refuse,
         (S::SafeOff, E::Disable) => Refuse,
         (
-            S::Follow
-            | S::Coast
-            | S::Brake
-            | S::Hold
-            | S::Latched
-            | S::Bedside
-            | S::Disabled,
+            S::Follow | S::Coast | S::Brake | S::Hold | S::Latched | S::Bedside | S::Disabled,
             E::Restart,
         ) => Refuse,
         // What changes nothing.

@@ -1,7 +1,7 @@
 //! The watchdog: how fresh is what we act on?
 //!
-//! Knows: ages and their thresholds. Does not know: what follows (`supervisor`), or why a command is
-//! late (`playout`).
+//! Knows: ages and their thresholds. Does not know: what follows (`supervisor`), or why a command
+//! is late (`playout`).
 //!
 //! Freshness is stamped where the hand is sampled, carried unaltered, and judged here, where the
 //! joint value is written. Nothing but a command can satisfy this watchdog: there is no heartbeat

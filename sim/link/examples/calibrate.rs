@@ -12,7 +12,13 @@
 //! the correlation time is changed likewise, by stochastic approximation: each round runs hours of
 //! link time with a new seed, and moves the share drawn above each point by the (logit) difference of
 //! wanted to delivered, less each round.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::as_conversions)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::float_cmp,
+    reason = "a tool for the builder; a panic is an answer"
+)]
 
 use longhand_link::emulator::sample;
 use longhand_link::profile::{Drawn, Jitter, Knot, Loss, Path};
@@ -65,8 +71,11 @@ fn calibrate(profile: &'static Profile) -> [Fit; 2] {
     let mut fits = Direction::BOTH.map(|direction| {
         let jitter = profile.path(direction).jitter;
         let tau_ms = jitter.correlation.as_millis_f64();
+        let slot_ms = profile.path(direction).radio.slot.as_millis_f64();
         let wanted = with_tail(jitter.target);
-        Fit { knots: wanted.clone(), wanted, tau_ms, drawn_tau_ms: tau_ms }
+        let wanted = if slot_ms > 0.0 { slotted(&wanted) } else { wanted };
+        let knots = before_slot(&wanted, slot_ms);
+        Fit { knots, wanted, tau_ms, drawn_tau_ms: tau_ms }
     });
     for round in 0..ROUNDS {
         let gain = 1.0 / (1.0 + round as f64 / 4.0);
@@ -87,6 +96,30 @@ fn with_tail(target: &[Knot]) -> Vec<Knot> {
     let at_ms = before.at_ms + (max.at_ms - before.at_ms) * part;
     knots.insert(target.len() - 1, Knot { above: TAIL, at_ms });
     knots
+}
+
+/// The points a slotted path can fit: the wait for a slot is even over its length, so between the
+/// start of the body and its middle, and between the middle and the tail, there is nothing to choose.
+fn slotted(wanted: &[Knot]) -> Vec<Knot> {
+    let free = |knot: &&Knot| knot.above <= 0.051 || [0.95, 0.5].contains(&knot.above);
+    wanted.iter().filter(free).copied().collect()
+}
+
+/// Where to draw what shall arrive at each point: before the part of a slot that is waited there.
+fn before_slot(wanted: &[Knot], slot_ms: f64) -> Vec<Knot> {
+    let mut reached = 0.0;
+    let draw = wanted.iter().map(|knot| {
+        let part = match knot.above {
+            a if a >= 0.5 => 1.0 - a,
+            a if a >= 0.05 => 0.75,
+            a if a > 1e-6 => 0.5,
+            _ => 0.0,
+        };
+        let at_ms = f64::max(knot.at_ms - part * slot_ms, reached);
+        reached = at_ms + 1e-3;
+        Knot { above: knot.above, at_ms }
+    });
+    draw.collect()
 }
 
 /// Delays over the base in microseconds, in the order sent.

@@ -8,6 +8,7 @@
 //! ```text
 //! cargo test --release -p longhand-link --test conformance -- --ignored --nocapture
 //! ```
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
 
 use longhand_link::emulator::sample;
 use longhand_link::profile::{Loss, Path};

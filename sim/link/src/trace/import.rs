@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_falling_tooth_is_held_up_to_its_common_arrival() {
-        let text = "head\n0 20 20\n55 421 366\n110 421 311\n400 425 25\n455 475 20\n";
+        let text = "head\n0 20 20\n55 421 366\n110 421 311\n270 421 151\n425 450 25\n480 500 20\n";
         let trace = cicv5g(text, Late::Held, Provenance::default()).unwrap();
         let rows = |direction| -> Vec<(u64, u64)> {
             let places = trace.lane(direction).iter();
@@ -291,7 +291,7 @@ mod tests {
         // 421 ms less the 10 ms of the answer: whatever is sent from 55 on arrives at 411.
         let tooth = [(54_999, 10_000), (55_000, 356_000), (110_000, 301_000)];
         assert_eq!(rows(Direction::Up)[1..4], tooth);
-        assert_eq!(rows(Direction::Down), [(0, 10_000), (400_000, 12_500), (455_000, 10_000)]);
+        assert_eq!(rows(Direction::Down), [(0, 10_000), (425_000, 12_500), (480_000, 10_000)]);
     }
 
     #[test]
