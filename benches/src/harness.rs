@@ -25,8 +25,8 @@ pub struct Subject<'a> {
     pub name: &'static str,
     /// How many times the work is done in one sample; figures are for one.
     pub batch: u64,
-    /// The most its median may be, in the table's unit, and where that is written.
-    pub goal: Option<Goal>,
+    /// What is to be reached.
+    pub goals: &'static [Goal],
     /// One round.
     pub round: Box<dyn FnMut(&mut Recorder) + 'a>,
 }
@@ -36,10 +36,19 @@ pub struct Subject<'a> {
 pub struct Goal {
     /// Which column.
     pub of: Quantile,
-    /// The most it may be, in the table's unit.
-    pub at_most: f64,
+    /// The most it may be.
+    pub at_most: Bound,
     /// Where it is written.
     pub source: &'static str,
+}
+
+/// The most that a figure may be.
+#[derive(Clone, Copy, Debug)]
+pub enum Bound {
+    /// So much, in the table's unit.
+    Of(f64),
+    /// So many times the same column of the first row.
+    TimesFirst(f64),
 }
 
 /// A column.
@@ -47,6 +56,8 @@ pub struct Goal {
 pub enum Quantile {
     /// Half of the samples are shorter.
     P50,
+    /// 9 in 10.
+    P90,
     /// 99 in 100.
     P99,
     /// 999 in 1000.
@@ -60,8 +71,10 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// An empty one. Errors: the histogram's, which a constant bound never meets.
-    fn new() -> Result<Self, hdrhistogram::CreationError> {
+    /// An empty one.
+    ///
+    /// Errors: the histogram's, which a constant bound never meets.
+    pub fn new() -> Result<Self, hdrhistogram::CreationError> {
         Ok(Self { histogram: Histogram::new_with_bounds(1, SAMPLE_MAX_NS, 3)?, out_of_range: 0 })
     }
 
@@ -80,19 +93,109 @@ impl Recorder {
         }
     }
 
+    /// Samples in range.
+    pub fn samples(&self) -> u64 {
+        self.histogram.len()
+    }
+
     fn figures(&self, per: f64) -> Figures {
         let at = |q| float(self.histogram.value_at_quantile(q)) / per;
-        Figures { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: at(1.0) }
+        let (p50, p90, p99, p999) = (at(0.5), at(0.9), at(0.99), at(0.999));
+        Figures { p50, p90, p99, p999, max: at(1.0) }
     }
 }
 
 /// What one round said, in the table's unit.
-#[derive(Clone, Copy)]
-struct Figures {
-    p50: f64,
-    p99: f64,
-    p999: f64,
-    max: f64,
+#[derive(Clone, Copy, Debug)]
+pub struct Figures {
+    /// Median.
+    pub p50: f64,
+    /// 9 in 10 are shorter.
+    pub p90: f64,
+    /// 99 in 100.
+    pub p99: f64,
+    /// 999 in 1000.
+    pub p999: f64,
+    /// The longest.
+    pub max: f64,
+}
+
+/// What the rounds of one subject said.
+pub struct Series {
+    name: &'static str,
+    batch: u64,
+    goals: &'static [Goal],
+    said: Vec<Figures>,
+    samples: u64,
+    out_of_range: u64,
+}
+
+impl Series {
+    /// No round yet.
+    pub const fn new(name: &'static str, batch: u64, goals: &'static [Goal]) -> Self {
+        Self { name, batch, goals, said: Vec::new(), samples: 0, out_of_range: 0 }
+    }
+
+    /// Adds a round that was recorded here, in nanoseconds.
+    pub fn add(&mut self, recorder: &Recorder, unit: Unit) {
+        let figures = recorder.figures(unit.nanos() * float(self.batch));
+        self.add_figures(figures, recorder.histogram.len(), recorder.out_of_range);
+    }
+
+    /// Adds a round that somebody else has recorded, in the table's unit.
+    pub fn add_figures(&mut self, figures: Figures, samples: u64, out_of_range: u64) {
+        self.said.push(figures);
+        self.samples = self.samples.saturating_add(samples);
+        self.out_of_range = self.out_of_range.saturating_add(out_of_range);
+    }
+
+    /// The medians of the rounds.
+    pub fn row(&self) -> Row {
+        let all = |of: fn(&Figures) -> f64| self.said.iter().map(of).collect::<Vec<f64>>();
+        let p50s = all(|f| f.p50);
+        let middle = quantile(&p50s, 2);
+        let spread = (quantile(&p50s, 3) - quantile(&p50s, 1)) / middle.max(f64::MIN_POSITIVE);
+        Row {
+            name: self.name,
+            batch: self.batch,
+            p50: middle,
+            p90: quantile(&all(|f| f.p90), 2),
+            p99: quantile(&all(|f| f.p99), 2),
+            p999: quantile(&all(|f| f.p999), 2),
+            max: all(|f| f.max).into_iter().fold(0.0, f64::max),
+            samples: self.samples,
+            out_of_range: self.out_of_range,
+            spread,
+            goals: self.goals,
+        }
+    }
+}
+
+/// Watches what the machine takes away while something is measured.
+pub struct Watch {
+    noise: Noise,
+    stolen: u64,
+    all: u64,
+}
+
+impl Watch {
+    /// From now on.
+    pub fn begin() -> Self {
+        let (stolen, all) = machine::stolen_and_all();
+        Self { noise: Noise::default(), stolen, all }
+    }
+
+    /// Looks for gaps, once. Not while anything is measured.
+    pub fn spin(&mut self) {
+        self.noise.spin(SPIN_NS);
+    }
+
+    /// What was seen so far, and the share of all processors that the hypervisor took.
+    pub fn seen(&self) -> (Noise, f64) {
+        let (stolen, all) = machine::stolen_and_all();
+        let all = float(all.saturating_sub(self.all)).max(1.0);
+        (self.noise, float(stolen.saturating_sub(self.stolen)) / all)
+    }
 }
 
 /// The unit of a table.
@@ -100,6 +203,8 @@ struct Figures {
 pub enum Unit {
     /// Nanoseconds.
     Nanos,
+    /// Microseconds.
+    Micros,
     /// Milliseconds.
     Millis,
 }
@@ -109,6 +214,7 @@ impl Unit {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Nanos => "ns",
+            Self::Micros => "us",
             Self::Millis => "ms",
         }
     }
@@ -116,6 +222,7 @@ impl Unit {
     const fn nanos(self) -> f64 {
         match self {
             Self::Nanos => 1.0,
+            Self::Micros => 1e3,
             Self::Millis => 1e6,
         }
     }
@@ -130,47 +237,18 @@ pub fn compare(
     rounds: u32,
     mut subjects: Vec<Subject<'_>>,
 ) -> Result<Table, hdrhistogram::CreationError> {
-    let mut noise = Noise::default();
-    let (stolen, all) = machine::stolen_and_all();
-    let mut said: Vec<Vec<Figures>> = subjects.iter().map(|_| Vec::new()).collect();
-    let mut counts: Vec<(u64, u64)> = subjects.iter().map(|_| (0, 0)).collect();
+    let mut watch = Watch::begin();
+    let series = |s: &Subject<'_>| Series::new(s.name, s.batch, s.goals);
+    let mut said: Vec<Series> = subjects.iter().map(series).collect();
     for _ in 0..rounds {
-        for ((subject, said), count) in subjects.iter_mut().zip(&mut said).zip(&mut counts) {
+        for (subject, said) in subjects.iter_mut().zip(&mut said) {
             let mut recorder = Recorder::new()?;
             (subject.round)(&mut recorder);
-            said.push(recorder.figures(unit.nanos() * float(subject.batch)));
-            count.0 = count.0.saturating_add(recorder.histogram.len());
-            count.1 = count.1.saturating_add(recorder.out_of_range);
-            noise.spin(SPIN_NS);
+            said.add(&recorder, unit);
+            watch.spin();
         }
     }
-    let (stolen_after, all_after) = machine::stolen_and_all();
-    let all = float(all_after.saturating_sub(all)).max(1.0);
-    let steal_share = float(stolen_after.saturating_sub(stolen)) / all;
-    let mut rows: Vec<Row> = Vec::new();
-    for ((subject, said), (samples, out_of_range)) in subjects.iter().zip(&said).zip(counts) {
-        rows.push(row(subject, said, samples, out_of_range));
-    }
-    let machine = machine::name();
-    Ok(Table { title, unit, rounds, machine, noise, steal_share, rows })
-}
-
-fn row(subject: &Subject<'_>, said: &[Figures], samples: u64, out_of_range: u64) -> Row {
-    let p50s: Vec<f64> = said.iter().map(|f| f.p50).collect();
-    let middle = quantile(&p50s, 2);
-    let spread = (quantile(&p50s, 3) - quantile(&p50s, 1)) / middle.max(f64::MIN_POSITIVE);
-    Row {
-        name: subject.name,
-        batch: subject.batch,
-        p50: middle,
-        p99: quantile(&said.iter().map(|f| f.p99).collect::<Vec<_>>(), 2),
-        p999: quantile(&said.iter().map(|f| f.p999).collect::<Vec<_>>(), 2),
-        max: said.iter().map(|f| f.max).fold(0.0, f64::max),
-        samples,
-        out_of_range,
-        spread,
-        goal: subject.goal,
-    }
+    Ok(Table::new(title, unit, rounds, &watch, said.iter().map(Series::row).collect()))
 }
 
 /// The value with `quarters` quarters of the others below it; 0 where there is none.
@@ -206,7 +284,7 @@ mod tests {
         let subject = |name, letter| Subject {
             name,
             batch: 1,
-            goal: None,
+            goals: &[],
             round: Box::new({
                 let order = &order;
                 move |r: &mut Recorder| {

@@ -8,6 +8,7 @@
 pub mod hand;
 pub mod harness;
 pub mod link;
+pub mod loopback;
 pub mod machine;
 pub mod report;
 pub mod tick;

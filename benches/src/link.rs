@@ -6,7 +6,7 @@ use longhand_link::emulator::sample;
 use longhand_link::{Direction, Emulator, LinkModel, Pipe, Profile};
 use longhand_protocol::units::{Instant, Micros, TICK};
 
-use crate::harness::{Goal, Quantile, Recorder, Subject, Unit, compare};
+use crate::harness::{Bound, Goal, Quantile, Recorder, Subject, Unit, compare};
 use crate::report::Table;
 
 /// What is sampled.
@@ -43,11 +43,12 @@ fn subject<'a, T>(
     name: &'static str,
     mut round: impl FnMut(&mut Recorder) -> T + 'a,
 ) -> Subject<'a> {
-    let goal = Goal { of: Quantile::P50, at_most: 2_000.0, source: "P10" };
+    const GOALS: &[Goal] =
+        &[Goal { of: Quantile::P50, at_most: Bound::Of(2_000.0), source: "P10" }];
     let round = move |recorder: &mut Recorder| {
         round(recorder);
     };
-    Subject { name, batch: 1, goal: Some(goal), round: Box::new(round) }
+    Subject { name, batch: 1, goals: GOALS, round: Box::new(round) }
 }
 
 /// Uses every fate, so that none is left out of the work.

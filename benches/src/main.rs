@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use longhand_benches::report::{Table, to_json};
-use longhand_benches::{link, tick, wire};
+use longhand_benches::{link, loopback, tick, wire};
 
 /// Measures Longhand beside its limits: interleaved rounds, medians of rounds, noise floor.
 #[derive(Parser)]
@@ -39,6 +39,8 @@ enum What {
     Wire,
     /// One hour of link in virtual time (goal P10).
     Link,
+    /// Console, QUIC and agent over loopback, beside raw UDP (goals P1, P3).
+    Loopback,
     /// All of them.
     All,
 }
@@ -71,6 +73,9 @@ fn measure(cli: &Cli) -> Result<Vec<Table>, String> {
     }
     if wanted(What::Link) {
         tables.push(link::measure(cli.rounds)?);
+    }
+    if wanted(What::Loopback) {
+        tables.extend(loopback::measure(cli.rounds)?);
     }
     Ok(tables)
 }

@@ -6,8 +6,8 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Goal, Quantile, Unit};
-use crate::machine::{Noise, float};
+use crate::harness::{Bound, Goal, Quantile, Unit, Watch};
+use crate::machine::{self, Noise, float};
 
 /// The name of the JSON object's layout.
 pub const SCHEMA: &str = "longhand.benches.v1";
@@ -28,7 +28,9 @@ pub struct Row {
     pub batch: u64,
     /// Median.
     pub p50: f64,
-    /// 99 in 100 are shorter.
+    /// 9 in 10 are shorter.
+    pub p90: f64,
+    /// 99 in 100.
     pub p99: f64,
     /// 999 in 1000.
     pub p999: f64,
@@ -41,20 +43,17 @@ pub struct Row {
     /// How far the rounds' medians lie apart, over the median.
     pub spread: f64,
     /// What is to be reached.
-    pub goal: Option<Goal>,
+    pub goals: &'static [Goal],
 }
 
 impl Row {
     fn figure(&self, of: Quantile) -> f64 {
         match of {
             Quantile::P50 => self.p50,
+            Quantile::P90 => self.p90,
             Quantile::P99 => self.p99,
             Quantile::P999 => self.p999,
         }
-    }
-
-    fn meets_goal(&self) -> bool {
-        self.goal.is_none_or(|goal| self.figure(goal.of) <= goal.at_most)
     }
 }
 
@@ -73,43 +72,77 @@ pub struct Table {
     pub noise: Noise,
     /// What the hypervisor says it took, share of all processors, 0 to 1.
     pub steal_share: f64,
+    /// Rounds' medians farther apart than this, and the table says nothing.
+    pub spread_max: f64,
+    /// What a reader must know beside the figures.
+    pub notes: Vec<String>,
     /// The subjects.
     pub rows: Vec<Row>,
 }
 
 impl Table {
+    /// A table of what `watch` watched over.
+    pub fn new(
+        title: &'static str,
+        unit: Unit,
+        rounds: u32,
+        watch: &Watch,
+        rows: Vec<Row>,
+    ) -> Self {
+        let (noise, steal_share) = watch.seen();
+        let (machine, notes) = (machine::name(), Vec::new());
+        let spread_max = SPREAD_MAX;
+        Self { title, unit, rounds, machine, noise, steal_share, spread_max, notes, rows }
+    }
+
     /// Why the run says nothing, if it does.
     pub fn invalid(&self) -> Option<String> {
         let lost = self.noise.lost_share();
         if lost > LOST_SHARE_MAX {
             return Some(format!("the machine took {:.1} % of the time", lost * 100.0));
         }
-        let wide = self.rows.iter().find(|row| row.spread > SPREAD_MAX)?;
+        let wide = self.rows.iter().find(|row| row.spread > self.spread_max)?;
         Some(format!("the rounds of `{}` lie {:.0} % apart", wide.name, wide.spread * 100.0))
     }
 
     /// Whether every goal is met.
     pub fn meets_goals(&self) -> bool {
-        self.rows.iter().all(Row::meets_goal)
+        self.rows.iter().all(|row| row.goals.iter().all(|goal| self.meets(row, goal)))
+    }
+
+    fn meets(&self, row: &Row, goal: &Goal) -> bool {
+        row.figure(goal.of) <= self.bound(goal)
+    }
+
+    /// The most that the goal allows, in the table's unit.
+    fn bound(&self, goal: &Goal) -> f64 {
+        match goal.at_most {
+            Bound::Of(figure) => figure,
+            Bound::TimesFirst(times) => {
+                self.rows.first().map_or(0.0, |first| first.figure(goal.of)) * times
+            }
+        }
     }
 
     /// For programs.
     pub fn to_json(&self) -> Value {
         let rows = self.rows.iter().map(|row| {
-            let (x50, x99) = self.ratios(row);
+            let [x50, x99, x999] = self.ratios(row);
             json!({
-                "name": row.name, "p50": row.p50, "p99": row.p99, "p99_9": row.p999,
-                "max": row.max, "ratio_p50": x50, "ratio_p99": x99, "samples": row.samples,
-                "batch": row.batch, "out_of_range": row.out_of_range, "spread": row.spread,
-                "goal": row.goal.map(|goal| json!({
-                    "of": quantile_name(goal.of), "at_most": goal.at_most,
-                    "source": goal.source, "met": row.meets_goal(),
-                })),
+                "name": row.name, "p50": row.p50, "p90": row.p90, "p99": row.p99,
+                "p99_9": row.p999, "max": row.max,
+                "ratio_p50": x50, "ratio_p99": x99, "ratio_p99_9": x999,
+                "samples": row.samples, "batch": row.batch,
+                "out_of_range": row.out_of_range, "spread": row.spread,
+                "goals": row.goals.iter().map(|goal| json!({
+                    "of": quantile_name(goal.of), "at_most": self.bound(goal),
+                    "source": goal.source, "met": self.meets(row, goal),
+                })).collect::<Vec<_>>(),
             })
         });
         json!({
             "title": self.title, "unit": self.unit.name(), "rounds": self.rounds,
-            "machine": self.machine, "rows": rows.collect::<Vec<_>>(),
+            "machine": self.machine, "notes": self.notes, "rows": rows.collect::<Vec<_>>(),
             "noise": {
                 "clock_read_ns": self.noise.clock_ns, "gaps": self.noise.gaps,
                 "gap_worst_us": float(self.noise.worst_ns) / 1e3,
@@ -119,10 +152,12 @@ impl Table {
         })
     }
 
-    fn ratios(&self, row: &Row) -> (f64, f64) {
-        let base = self.rows.first();
-        let over = |a: f64, b: Option<f64>| a / b.unwrap_or(a).max(f64::MIN_POSITIVE);
-        (over(row.p50, base.map(|b| b.p50)), over(row.p99, base.map(|b| b.p99)))
+    /// To the first row: p50, p99, p99.9.
+    fn ratios(&self, row: &Row) -> [f64; 3] {
+        [Quantile::P50, Quantile::P99, Quantile::P999].map(|of| {
+            let base = self.rows.first().unwrap_or(row).figure(of);
+            row.figure(of) / base.max(f64::MIN_POSITIVE)
+        })
     }
 }
 
@@ -134,6 +169,7 @@ pub fn to_json(tables: &[Table]) -> Value {
 const fn quantile_name(of: Quantile) -> &'static str {
     match of {
         Quantile::P50 => "p50",
+        Quantile::P90 => "p90",
         Quantile::P99 => "p99",
         Quantile::P999 => "p99.9",
     }
@@ -159,15 +195,21 @@ impl Table {
             0 | 1 => writeln!(f, ")")?,
             batch => writeln!(f, "; each sample is the mean of {batch})")?,
         }
-        let [p50, p99, p999, max] = ["p50", "p99", "p99.9", "max"].map(|c| format!("{c} {unit}"));
-        write!(f, "  {:<38}{p50:>10}{p99:>10}{p999:>10}{max:>11}", "")?;
-        writeln!(f, "{:>8}{:>8}{:>9}{:>8}{:>9}", "x p50", "x p99", "samples", "beyond", "spread")?;
+        write!(f, "  {:<38}", "")?;
+        for column in ["p50", "p90", "p99", "p99.9", "max"] {
+            write!(f, "{:>10}", format!("{column} {unit}"))?;
+        }
+        write!(f, "{:>7}{:>7}{:>8}", "x p50", "x p99", "x p99.9")?;
+        writeln!(f, "{:>9}{:>7}{:>9}", "samples", "beyond", "spread")?;
         for row in &self.rows {
-            let (x50, x99) = self.ratios(row);
+            let [x50, x99, x999] = self.ratios(row);
             let digits = if row.p50 < 100.0 { 1 } else { 0 };
-            write!(f, "  {:<38}{:>10.digits$}{:>10.digits$}", row.name, row.p50, row.p99)?;
-            write!(f, "{:>10.digits$}{:>11.digits$}", row.p999, row.max)?;
-            write!(f, "{x50:>8.2}{x99:>8.2}{:>9}{:>8}", row.samples, row.out_of_range)?;
+            write!(f, "  {:<38}", row.name)?;
+            for figure in [row.p50, row.p90, row.p99, row.p999, row.max] {
+                write!(f, "{figure:>10.digits$}")?;
+            }
+            write!(f, "{x50:>7.2}{x99:>7.2}{x999:>8.2}")?;
+            write!(f, "{:>9}{:>7}", row.samples, row.out_of_range)?;
             writeln!(f, "{:>7.1} %", row.spread * 100.0)?;
         }
         Ok(())
@@ -175,13 +217,22 @@ impl Table {
 
     fn write_goals(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unit = self.unit.name();
-        for (row, goal) in self.rows.iter().filter_map(|row| Some((row, row.goal?))) {
-            let word = if row.meets_goal() { "met" } else { "MISSED" };
-            let (of, is) = (quantile_name(goal.of), row.figure(goal.of));
-            write!(f, "  goal {} {word}: {}: {of} {is:.0} {unit}, ", goal.source, row.name)?;
-            writeln!(f, "at most {:.0} {unit}", goal.at_most)?;
+        let goals = self.rows.iter().flat_map(|row| row.goals.iter().map(move |g| (row, g)));
+        for (row, goal) in goals {
+            let word = if self.meets(row, goal) { "met" } else { "MISSED" };
+            let (of, is, bound) = (quantile_name(goal.of), row.figure(goal.of), self.bound(goal));
+            let digits = if bound < 100.0 { 1 } else { 0 };
+            write!(f, "  goal {} {word}: {}: {of} {is:.digits$} {unit}, ", goal.source, row.name)?;
+            write!(f, "at most {bound:.digits$} {unit}")?;
+            match goal.at_most {
+                Bound::Of(_) => writeln!(f)?,
+                Bound::TimesFirst(times) => {
+                    let is = is * times / bound.max(f64::MIN_POSITIVE);
+                    writeln!(f, ": {is:.2}x, at most {times:.2}x")?;
+                }
+            }
         }
-        Ok(())
+        self.notes.iter().try_for_each(|note| writeln!(f, "  {note}"))
     }
 
     fn write_noise(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -200,18 +251,22 @@ mod tests {
     use super::*;
 
     fn table(lost_ns: u64, spread: f64, p50: f64) -> Table {
-        let goal = Some(Goal { of: Quantile::P50, at_most: 3_000.0, source: "test" });
+        const GOALS: &[Goal] = &[
+            Goal { of: Quantile::P50, at_most: Bound::Of(3_000.0), source: "test" },
+            Goal { of: Quantile::P99, at_most: Bound::TimesFirst(3.0), source: "test" },
+        ];
         let row = Row {
             name: "row",
             batch: 1,
             p50,
+            p90: p50,
             p99: p50,
             p999: p50,
             max: p50,
             samples: 1,
             out_of_range: 0,
             spread,
-            goal,
+            goals: GOALS,
         };
         Table {
             title: "title",
@@ -220,7 +275,12 @@ mod tests {
             machine: String::new(),
             noise: Noise { spun_ns: 1_000, lost_ns, ..Noise::default() },
             steal_share: 0.0,
-            rows: vec![Row { name: "base", p50: 1_000.0, goal: None, ..row.clone() }, row],
+            spread_max: SPREAD_MAX,
+            notes: Vec::new(),
+            rows: vec![
+                Row { name: "base", p50: 1_000.0, p99: 1_000.0, goals: &[], ..row.clone() },
+                row,
+            ],
         }
     }
 

@@ -72,5 +72,5 @@ fn subject<'a, T>(name: &'static str, work: impl Fn() -> T + 'a) -> Subject<'a> 
             });
         }
     };
-    Subject { name, batch: BATCH, goal: None, round: Box::new(round) }
+    Subject { name, batch: BATCH, goals: &[], round: Box::new(round) }
 }

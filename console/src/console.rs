@@ -226,6 +226,16 @@ impl Console {
         lock(&self.desk.books).report(self.same_clock)
     }
 
+    /// Forgets what was measured so far: a measurement begins once the robot follows.
+    ///
+    /// # Errors
+    /// The histograms could not be made; what was measured is then kept.
+    pub fn begin_books(&self) -> Result<(), ConsoleError> {
+        let fresh = Books::new()?;
+        *lock(&self.desk.books) = fresh;
+        Ok(())
+    }
+
     /// Asks what a page could ask: acknowledge an alarm, pause, resume. Says whether there was room
     /// for it; what becomes of it is seen in [`Console::status`].
     pub fn request(&self, request: PageRequest) -> bool {

@@ -36,7 +36,7 @@ const _: () = assert!(LEADER_PRIORITY.get() < SERVO_PRIORITY.get());
 const STATES_PER_TICK: u64 = 64;
 
 /// Words of a [`Record`].
-pub(crate) const RECORD_WORDS: usize = 5;
+pub(crate) const RECORD_WORDS: usize = 7;
 /// Records that may wait for the clerk; full, the oldest is dropped and counted. Chosen: over a
 /// second of ticks and states.
 pub(crate) const RECORD_SLOTS: usize = 4_096;
@@ -61,6 +61,10 @@ pub(crate) struct StateRecord {
     pub(crate) round_trip: Option<Micros>,
     /// From that hand time to its first use at the joint, where both clocks are one.
     pub(crate) hand_to_joint: Option<Micros>,
+    /// `round_trip` without the time that the command lay at the robot: the two ways alone.
+    pub(crate) both_ways: Option<Micros>,
+    /// From the robot's stamp in it to its receipt, where both clocks are one.
+    pub(crate) state_way: Option<Micros>,
 }
 
 impl Record {
@@ -69,18 +73,24 @@ impl Record {
         let span = |s: Option<Micros>| s.map_or(0, |s| s.as_micros().saturating_add(1));
         match self {
             Self::Tick(tick) => {
-                [0, tick.scheduled_at.as_micros(), tick.woke_at.as_micros(), tick.missed, 0]
+                [0, tick.scheduled_at.as_micros(), tick.woke_at.as_micros(), tick.missed, 0, 0, 0]
             }
-            Self::State(s) => {
-                [1, span(s.gap), span(s.loop_age), span(s.round_trip), span(s.hand_to_joint)]
-            }
+            Self::State(s) => [
+                1,
+                span(s.gap),
+                span(s.loop_age),
+                span(s.round_trip),
+                span(s.hand_to_joint),
+                span(s.both_ways),
+                span(s.state_way),
+            ],
         }
     }
 
     /// The record that these words are.
     pub(crate) fn from_words(words: &[u64; RECORD_WORDS]) -> Self {
         let span = |word: u64| word.checked_sub(1).map(Micros::from_micros);
-        let [kind, a, b, c, d] = *words;
+        let [kind, a, b, c, d, e, f] = *words;
         if kind == 0 {
             let at = Instant::from_micros;
             return Self::Tick(Tick { scheduled_at: at(a), woke_at: at(b), missed: c });
@@ -90,6 +100,8 @@ impl Record {
             loop_age: span(b),
             round_trip: span(c),
             hand_to_joint: span(d),
+            both_ways: span(e),
+            state_way: span(f),
         })
     }
 }
@@ -292,11 +304,17 @@ fn judge(
     *echoed = echo.number.max(*echoed);
     let loop_age = report.state.loop_age;
     let joint = echo.applied_at.as_micros().checked_sub(echo.hand_time.as_micros());
+    let stamped_at = report.state.robot_time;
+    let at_robot = stamped_at.checked_since(echo.received_at);
+    let round_trip = is_first.then(|| received_at.since(echo.hand_time));
+    let state_way = received_at.as_micros().checked_sub(stamped_at.as_micros());
     StateRecord {
         gap: heard_at.map(|at| received_at.since(at)),
         loop_age: (loop_age != Micros::MAX && *echoed > Seq::ZERO).then_some(loop_age),
-        round_trip: is_first.then(|| received_at.since(echo.hand_time)),
+        round_trip,
         hand_to_joint: joint.filter(|_| same_clock && is_first).map(Micros::from_micros),
+        both_ways: round_trip.zip(at_robot).map(|(all, wait)| all.saturating_sub(wait)),
+        state_way: state_way.filter(|_| same_clock).map(Micros::from_micros),
     }
 }
 
@@ -503,6 +521,8 @@ mod tests {
                 loop_age: some(1),
                 round_trip: None,
                 hand_to_joint: some(5),
+                both_ways: some(6),
+                state_way: None,
             }),
         ] {
             assert_eq!(Record::from_words(&record.words()), record);
@@ -515,19 +535,22 @@ mod tests {
         report.state.echo = Echo {
             number: Seq::new(4),
             hand_time: Instant::from_micros(1_000),
+            received_at: Instant::from_micros(3_100),
             applied_at: Instant::from_micros(3_500),
-            ..Echo::default()
         };
+        report.state.robot_time = Instant::from_micros(3_600);
         let mut echoed = Seq::ZERO;
         let at = |us| Instant::from_micros(us);
         let first = judge(&report, at(6_000), None, &mut echoed, true);
         assert_eq!(first.round_trip, Some(Micros::from_millis(5)));
         assert_eq!(first.hand_to_joint, Some(Micros::from_micros(2_500)));
+        assert_eq!(first.both_ways, Some(Micros::from_micros(4_500)), "0.5 ms at the robot");
+        assert_eq!(first.state_way, Some(Micros::from_micros(2_400)));
         let again = judge(&report, at(7_000), Some(at(6_000)), &mut echoed, true);
-        assert_eq!((again.round_trip, again.hand_to_joint), (None, None));
+        assert_eq!((again.round_trip, again.hand_to_joint, again.both_ways), (None, None, None));
         assert_eq!(again.gap, Some(Micros::from_millis(1)));
         report.state.echo.number = Seq::new(5);
         let other = judge(&report, at(8_000), None, &mut echoed, false);
-        assert_eq!(other.hand_to_joint, None, "two clocks");
+        assert_eq!((other.hand_to_joint, other.state_way), (None, None), "two clocks");
     }
 }

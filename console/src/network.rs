@@ -7,9 +7,10 @@
 //! no reconnect can send them; nothing has to be flushed or compared.
 //!
 //! Queues: states 128, oldest dropped (as in the pump: older could not be used); commands 4, oldest
-//! dropped (this thread then woke 4 ms late; what waits below that is sent in order, for a late
-//! thread must not turn into lost commands); sessions to the leader 8, the connection is ended when full (the leader hangs); news to
-//! the clerk 64, newest dropped and counted; what the surgeon asks 16, newest refused.
+//! dropped (the pump's thread then woke 4 ms late; what waits below that leaves in order, for a
+//! late thread must not turn into lost commands); sessions to the leader 8, the connection is ended when
+//! full (the leader hangs); news to the clerk 64, newest dropped and counted; what the surgeon asks
+//! 16, newest refused.
 
 use crate::page::LinkState as Shown;
 use longhand_protocol::message::{
@@ -151,7 +152,8 @@ impl Connect for Door {
                 }
                 (Shown::Down, format!("not connected: {why}; trying again"))
             }
-            LinkState::Stopped => (Shown::Down, "stopped".to_owned()),
+            // We are ending: how the link stood until then is what the report should say.
+            LinkState::Stopped => return,
         };
         ends.tell(News::Link { state: shown, words });
     }

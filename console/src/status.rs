@@ -152,7 +152,7 @@ impl Scene<'_> {
         let levels = output.map(|o| o.intent.levels).unwrap_or_default();
         ConsoleStatus {
             at: snapshot.at,
-            link: LinkStatus { rtt: snapshot.rtt, ..self.link.clone() },
+            link: LinkStatus { state: self.link_state(), rtt: snapshot.rtt, ..self.link.clone() },
             sessions: snapshot.tally.sessions,
             stage: last.map(|s| s.stage),
             reason: last.map_or(Reason::None, |s| s.reason),
@@ -220,16 +220,22 @@ impl Scene<'_> {
         }
     }
 
+    /// In session but silent is no link, whatever QUIC still hopes.
+    fn link_state(&self) -> LinkState {
+        let is_silent = |terms: &Terms| {
+            self.snapshot.output.is_none_or(|output| output.state_age > terms.latch_after)
+        };
+        match self.link.state {
+            LinkState::Up if self.link.terms.as_ref().is_some_and(is_silent) => LinkState::Down,
+            state @ (LinkState::Up | LinkState::Connecting | LinkState::Down) => state,
+        }
+    }
+
     fn link_view(&self) -> LinkView {
         let (state, link) = (self.current().map(|(state, _)| state), self.link);
         let ms = |span: Micros| (span != Micros::MAX).then(|| span.as_millis_f64());
-        let silent = self
-            .snapshot
-            .output
-            .is_some_and(|o| link.terms.is_some_and(|terms| o.state_age > terms.latch_after));
         LinkView {
-            // In session but silent is no link, whatever QUIC still hopes.
-            state: if silent && link.state == LinkState::Up { LinkState::Down } else { link.state },
+            state: self.link_state(),
             words: Cow::Owned(match &link.refused {
                 Some(refused) => refused.clone(),
                 None => link.words.clone(),

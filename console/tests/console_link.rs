@@ -227,6 +227,10 @@ fn identity(authority: &Authority, role: Role) -> Credentials {
 
 impl Bench {
     fn new(manner: Manner) -> Self {
+        Self::with(manner, |_| {})
+    }
+
+    fn with(manner: Manner, change: impl FnOnce(&mut ConsoleConfig)) -> Self {
         let authority = hospital();
         let pump = RobotPump::bind(RobotConfig {
             bind: "127.0.0.1:0".parse().unwrap(),
@@ -241,7 +245,9 @@ impl Bench {
         let mut door = FakeRobot { manner, seen: tell, bell: bell.clone(), connections: 0 };
         let ears = stop.clone();
         let robot = std::thread::spawn(move || pump.run(&mut door, &bell, &ears).unwrap());
-        let console = Console::start(config(target, &authority)).unwrap();
+        let mut config = config(target, &authority);
+        change(&mut config);
+        let console = Console::start(config).unwrap();
         Self { console, seen, stop, robot }
     }
 
@@ -310,9 +316,11 @@ fn hello_is_welcomed_and_every_tick_sends_one_command() {
         assert!(numbers <= span.as_micros().div_ceil(500), "{numbers} numbers in {span}");
         last = next;
     }
-    let status =
-        bench.status_where(|s| s.link.rtt.is_some() && s.advisory == Some(Advisory::Following));
-    assert_eq!(status.link.state, LinkState::Up);
+    let status = bench.status_where(|s| {
+        s.link.rtt.is_some()
+            && s.advisory == Some(Advisory::Following)
+            && s.link.state == LinkState::Up
+    });
     assert_eq!((status.stage, status.sessions), (Some(Stage::Follow), 1));
     assert!(bench.console.page_url().unwrap().starts_with("http://127.0.0.1:"));
     assert!(status.arms.psm1.goal.servo_cp.is_finite());
@@ -433,4 +441,59 @@ fn hands_from_a_page_need_a_page() {
     config.page = None;
     let error = Console::start(config).unwrap_err();
     assert!(error.to_string().contains("no page is served"), "{error}");
+}
+
+/// What a browser says while the right key and the pedal are down.
+fn pressed(seq: u64) -> String {
+    let rest = r#"{"linear_m_s":[0,0,0],"angular_rad_s":[0,0,0],"jaw_rad_s":0}"#;
+    let right = r#"{"linear_m_s":[0.02,0,0],"angular_rad_s":[0,0,0],"jaw_rad_s":0}"#;
+    format!(
+        r#"{{"seq":{seq},"hand_time_ms":{},"source":"keyboard","psm1":{right},"psm2":{rest},
+        "operator_present":true,"clutch":false,"energy":{{"psm1":false,"psm2":false}},
+        "visible":true,"focused":true}}"#,
+        seq * 10
+    )
+}
+
+/// From a key in the browser to a goal at the robot, and back to a view; and nobody there when the
+/// browser goes.
+#[test]
+fn the_pages_hands_reach_the_robot_and_let_go_with_the_page() {
+    use futures_util::{SinkExt as _, StreamExt as _};
+    use tokio_tungstenite::tungstenite::Message;
+    let bench = Bench::with(Manner::Welcomes, |config| config.hand = HandChoice::Page);
+    let (_, first) = bench.command();
+    assert!(!first.command.intent.levels.operator_present);
+    let url = bench.console.page_url().unwrap();
+    let socket = url.replace("http://", "ws://").replace("/?token", "/socket?token");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut browser = runtime.block_on(tokio_tungstenite::connect_async(socket)).unwrap().0;
+    let mut shown = serde_json::Value::Null;
+    let mut seq = 0;
+    // Keys are said again and again, as a browser does, until the tool's goal has moved.
+    let goal = loop {
+        seq += 1;
+        runtime.block_on(browser.send(Message::text(pressed(seq)))).unwrap();
+        let next = runtime.block_on(browser.next()).unwrap().unwrap();
+        let said: serde_json::Value = serde_json::from_str(next.to_text().unwrap()).unwrap();
+        if said["kind"] == "view" {
+            shown = said["view"].clone();
+        }
+        while bench.seen.try_recv().is_ok() {}
+        let (_, accepted) = bench.command();
+        let goal = accepted.command.intent.arms;
+        if goal.psm1.servo_cp.position().x > 0.2e-3 && shown["stage"] == "Follow" {
+            break goal;
+        }
+        assert!(seq < 100_000, "{shown}");
+    };
+    assert!(goal.psm2.servo_cp.position().norm() < 1e-12, "the other hand rests");
+    let astray = (goal.psm1.servo_cp.position().y, goal.psm1.servo_cp.position().z);
+    assert!(astray.0.abs() + astray.1.abs() < 1e-12, "right is x");
+    assert_eq!(shown["link_profile"], "loopback");
+    assert_eq!(shown["input_in_use"], "page: keyboard");
+    drop(browser);
+    while bench.command().1.command.intent.levels.operator_present {}
+    bench.status_where(|s| s.input_note.contains("no page is open"));
+    assert!(bench.end().was_connected());
 }

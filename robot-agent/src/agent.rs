@@ -10,7 +10,7 @@
 
 use crate::arm::simulated::{DEAD_MAN, PSM_CLASSIC, SimulatedPsm};
 use crate::epoch::{EpochError, EpochStore};
-use crate::network::{NetworkConfig, NetworkRecord, NetworkWatch, door};
+use crate::network::{ArrivalReader, NetworkConfig, NetworkRecord, NetworkWatch, door};
 use crate::profile_file::NamedProfile;
 use crate::servo::{HOME, Servo};
 use crate::servo_thread::{
@@ -20,10 +20,11 @@ use longhand_follower::Follower;
 use longhand_follower::supervisor::Request;
 use longhand_protocol::geometry::PerArm;
 use longhand_protocol::message::{FollowerState, RobotId, Stage};
-use longhand_protocol::units::Micros;
+use longhand_protocol::units::{Console, Instant, Micros, Robot};
 use longhand_protocol::wire;
 use longhand_quic::clock::robot_now;
 use longhand_quic::doorbell::{Doorbell, Stop};
+use longhand_quic::mailbox::Mailbox;
 use longhand_quic::pace::{Granted, Lateness, PUMP_PRIORITY, RealTime, SERVO_PRIORITY};
 use longhand_quic::pump::{PumpError, RobotConfig, RobotPump};
 use longhand_quic::trust::Credentials;
@@ -95,6 +96,8 @@ pub struct AgentReport {
     pub damaged: u64,
     /// What the network side counted.
     pub network: NetworkRecord,
+    /// The stage that was seen last; `None` where the loop never ran.
+    pub final_stage: Option<Stage>,
 }
 
 /// A running agent. Dropping it without [`Agent::stop`] leaves its threads running.
@@ -104,10 +107,11 @@ pub struct Agent {
     stop: Stop,
     shared: Arc<Shared>,
     network: NetworkWatch,
+    arrivals: ArrivalReader,
     granted: Option<Granted>,
     servo: JoinHandle<(Option<Granted>, Lateness)>,
     pump: JoinHandle<Result<(), PumpError>>,
-    watch: JoinHandle<()>,
+    watch: JoinHandle<Option<Stage>>,
 }
 
 impl Agent {
@@ -127,6 +131,7 @@ impl Agent {
         let (servo_loop, ends) = mailboxes(doorbell.clone());
         let Ends { commands, network_requests, bedside_requests, bedside_answers, .. } = ends;
         let shared = ends.shared;
+        let (arrived, arrivals) = Mailbox::pair();
         let (door, network) = door(NetworkConfig {
             robot: config.robot,
             profile: config.profile.hash,
@@ -135,6 +140,7 @@ impl Agent {
             commands,
             requests: network_requests,
             states: ends.network_states,
+            arrivals: arrived,
             shared: Arc::clone(&shared),
         });
         let local_addr = pump.local_addr();
@@ -164,6 +170,7 @@ impl Agent {
             stop,
             shared,
             network,
+            arrivals,
             granted: told.recv().unwrap_or(None),
             servo,
             pump,
@@ -191,6 +198,19 @@ impl Agent {
         self.network.record()
     }
 
+    /// Every accepted command since the last call, oldest first: the hand time in it, on the
+    /// console's clock, and when it lay in the servo thread's mailbox, on the robot's. Says how
+    /// many were dropped unseen: a second of them may wait.
+    ///
+    /// Why not from the echoes: a state echoes the command in use, and a command that another
+    /// overtook in the same tick is never in use; the late ones would be missing.
+    pub fn arrivals(&mut self, mut take: impl FnMut(Instant<Console>, Instant<Robot>)) -> u64 {
+        let take = |[hand_time, received_at]: &[u64; 2]| {
+            take(Instant::from_micros(*hand_time), Instant::from_micros(*received_at));
+        };
+        self.arrivals.drain(u64::MAX, take).lost()
+    }
+
     /// Whether a thread has ended by itself, which none should.
     pub fn has_failed(&self) -> bool {
         self.servo.is_finished() || self.pump.is_finished()
@@ -204,13 +224,14 @@ impl Agent {
         self.shared.stop.store(true, Ordering::Relaxed);
         let (granted, lateness) = join(self.servo)?;
         let pump = join(self.pump)?;
-        join(self.watch)?;
+        let final_stage = join(self.watch)?;
         pump?;
         Ok(AgentReport {
             granted,
             lateness,
             damaged: self.shared.damaged.load(Ordering::Relaxed),
             network: self.network.record(),
+            final_stage,
         })
     }
 }
@@ -281,8 +302,12 @@ fn join<T>(thread: JoinHandle<T>) -> Result<T, AgentError> {
     })
 }
 
-/// Hands every state to the observer and logs what people want to know.
-fn watch(mut states: StateReader, mut observer: Option<Observer>, stop: &Stop) {
+/// Hands every state to the observer and logs what people want to know. Gives the last stage.
+fn watch(
+    mut states: StateReader,
+    mut observer: Option<Observer>,
+    stop: &Stop,
+) -> Option<Stage> {
     let mut last: Option<Stage> = None;
     while !stop.is_stopped() {
         thread::sleep(std::time::Duration::from_millis(20));
@@ -297,6 +322,7 @@ fn watch(mut states: StateReader, mut observer: Option<Observer>, stop: &Stop) {
             }
         });
     }
+    last
 }
 
 fn log_stage(last: Option<Stage>, state: &FollowerState) {

@@ -12,3 +12,4 @@ pub mod network;
 pub mod profile_file;
 pub mod servo;
 mod servo_thread;
+pub mod states_json;

@@ -3,7 +3,7 @@
 //! Knows: the command line. Does not know: anything it does not hand to the library.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use longhand_protocol::message::RobotId;
+use longhand_protocol::message::{RobotId, Stage};
 use longhand_protocol::units::Micros;
 use longhand_quic::clock::robot_now;
 use longhand_quic::trust::{Credentials, Role, Trust, date};
@@ -11,6 +11,7 @@ use longhand_robot_agent::agent::{Agent, AgentConfig, AgentReport};
 use longhand_robot_agent::controls::{self, WORDS};
 use longhand_robot_agent::doctor::{self, Health};
 use longhand_robot_agent::profile_file::NamedProfile;
+use longhand_robot_agent::states_json;
 use miette::{IntoDiagnostic, Result, WrapErr, bail};
 use serde_json::json;
 use std::net::SocketAddr;
@@ -92,6 +93,11 @@ struct Run {
     /// Write one qlog file per connection here.
     #[arg(long)]
     qlog: Option<PathBuf>,
+    /// Write what the robot does here, one JSON object a line: at every change of stage or reason,
+    /// and every 100 ms (robot_us, stage, operating_state, reason, age_us, loop_age_us, command,
+    /// safe_stops, tips_mm of both arms).
+    #[arg(long, value_name = "FILE")]
+    states_json: Option<PathBuf>,
     /// Print the report at the end as one JSON object.
     #[arg(long)]
     json: bool,
@@ -207,6 +213,10 @@ fn run_agent(run: Run) -> Result<ExitCode> {
     }
     let credentials = Credentials::load(&run.identity).into_diagnostic()?;
     let (name, hash) = (profile.name.clone(), profile.hash.get());
+    let observer = run.states_json.as_deref().map(|path| {
+        let observer = states_json::observer(path).into_diagnostic();
+        observer.wrap_err_with(|| format!("cannot write the states to {}", path.display()))
+    });
     let agent = Agent::start(AgentConfig {
         bind: run.bind,
         robot: RobotId::new(run.robot_id),
@@ -216,7 +226,7 @@ fn run_agent(run: Run) -> Result<ExitCode> {
         qlog: run.qlog,
         real_time: !run.no_real_time,
         tolerate_stalls: run.tolerate_stalls,
-        observer: None,
+        observer: observer.transpose()?,
     })
     .into_diagnostic()?;
     eprintln!(
@@ -276,6 +286,7 @@ fn print_report(report: &AgentReport, as_json: bool) {
     if as_json {
         let object = json!({
             "schema": "longhand agent report v1",
+            "final_stage": report.final_stage.map(Stage::name),
             "servo": {
                 "ticks": l.ticks(), "missed": l.missed(),
                 "late_us": { "p50": l.quantile(500_000).as_micros(),

@@ -21,6 +21,7 @@ use longhand_protocol::message::{
 use longhand_protocol::session::{Rejects, RobotSession};
 use longhand_protocol::wire;
 use longhand_quic::clock::robot_now;
+use longhand_quic::mailbox::{Reader, Writer};
 use longhand_quic::pump::{
     Accept, Close, CloseCode, Closed, HandshakeError, Link, Outbox, PathCounters,
 };
@@ -49,6 +50,12 @@ pub struct NetworkRecord {
     pub path: PathCounters,
 }
 
+/// Arrivals that may wait to be looked at: a second of commands. When full the oldest is dropped.
+const ARRIVAL_SLOTS: usize = 1_024;
+
+pub(crate) type ArrivalWriter = Writer<2, ARRIVAL_SLOTS>;
+pub(crate) type ArrivalReader = Reader<2, ARRIVAL_SLOTS>;
+
 /// What the network side needs.
 pub(crate) struct NetworkConfig {
     pub(crate) robot: RobotId,
@@ -58,6 +65,7 @@ pub(crate) struct NetworkConfig {
     pub(crate) commands: CommandWriter,
     pub(crate) requests: RequestWriter,
     pub(crate) states: StateReader,
+    pub(crate) arrivals: ArrivalWriter,
     pub(crate) shared: Arc<Shared>,
 }
 
@@ -154,6 +162,9 @@ impl Accept for Door {
 /// Chosen: more kinds of refusal than there are.
 const REASONS_MAX: usize = 64;
 
+/// Datagrams on a connection that does not hold the robot, as counted.
+const NO_LEASE: &str = "NoLease";
+
 /// One connection of a surgeon.
 pub(crate) struct RobotLink {
     lease: Arc<Mutex<Lease>>,
@@ -211,12 +222,19 @@ impl Lease {
         }
     }
 
-    fn note_stage(&mut self, stage: Stage) {
-        let lost = stage == Stage::Bedside && self.last_stage < Stage::Bedside;
-        self.last_stage = stage;
-        if lost {
-            self.renew();
-        }
+    /// The newest state, and whether the lease ended since the last look. Every state is looked at:
+    /// a bedside that took the robot and gave it back between two looks has ended the lease all the
+    /// same, and the follower believes that session no more.
+    fn look(&mut self) -> (Option<FollowerState>, bool) {
+        let (mut newest, mut lease_ended) = (None, false);
+        let last = &mut self.last_stage;
+        let _drained = self.config.states.drain(u64::MAX, |words: &[u64; STATE_WORDS]| {
+            let Some(state) = unpack_state(words) else { return };
+            lease_ended |= state.stage == Stage::Bedside && *last < Stage::Bedside;
+            *last = state.stage;
+            newest = Some(state);
+        });
+        (newest, lease_ended)
     }
 }
 
@@ -251,6 +269,8 @@ impl RobotLink {
             tracing::warn!(name = self.name, "second claimant refused: the lease is held");
             return Err(refuse(RefusalKind::LeaseHeld, 0, 1));
         }
+        // What the stages did before this session was granted cannot have ended it.
+        let _of_before = lease.look();
         let Ok(session) = lease.grant(half).inspect_err(|error| tracing::error!("{error}")) else {
             return Err(refuse(RefusalKind::State, 0, 0));
         };
@@ -306,11 +326,18 @@ impl Link for RobotLink {
     fn datagram(&mut self, bytes: &[u8]) {
         let now = robot_now();
         let mut lease = lock(&self.lease);
-        let Some(holder) = lease.held_by(self.id) else { return };
+        let Some(holder) = lease.held_by(self.id) else {
+            // From whoever has not said hello, or was replaced: no session to judge it by.
+            let count = lease.record.rejected.entry(NO_LEASE).or_default();
+            *count = count.saturating_add(1);
+            return;
+        };
         match holder.session.handle_datagram(now, bytes) {
             Ok(accepted) => {
                 if let Some(words) = pack(accepted.received_at, bytes) {
                     lease.config.commands.push(&words);
+                    let made_at = accepted.command.intent.hand_time.as_micros();
+                    lease.config.arrivals.push(&[made_at, accepted.received_at.as_micros()]);
                 }
             }
             Err(reject) if reject.is_integrity_fault() => {
@@ -327,10 +354,11 @@ impl Link for RobotLink {
     fn poll_datagram(&mut self, buf: &mut [u8]) -> Option<usize> {
         let mut lease = lock(&self.lease);
         lease.held_by(self.id)?;
-        let (newest, _drained) = lease.config.states.newest();
-        let words: [u64; STATE_WORDS] = newest?;
-        let state: FollowerState = unpack_state(&words)?;
-        lease.note_stage(state.stage);
+        let (newest, lease_ended) = lease.look();
+        if lease_ended {
+            lease.renew();
+        }
+        let state = newest?;
         let holder = lease.held_by(self.id)?;
         let bytes = holder.session.report(state);
         let room = buf.get_mut(..bytes.len())?;

@@ -206,7 +206,8 @@ fn status_line(status: &ConsoleStatus) -> String {
     let advisory = status.advisory.map_or("", |advisory| advisory.text());
     let loss = status.link.loss_percent.map_or_else(|| "-".to_owned(), |l| format!("{l:.2}"));
     format!(
-        "{:<8} {:<12} loop age {} ms  rtt {} ms  playout {} ms  loss {loss} %  stops {}  {advisory}",
+        "{:<8} {:<12} loop age {} ms  rtt {} ms  playout {} ms  loss {loss} %  stops {}  \
+         {advisory}",
         stage.name(),
         status.engagement.name(),
         ms(status.loop_age),

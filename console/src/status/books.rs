@@ -71,6 +71,8 @@ pub(crate) struct Books {
     loop_age: Book,
     state_gap: Book,
     hand_to_joint: Book,
+    both_ways: Book,
+    state_way: Book,
     lateness: Lateness,
     began: SystemTime,
     pub(crate) records_lost: u64,
@@ -93,6 +95,8 @@ impl Books {
             loop_age: Book::new()?,
             state_gap: Book::new()?,
             hand_to_joint: Book::new()?,
+            both_ways: Book::new()?,
+            state_way: Book::new()?,
             lateness: Lateness::new(),
             began: SystemTime::now(),
             records_lost: 0,
@@ -106,11 +110,14 @@ impl Books {
     pub(crate) fn record(&mut self, record: &Record) {
         match record {
             Record::Tick(tick) => self.lateness.record(tick),
-            Record::State(StateRecord { gap, loop_age, round_trip, hand_to_joint }) => {
+            Record::State(state) => {
+                let StateRecord { gap, loop_age, round_trip, hand_to_joint, .. } = state;
                 self.state_gap.record(*gap);
                 self.loop_age.record(*loop_age);
                 self.round_trip.record(*round_trip);
                 self.hand_to_joint.record(*hand_to_joint);
+                self.both_ways.record(state.both_ways);
+                self.state_way.record(state.state_way);
             }
         }
     }
@@ -151,6 +158,8 @@ impl Books {
             loop_age: Spread::of(&self.loop_age),
             state_gap: Spread::of(&self.state_gap),
             hand_to_joint: same_clock.then(|| Spread::of(&self.hand_to_joint)),
+            both_ways: Spread::of(&self.both_ways),
+            state_way: same_clock.then(|| Spread::of(&self.state_way)),
             commands: Loss::new(tally.commands_accepted, tally.commands_lost),
             states: Loss::new(tally.states_accepted, tally.states_lost),
             commands_sent: tally.commands_sent,
@@ -308,6 +317,11 @@ pub struct ConsoleReport {
     /// From a command's hand time to its first use at the joint; only where both ends share one
     /// machine and so one clock.
     pub hand_to_joint: Option<Spread>,
+    /// The round trip without the time that the command lay at the robot (its wait for the tick,
+    /// playout): the two ways alone, whatever the clocks.
+    pub both_ways: Spread,
+    /// From the robot's stamp in a state to its receipt; where both ends share one clock.
+    pub state_way: Option<Spread>,
     /// Commands, as the robot counts them.
     pub commands: Loss,
     /// States, as the console counts them.

@@ -271,6 +271,7 @@ impl Follower {
     /// The worst that is wrong with the robot itself.
     fn find_fault(&self, input: &TickInput<'_>, missed: u32) -> Option<Fault> {
         let held = self.held_ticks >= SETTLED_AFTER_TICKS;
+        let driven = !matches!(self.stage(), Stage::SafeOff | Stage::Disabled);
         let drive = input.measured.iter().any(|r| r.drive_fault);
         let finite = input.measured.iter().all(|r| r.measured_js.is_finite());
         let strayed = held
@@ -282,7 +283,8 @@ impl Follower {
             });
         [
             (missed > self.profile.stages.missed_ticks_max, Fault::MissedTicks),
-            (drive && self.stage() != Stage::Disabled, Fault::Drive),
+            // With its power off a drive clears its fault; until then nobody is moving anyway.
+            (drive && driven, Fault::Drive),
             (strayed, Fault::HoldError),
             (!finite, Fault::Drive),
             (input.emergency_stop, Fault::EmergencyStop),
@@ -376,6 +378,8 @@ impl Follower {
             // The lease is over: what the old session still sends is dead. A session granted since
             // may speak, and waits for the bedside.
             self.fence = self.key.map_or(self.fence, |k| k.epoch.max(self.fence));
+            self.playout.reset();
+            self.in_use = Seq::ZERO;
         }
         self.counters.safe_stops = self.supervisor.safe_stops();
     }

@@ -478,7 +478,8 @@ mod tests {
 
     #[test]
     fn the_delay_shrinks_to_what_the_link_needs() {
-        let mut arrivals: Vec<_> = (1..30_000).map(|n| inbound(n, 10_000 + n % 3_000)).collect();
+        let mut arrivals: Vec<_> =
+            (1..30_000).map(|n| inbound(n, 10_000 + (n * 7_919) % 3_000)).collect();
         arrivals.sort_by_key(|i| i.received_at);
         let mut playout = Playout::new(Profile::DEFAULT.playout);
         let mut next = 0;

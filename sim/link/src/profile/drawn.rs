@@ -69,21 +69,23 @@ pub(super) const CITY_5G_SA_UP: Option<&Drawn> = Some(&Drawn {
 
 pub(super) const CITY_5G_SA_DOWN: Option<&Drawn> = Some(&Drawn {
     knots: &[
-        Knot { above: 0.998874, at_ms: 0.345 },
-        Knot { above: 0.988621, at_ms: 0.744 },
-        Knot { above: 0.943811, at_ms: 1.297 },
-        Knot { above: 0.888142, at_ms: 1.553 },
-        Knot { above: 0.720351, at_ms: 1.896 },
-        Knot { above: 0.44511, at_ms: 2.299 },
-        Knot { above: 0.17481, at_ms: 2.76 },
-        Knot { above: 0.090187, at_ms: 5.081 },
-        Knot { above: 0.045294, at_ms: 6.749 },
-        Knot { above: 0.0049303, at_ms: 7.84 },
-        Knot { above: 2.0811e-7, at_ms: 8.421 },
-        Knot { above: 2.0809e-7, at_ms: 10.314 },
-        Knot { above: 2.0809e-9, at_ms: 14.1 },
+        Knot { above: 0.998872, at_ms: 0.345 },
+        Knot { above: 0.988614, at_ms: 0.744 },
+        Knot { above: 0.943801, at_ms: 1.297 },
+        Knot { above: 0.888128, at_ms: 1.553 },
+        Knot { above: 0.720331, at_ms: 1.896 },
+        Knot { above: 0.44513, at_ms: 2.299 },
+        Knot { above: 0.17673, at_ms: 2.76 },
+        Knot { above: 0.12581, at_ms: 2.924 },
+        Knot { above: 0.071422, at_ms: 3.233 },
+        Knot { above: 0.071415, at_ms: 5.081 },
+        Knot { above: 0.047711, at_ms: 6.749 },
+        Knot { above: 0.0053814, at_ms: 7.84 },
+        Knot { above: 2.2758e-7, at_ms: 8.421 },
+        Knot { above: 2.2755e-7, at_ms: 10.314 },
+        Knot { above: 2.2755e-9, at_ms: 14.1 },
     ],
-    correlation: Micros::from_micros(120851),
+    correlation: Micros::from_micros(126034),
 });
 
 pub(super) const NATIONAL_DEDICATED_UP: Option<&Drawn> = Some(&Drawn {

@@ -1,0 +1,215 @@
+//! Whole ticks of the follower, where one room alone would not show it: leases, faults, sessions.
+
+use longhand_follower::playout::Inbound;
+use longhand_follower::profile::Profile;
+use longhand_follower::supervisor::Request;
+use longhand_follower::{ArmReading, Drive, Follower, PeerFaults, TickInput, TickOutput};
+use longhand_protocol::geometry::{ArmId, JointPositions, PerArm};
+use longhand_protocol::message::{Command, Reason, Stage};
+use longhand_protocol::units::{Epoch, Instant, Micros, Robot, Seq};
+
+/// A robot whose arms do exactly what they are told, and a console that holds its goal on the tool.
+struct Bench {
+    follower: Follower,
+    tick: u64,
+    number: u64,
+    epoch: u64,
+    arms: PerArm<ArmReading>,
+    last: Option<TickOutput>,
+    emergency_stop: bool,
+    peer_faults: PeerFaults,
+}
+
+const HOME: JointPositions = JointPositions([0.0, 0.0, 0.12, 0.0, 0.0, 0.0]);
+
+impl Bench {
+    fn new() -> Self {
+        let arm = ArmReading { measured_js: HOME, ..ArmReading::default() };
+        let mut bench = Self {
+            follower: Follower::new(Profile::DEFAULT),
+            tick: 1_000,
+            number: 0,
+            epoch: 1,
+            arms: PerArm { psm1: arm, psm2: arm },
+            last: None,
+            emergency_stop: false,
+            peer_faults: PeerFaults::default(),
+        };
+        bench.ask(Request::Enable);
+        bench.ask(Request::HandOver);
+        bench
+    }
+
+    fn now(&self) -> Instant<Robot> {
+        Instant::from_micros(self.tick * 1_000)
+    }
+
+    /// One tick; `pedal` is `None` when no command comes.
+    fn step(&mut self, pedal: Option<bool>, request: Option<Request>) -> TickOutput {
+        self.tick += 1;
+        let now = self.now();
+        let inbox: Vec<Inbound> = pedal.map(|pedal| self.command(pedal)).into_iter().collect();
+        let output = self.follower.step(&TickInput {
+            now,
+            scheduled_at: now,
+            inbox: &inbox,
+            measured: self.arms,
+            emergency_stop: self.emergency_stop,
+            peer_faults: self.peer_faults,
+            request,
+        });
+        if let Drive::Servo(servo) = &output.drive {
+            for arm in ArmId::ALL {
+                self.arms.get_mut(arm).measured_js = servo.joints.get(arm).get();
+            }
+        }
+        self.last = Some(output);
+        output
+    }
+
+    fn command(&mut self, pedal: bool) -> Inbound {
+        self.number += 1;
+        let mut command = Command { number: Seq::new(self.number), ..Command::default() };
+        command.key.epoch = Epoch::new(self.epoch);
+        let intent = &mut command.intent;
+        intent.hand_time = Instant::from_micros(self.number * 1_000);
+        intent.echo_robot_time = self.now().before(Micros::from_millis(40));
+        intent.valid_for = Micros::from_millis(100);
+        intent.levels.operator_present = pedal;
+        if let Some(last) = &self.last {
+            for arm in ArmId::ALL {
+                let state = last.state.arms.get(arm);
+                intent.arms.get_mut(arm).servo_cp = state.setpoint_cp;
+                intent.arms.get_mut(arm).jaw = state.setpoint_jaw;
+            }
+        }
+        Inbound { command, received_at: self.now() }
+    }
+
+    fn ask(&mut self, request: Request) {
+        self.step(None, Some(request));
+    }
+
+    fn run(&mut self, pedal: Option<bool>, ticks: u32) -> Stage {
+        for _ in 0..ticks {
+            self.step(pedal, None);
+        }
+        self.follower.stage()
+    }
+
+    fn following() -> Self {
+        let mut bench = Self::new();
+        bench.run(Some(false), 700);
+        assert_eq!(bench.run(Some(true), 100), Stage::Follow);
+        bench
+    }
+}
+
+#[test]
+fn a_lease_that_ran_out_stays_out_for_the_old_session() {
+    let mut bench = Bench::following();
+    assert_eq!(bench.run(None, 3_100), Stage::Bedside);
+    bench.ask(Request::HandOver);
+    assert_eq!(bench.run(None, 5_000), Stage::Latched, "it waits for a console, however long");
+    // The old session speaks again: it is dead.
+    bench.run(Some(false), 700);
+    assert_eq!(bench.run(Some(true), 700), Stage::Latched);
+    // A new one engages by the rule.
+    bench.epoch = 2;
+    bench.number = 0;
+    bench.run(Some(false), 700);
+    assert_eq!(bench.run(Some(true), 100), Stage::Follow);
+}
+
+#[test]
+fn a_new_session_in_mid_motion_latches() {
+    let mut bench = Bench::following();
+    bench.epoch = 2;
+    bench.number = 0;
+    let output = bench.step(Some(true), None);
+    assert_eq!((output.state.stage, output.state.reason), (Stage::Latched, Reason::NewSession));
+    assert_eq!(bench.run(Some(true), 5_000), Stage::Latched, "the pedal never left");
+}
+
+#[test]
+fn a_drive_fault_is_cleared_by_restart_and_by_nothing_else() {
+    let mut bench = Bench::following();
+    bench.arms.psm2.drive_fault = true;
+    let output = bench.step(Some(true), None);
+    assert_eq!((output.state.stage, output.drive), (Stage::SafeOff, Drive::Brake));
+    for request in [Request::Enable, Request::HandOver, Request::Resume] {
+        bench.ask(request);
+        assert_eq!(bench.follower.stage(), Stage::SafeOff);
+    }
+    // The drive clears its fault when its power is off, which is in Disabled.
+    bench.ask(Request::Restart);
+    assert_eq!(bench.follower.stage(), Stage::Disabled);
+    bench.arms.psm2.drive_fault = false;
+    bench.ask(Request::Enable);
+    assert_eq!(bench.follower.stage(), Stage::Bedside);
+}
+
+#[test]
+fn an_emergency_stop_brakes_in_its_own_tick() {
+    let mut bench = Bench::following();
+    bench.emergency_stop = true;
+    let output = bench.step(Some(true), None);
+    assert_eq!(output.drive, Drive::Brake);
+    assert_eq!(output.state.reason, Reason::EmergencyStop);
+    // While it is pressed, no restart holds.
+    bench.ask(Request::Restart);
+    assert_eq!(bench.follower.stage(), Stage::SafeOff);
+}
+
+#[test]
+fn an_arm_that_strays_while_held_is_a_fault() {
+    let mut bench = Bench::following();
+    bench.run(Some(false), 300);
+    let Some(pushed) = bench.arms.psm1.measured_js.0.get_mut(2) else { unreachable!() };
+    *pushed += 2.1e-3;
+    bench.tick += 1;
+    let now = bench.now();
+    let output = bench.follower.step(&TickInput {
+        now,
+        scheduled_at: now,
+        inbox: &[],
+        measured: bench.arms,
+        emergency_stop: false,
+        peer_faults: PeerFaults::default(),
+        request: None,
+    });
+    assert_eq!((output.state.stage, output.state.reason), (Stage::SafeOff, Reason::HoldError));
+}
+
+#[test]
+fn a_stall_holds_and_comes_back_and_a_long_one_is_a_fault() {
+    let mut bench = Bench::following();
+    bench.tick += 20;
+    bench.number += 20;
+    let output = bench.step(Some(true), None);
+    assert_eq!((output.state.stage, output.state.reason), (Stage::Hold, Reason::MissedTicks));
+    assert_eq!(output.state.counters.missed_ticks, 20);
+    assert_eq!(bench.run(Some(true), 300), Stage::Follow, "it comes back by itself");
+    bench.tick += 31;
+    bench.number += 31;
+    let output = bench.step(Some(true), None);
+    assert_eq!((output.state.stage, output.state.reason), (Stage::SafeOff, Reason::MissedTicks));
+}
+
+#[test]
+fn one_corrupted_message_is_counted_and_the_second_latches() {
+    let mut bench = Bench::following();
+    bench.peer_faults.corrupted = 1;
+    assert_eq!(bench.run(Some(true), 1_000), Stage::Follow);
+    bench.peer_faults.corrupted = 2;
+    let output = bench.step(Some(true), None);
+    assert_eq!((output.state.stage, output.state.reason), (Stage::Latched, Reason::Integrity));
+}
+
+#[test]
+fn one_contradiction_latches_at_once() {
+    let mut bench = Bench::following();
+    bench.peer_faults.protocol = 1;
+    let output = bench.step(Some(true), None);
+    assert_eq!((output.state.stage, output.state.reason), (Stage::Latched, Reason::Integrity));
+}
