@@ -141,6 +141,9 @@ pub struct DemoReport {
     leader: TickFigures,
     relay: RelayFigures,
     network: NetworkFigures,
+    /// Processor time that the hypervisor took away meanwhile, as the kernel counts it; `null` where
+    /// it does not. Beside the missed ticks it says whose fault they were.
+    stolen_ms: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -180,6 +183,7 @@ struct Parts {
     input: String,
     /// The demo's own epoch lives as long as the demo.
     state: PathBuf,
+    stolen_before: Option<u64>,
 }
 
 /// Runs the demo until `stop`, or the end of its time, and reports.
@@ -247,7 +251,18 @@ fn start(args: &DemoArgs) -> Result<Parts, DemoError> {
             return Err(DemoError::Bedside);
         }
     }
-    Ok(Parts { agent, relay, console, measure, link, profile: profile_name, input, state })
+    let stolen_before = stolen_ms();
+    Ok(Parts {
+        agent,
+        relay,
+        console,
+        measure,
+        link,
+        profile: profile_name,
+        input,
+        state,
+        stolen_before,
+    })
 }
 
 fn input_name(args: &DemoArgs) -> String {
@@ -381,6 +396,7 @@ fn finish(args: &DemoArgs, parts: Parts, ran: Micros) -> Result<(), DemoError> {
             accepted: agent.network.accepted,
             rejected: agent.network.rejected.values().sum(),
         },
+        stolen_ms: stolen_ms().zip(parts.stolen_before).map(|(now, was)| now.saturating_sub(was)),
     };
     if args.json {
         serde_json::to_writer(io::stdout().lock(), &report).map_err(io::Error::from)?;
@@ -392,6 +408,14 @@ fn finish(args: &DemoArgs, parts: Parts, ran: Micros) -> Result<(), DemoError> {
         }
     }
     Ok(())
+}
+
+/// Time that the hypervisor has taken from all processors since boot. Source: proc(5), `steal`, in
+/// hundredths of a second.
+fn stolen_ms() -> Option<u64> {
+    let stat = std::fs::read_to_string("/proc/stat").ok()?;
+    let steal: u64 = stat.lines().next()?.split_whitespace().nth(8)?.parse().ok()?;
+    Some(steal.saturating_mul(10))
 }
 
 /// How far each tip is from where hand and anchors say.
@@ -484,6 +508,9 @@ fn print(report: &DemoReport) -> io::Result<()> {
             figures.late_us_max,
             figures.real_time
         )?;
+    }
+    if let Some(stolen) = report.stolen_ms {
+        writeln!(out, "  stolen time    {stolen} ms of processor time went to other machines")?;
     }
     let r = &report.relay;
     let verdict = if r.valid { "" } else { "; the machine stalled: do not trust the tails" };

@@ -1,5 +1,11 @@
 //! The spine in virtual time: figures that real processes cannot show without luck.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test: a panic is how it fails"
+)]
+
 use longhand_console::input::script::{Script, ScriptedHand};
 use longhand_console::input::{Hand, Seen};
 use longhand_follower::profile::Profile;
@@ -59,7 +65,7 @@ impl Sweep {
 }
 
 impl Hand for Sweep {
-    fn read(&mut self, now: Instant<Console>, seen: &Seen) -> HandSample {
+    fn read(&mut self, now: Instant<Console>, _seen: &Seen) -> HandSample {
         let began = *self.began.get_or_insert(now);
         // A foot that, once down, never leaves the pedal again.
         self.held |= now.since(began) > Micros::from_millis(1_600);
@@ -71,7 +77,6 @@ impl Hand for Sweep {
             operator_present: self.held,
             ..HandSample::default()
         };
-        let _ = seen;
         for arm in ArmId::ALL {
             sample.hands.get_mut(arm).pose =
                 Pose::new(Vector3::new(x, 0.0, 0.0), UnitQuaternion::identity());
