@@ -8,9 +8,9 @@
 //!
 //! Queues: states 128, oldest dropped (as in the pump: older could not be used); commands 4, oldest
 //! dropped (the pump's thread then woke 4 ms late; what waits below that leaves in order, for a
-//! late thread must not turn into lost commands); sessions to the leader 8, the connection is ended when
-//! full (the leader hangs); news to the clerk 64, newest dropped and counted; what the surgeon asks
-//! 16, newest refused.
+//! late thread must not turn into lost commands); sessions to the leader 8, the connection is ended
+//! when full (the leader hangs); news to the clerk 64, newest dropped and counted; what the surgeon
+//! asks 16, newest refused.
 
 use crate::page::LinkState as Shown;
 use longhand_protocol::message::{

@@ -164,6 +164,13 @@ impl Default for Twist {
     }
 }
 
+/// `v`, shortened to length `bound` where it is longer.
+#[must_use]
+pub fn clamp_norm(v: Vector3<f64>, bound: f64) -> Vector3<f64> {
+    let norm = v.norm();
+    if norm > bound && norm > 0.0 { v * (bound / norm) } else { v }
+}
+
 /// Which of the robot's two arms. CRTK's names for the da Vinci patient-side manipulators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArmId {

@@ -97,8 +97,8 @@ fn the_rural_outage_is_held_and_flushed() {
             arrivals.extend(packet.delay().map(|delay| packet.sent.after(delay)));
         }
     });
-    // The source's longest round trip is 10 241 ms; 10 to 30 ms of it are the answer.
-    assert!(longest.abs_diff(Micros::from_millis(10_225)) < Micros::from_millis(10), "{longest}");
+    // The source's longest round trip is 10 241 ms; half of the last quiet one (62 ms) is the answer.
+    assert!(longest.abs_diff(Micros::from_millis(10_210)) < Micros::from_millis(2), "{longest}");
     let flush = arrivals.chunk_by(|a, b| b.since(*a) < Micros::from_micros(200)).map(<[_]>::len);
     assert!(flush.max() > Some(1_000));
 }

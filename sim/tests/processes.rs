@@ -26,7 +26,7 @@ mod stranger;
 use child::{Process, until};
 use client::Client;
 use longhand_protocol::message::{Command, ProfileHash, RobotId, SessionKey};
-use longhand_protocol::units::{Epoch, Micros};
+use longhand_protocol::units::Epoch;
 use longhand_protocol::wire::{self, COMMAND_LEN};
 use rustix::process::Signal;
 use scene::{SIM, Scene};
@@ -233,7 +233,8 @@ fn nobody_without_the_right_certificate_moves_anything() {
     assert_eq!(number(&robot, "/network/sessions"), 1, "{robot}");
     let refused = |list: &str, words: &str| {
         let list = robot["network"][list].as_object().unwrap();
-        list.iter().filter(|(why, _)| why.contains(words)).filter_map(|(_, n)| n.as_u64()).sum()
+        let counts = list.iter().filter(|(why, _)| why.contains(words));
+        counts.filter_map(|(_, count)| count.as_u64()).sum::<u64>()
     };
     let at_least = |list: &str, words: &str, count: u64| {
         assert!(refused(list, words) >= count, "{list} {words}: {robot}");
@@ -257,10 +258,6 @@ fn garbage(old: &Command, command: &Command) -> Vec<(&'static str, Vec<u8>)> {
     flipped[COMMAND_LEN / 2] ^= 1;
     let mut not_finite = *command;
     not_finite.intent.arms.psm1.jaw = f64::NAN;
-    let invented = Command { number: command.number.next(), ..*command };
-    let mut early = invented;
-    early.intent.echo_robot_time = early.intent.echo_robot_time.after(Micros::from_secs(9));
-    early.intent.hand_time = early.intent.hand_time.after(Micros::from_micros(1));
     vec![
         ("Length", vec![0x4c; 1]),
         ("Length", vec![0x4c; COMMAND_LEN + 1]),
@@ -303,8 +300,7 @@ fn garbage_and_old_sessions_move_nothing_and_each_is_counted_by_name() {
     // Two corrupted commands are more than chance: with the foot on the pedal, motion ends.
     client.engage();
     let moving = agent.until_in_motion(after, 2.0);
-    let corrupt = |name: &&str| **name == "Corrupt";
-    let (_, flipped) = strange.iter().find(|(name, _)| corrupt(&name)).unwrap();
+    let (_, flipped) = strange.iter().find(|(name, _)| *name == "Corrupt").unwrap();
     client.say_strange(&[flipped.clone(), flipped.clone()]);
     let latched = agent.until(moving, "Latched for integrity", |m| m.reason == "Integrity");
     assert_eq!(agent.moments()[latched].stage, "Latched");

@@ -8,7 +8,7 @@
 //! to anchor the hand where it is to the goal where it is; so no engagement can make a step.
 
 use crate::hand::HandReading;
-use longhand_protocol::geometry::{Hand, HandBase, Pose, RobotBase, Tip, Twist};
+use longhand_protocol::geometry::{Hand, HandBase, Pose, RobotBase, Tip, Twist, clamp_norm};
 use longhand_protocol::message::{ArmCommand, ArmState, Terms};
 use longhand_protocol::units::TICK;
 use nalgebra::{UnitQuaternion, Vector3};
@@ -136,9 +136,4 @@ impl Teleop {
         }
         self.jaw_gap = Some(gap);
     }
-}
-
-fn clamp_norm(v: Vector3<f64>, bound: f64) -> Vector3<f64> {
-    let norm = v.norm();
-    if norm > bound { v * (bound / norm) } else { v }
 }

@@ -12,7 +12,7 @@
 //! Policy when full: the ring holds the 256 newest numbers; older ones are overwritten.
 
 use crate::profile::PlayoutLimits;
-use longhand_protocol::geometry::{PerArm, Pose, RobotBase, Tip, Twist};
+use longhand_protocol::geometry::{PerArm, Pose, RobotBase, Tip, Twist, clamp_norm};
 use longhand_protocol::message::{ArmCommand, Command, Echo, Levels};
 use longhand_protocol::units::{Console, Instant, Micros, Robot, Seq};
 use nalgebra::UnitQuaternion;
@@ -268,11 +268,6 @@ fn extrapolate(from: &ArmCommand, since: Micros) -> Goal {
         servo_cv: from.servo_cv,
         jaw: from.jaw,
     }
-}
-
-fn clamp_norm(v: nalgebra::Vector3<f64>, bound: f64) -> nalgebra::Vector3<f64> {
-    let norm = v.norm();
-    if norm > bound && norm > 0.0 { v * (bound / norm) } else { v }
 }
 
 /// How late the link brings commands: a sliding least delay and a sliding histogram above it.

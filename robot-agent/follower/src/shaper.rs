@@ -10,7 +10,7 @@
 
 use crate::playout::Goal;
 use crate::profile::{MotionLimits, RateLimits};
-use longhand_protocol::geometry::{Mismatch, Pose, RobotBase, Tip, Twist};
+use longhand_protocol::geometry::{Mismatch, Pose, RobotBase, Tip, Twist, clamp_norm};
 use longhand_protocol::units::{Micros, TICK};
 use nalgebra::{UnitQuaternion, Vector3};
 
@@ -248,11 +248,6 @@ impl Mover {
         self.acceleration += change;
         self.velocity += self.acceleration * DT;
     }
-}
-
-fn clamp_norm(v: Vector3<f64>, bound: f64) -> Vector3<f64> {
-    let norm = v.norm();
-    if norm > bound { v * (bound / norm) } else { v }
 }
 
 #[cfg(test)]

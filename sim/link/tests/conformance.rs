@@ -77,9 +77,13 @@ fn check(lasts: Micros, allowed: fn(f64) -> f64) {
                     error * 100.0
                 );
                 println!("{line}");
+                // Where the distribution is flat a small share is a large time: either may fit.
+                let over =
+                    sorted.len() - sorted.partition_point(|us| f64::from(*us) <= knot.at_ms * 1e3);
+                let share_error = float(over) / float(sorted.len()) / knot.above - 1.0;
                 // Two microseconds: the grid of time itself, which shows where delays are 0.01 ms.
                 let grid = (got - knot.at_ms).abs() <= 0.002;
-                if error.abs() > allowed(knot.above) && !grid {
+                if error.abs().min(share_error.abs()) > allowed(knot.above) && !grid {
                     worst.push(line);
                 }
             }

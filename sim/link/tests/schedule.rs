@@ -41,7 +41,7 @@ const GOLDEN: &[(&str, u64)] = &[
     ("ideal", 0xacf5_96c8_075f_dd6d),
     ("metro-fibre", 0x9dcc_2be2_085c_c552),
     ("campus-5g-urllc", 0x2d0c_3957_3af4_50d8),
-    ("city-5g-sa", 0x98ad_f823_c998_f794),
+    ("city-5g-sa", 0x2829_74a8_4054_1ce3),
     ("national-dedicated", 0xe700_9729_0430_1a5e),
     ("beijing-sanya-5g-public", 0xe1db_c1a6_468c_b718),
     ("rome-beijing", 0x8346_ad7f_2577_76d3),

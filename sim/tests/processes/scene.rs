@@ -145,7 +145,6 @@ pub struct Moment {
     pub stage: String,
     pub reason: String,
     pub age_us: Option<u64>,
-    pub command: u64,
     pub tips_mm: [[f64; 3]; 2],
 }
 

@@ -211,7 +211,7 @@ const CITY_5G_SA: Profile = Profile {
         jitter: jitter(&CITY_DOWN, ms(100), drawn::CITY_5G_SA_DOWN),
         loss: bursts(secs(20), ms(20), 0.3),
         rate: mbit(400, ms(60)),
-        radio: Radio { slot: Micros::ZERO, repeat: 0.04, repeat_delay: us(2_500) },
+        radio: Radio { slot: Micros::ZERO, repeat: 0.02, repeat_delay: us(2_500) },
     },
     outages: &[outage(
         "radio link recovery",
@@ -236,7 +236,7 @@ const CITY_5G_SA: Profile = Profile {
             "extra",
             "delivered against set 2a, KS: 0.11 up (the even wait for a slot), under 0.03 down",
         ),
-        d("extra", "share of repeats read off set 2a: about 10 % of the time down, 3 % up"),
+        d("extra", "share of repeats read off set 2a: about 5 % of the time down, 3 % up"),
         e("loss", "3e-4 in bursts of 20 ms"),
         e("outage", "one an hour, held, 40 ms median"),
         p(
