@@ -13,9 +13,7 @@ mod product;
 mod raw;
 
 use std::thread;
-use std::time::Duration;
 
-use hdrhistogram::CreationError;
 use longhand_console::Spread;
 use longhand_protocol::units::{Micros, Robot, TICK};
 use longhand_quic::pace::{Lateness, PUMP_PRIORITY, RealTime, SERVO_PRIORITY, Ticker};
@@ -26,7 +24,7 @@ use crate::report::Table;
 
 /// How long each subject is measured in each round. Chosen: p99.9 then rests on four samples of a
 /// round and, as the median of nine rounds, on what five of them agree about.
-const ROUND: Duration = Duration::from_secs(4);
+const ROUND: Micros = Micros::from_secs(4);
 const ROUND_TICKS: u64 = 4_000;
 
 /// Source: performance.md, Goals.
@@ -104,8 +102,10 @@ fn tables(rounds: u32, watch: &Watch, said: &Said, granted: &str) -> Vec<Table> 
     let mut all = table(
         "round trip: hand sample to the first state that echoes it",
         full,
-        &["its floor is the two 1 kHz grids: where in its tick the robot finds the command is the",
-          "luck of the round, 0 to 1 ms, so rounds lie apart; playout adds its own"],
+        &[
+            "its floor is the two 1 kHz grids: where in its tick the robot finds the command is the",
+            "luck of the round, 0 to 1 ms, so rounds lie apart; playout adds its own",
+        ],
     );
     all.spread_max = f64::INFINITY;
     vec![
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn both_sides_measure_every_command_and_the_ways_add_up() {
         let stage = product::Stage::build().unwrap();
-        let run = stage.run(Duration::from_millis(500)).unwrap();
+        let run = stage.run(Micros::from_millis(500)).unwrap();
         let limit = raw::ping_pong(100).unwrap();
         for recorder in [&run.up, &limit.up, &limit.down, &limit.both] {
             assert!(recorder.samples() > 0);

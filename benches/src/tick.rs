@@ -56,11 +56,7 @@ pub fn measure(rounds: u32) -> Result<Table, String> {
             name: "Follower::step, 256 commands at once",
             batch: 1,
             // The worst apart from stolen time: the hundredth that the machine took is left out.
-            goals: &[Goal {
-                of: Quantile::P99,
-                at_most: Bound::Of(20_000.0),
-                source: "P4, worst",
-            }],
+            goals: &[Goal { of: Quantile::P99, at_most: Bound::Of(20_000.0), source: "P4, worst" }],
             round: Box::new(move |r| (0..FLUSHES).for_each(|_| flushed.flush(r))),
         },
     ];

@@ -16,6 +16,7 @@ use crate::page::LinkState as Shown;
 use longhand_protocol::message::{
     Frame, PROTOCOL_VERSION, Refusal, RefusalKind, RobotId, SessionKey, StateCommand, Terms,
 };
+use longhand_protocol::units::Epoch;
 use longhand_protocol::wire::{self, COMMAND_LEN, STATE_LEN};
 use longhand_quic::clock::console_now;
 use longhand_quic::mailbox::{self, Mailbox, Reader, Writer};
@@ -202,6 +203,10 @@ enum Phase {
     Awaiting(u64),
     /// In session.
     Live {
+        /// Our half of the session id.
+        half: u64,
+        /// The session's epoch; a further welcome must bring a higher one.
+        epoch: Epoch,
         commands: Reader<COMMAND_WORDS, COMMAND_SLOTS>,
         /// Taken from the mailbox and not sent yet: empty again before the turn is over.
         leaving: VecDeque<[u64; COMMAND_WORDS]>,
@@ -226,9 +231,18 @@ pub(crate) struct RobotLink {
 
 impl RobotLink {
     fn welcome(&mut self, key: SessionKey, terms: Terms) -> Result<(), Close> {
-        let Phase::Awaiting(half) = self.phase else {
-            return Err(nonsense("a welcome that nobody asked for"));
+        // A welcome in session: the lease ended there (the bedside took the robot, or the link was
+        // silent too long), and another session begins on this connection, at a higher epoch.
+        let (half, before) = match self.phase {
+            Phase::Awaiting(half) => (half, None),
+            Phase::Live { half, epoch, .. } => (half, Some(epoch)),
+            Phase::Hello(_) | Phase::Over => {
+                return Err(nonsense("a welcome that nobody asked for"));
+            }
         };
+        if before.is_some_and(|epoch| key.epoch <= epoch) {
+            return Err(nonsense("a further session, but no higher epoch"));
+        }
         if key.robot != self.robot {
             let (wanted, got) = (self.robot.get(), key.robot.get());
             let words = format!("robot {wanted} was asked for, but robot {got} bade welcome");
@@ -246,7 +260,8 @@ impl RobotLink {
             return Err(Close::new(CloseCode::Done, "the console's leader thread hangs"));
         }
         let leaving = VecDeque::with_capacity(COMMAND_SLOTS);
-        self.phase = Phase::Live { commands: outgoing, leaving, states: incoming };
+        self.phase =
+            Phase::Live { half, epoch: key.epoch, commands: outgoing, leaving, states: incoming };
         let robot = self.who.clone();
         ends.tell(News::Welcome { robot, key, terms });
         let words = format!("in session with {}", self.who);

@@ -84,10 +84,11 @@ const EXAMPLES: &str = "Examples:
   longhand-sim demo --headless --for 30 --link ideal --loss 0.5 --input tremor";
 
 /// The demo could not run. Each says what to do.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[allow(missing_docs, reason = "each is the error of the part it names, with its own words")]
 pub enum DemoError {
     #[error(transparent)]
+    #[diagnostic(transparent)]
     Link(#[from] LinkError),
     #[error(transparent)]
     Relay(#[from] RelayError),

@@ -43,10 +43,10 @@ fn main() -> Result<ExitCode> {
     let asked = Arc::clone(&stop);
     ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed)).into_diagnostic()?;
     match cli.command {
-        None => demo::run(&cli.demo, &stop).into_diagnostic()?,
-        Some(Command::Demo(args)) => demo::run(&args, &stop).into_diagnostic()?,
+        None => demo::run(&cli.demo, &stop)?,
+        Some(Command::Demo(args)) => demo::run(&args, &stop)?,
         Some(Command::Table(args)) => table::run(&args, &stop).into_diagnostic()?,
-        Some(Command::Link(args)) => return link_command::run(&args, &stop).into_diagnostic(),
+        Some(Command::Link(args)) => return Ok(link_command::run(&args, &stop)?),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -176,9 +176,7 @@ fn a_pedal_held_through_a_black_hole_does_not_reengage() {
     let scene = Scene::new();
     let agent = scene.agent(&["--hand-over"]);
     let (relay, through) = scene.relay(ANY, &agent.addr, "ideal");
-    let client = Client::start(&through, &scene.identity("dr-lee"));
-    client.key(0);
-    client.pedal(true);
+    let client = Client::start_with(&through, &scene.identity("dr-lee"), true);
     let heard = agent.until(0, "commands", scene::Moment::has_fresh_commands);
     // Pressed before the robot was there to be held: that is no press.
     let still = agent.until_later(heard, 1_500);
@@ -288,6 +286,7 @@ fn garbage_and_old_sessions_move_nothing_and_each_is_counted_by_name() {
     let moving = agent.until_in_motion(0, 2.0);
     client.pedal(false);
     let latched = agent.until_stage(moving, "Latched");
+    let latched = agent.until_later(latched, 300);
 
     // The old console is still connected and still speaks; nobody listens.
     let strange = garbage(&old, &client.said());

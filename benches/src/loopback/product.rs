@@ -9,12 +9,14 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use longhand_console::input::script::Script;
 use longhand_console::{Console, ConsoleConfig, DEFAULT_SCALE, HandChoice, Spread};
 use longhand_follower::supervisor::Request;
 use longhand_protocol::message::{RobotId, Stage as RobotStage};
+use longhand_protocol::units::Micros;
+use longhand_quic::clock::console_now;
 use longhand_quic::pace::Lateness;
 use longhand_quic::trust::{Authority, Credentials, DAYS_DEFAULT, Role, Validity};
 use longhand_robot_agent::agent::{Agent, AgentConfig};
@@ -24,7 +26,7 @@ use crate::harness::Recorder;
 
 const ROBOT: RobotId = RobotId::new(1);
 /// The robot follows by then, or something is wrong. Chosen: ten times what it takes.
-const FOLLOW_WITHIN: Duration = Duration::from_secs(20);
+const FOLLOW_WITHIN: Micros = Micros::from_secs(20);
 /// How often the agent's arrivals are fetched; a second of them may wait.
 const FETCH_EVERY: Duration = Duration::from_millis(50);
 
@@ -73,7 +75,7 @@ impl Stage {
     /// Starts both ends, waits until the robot follows, measures for `span`, ends both.
     ///
     /// Errors: a sentence, where that did not work.
-    pub(super) fn run(&self, span: Duration) -> Result<Run, String> {
+    pub(super) fn run(&self, span: Micros) -> Result<Run, String> {
         let mut agent = self.agent()?;
         let console = self.console(agent.local_addr())?;
         for request in [Request::Enable, Request::HandOver] {
@@ -85,9 +87,9 @@ impl Stage {
         let mut up = Recorder::new().map_err(|error| error.to_string())?;
         let _before = agent.arrivals(|_, _| {});
         console.begin_books().map_err(|error| error.to_string())?;
-        let began = Instant::now();
+        let began = console_now();
         let mut lost = 0_u64;
-        while began.elapsed() < span {
+        while console_now().since(began) < span {
             sleep(FETCH_EVERY);
             lost = lost.saturating_add(agent.arrivals(|hand_time, received_at| {
                 // One machine, one clock: here alone may the two be compared.
@@ -154,15 +156,18 @@ impl Drop for Stage {
 }
 
 fn wait_until_it_follows(console: &Console) -> Result<(), String> {
-    let began = Instant::now();
+    let began = console_now();
     loop {
         let status = console.status();
         if status.stage == Some(RobotStage::Follow) {
             return Ok(());
         }
-        if began.elapsed() > FOLLOW_WITHIN {
+        if console_now().since(began) > FOLLOW_WITHIN {
             let stage = status.stage.map_or("no state", RobotStage::name);
-            return Err(format!("the robot did not come to follow: {stage}; {}", status.link.words));
+            return Err(format!(
+                "the robot did not come to follow: {stage}; {}",
+                status.link.words
+            ));
         }
         sleep(Duration::from_millis(20));
     }

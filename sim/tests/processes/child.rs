@@ -51,6 +51,15 @@ fn build() -> PathBuf {
         cargo.arg("--target").arg(above.file_name().unwrap());
         cargo.arg("--target-dir").arg(above.parent().unwrap());
     }
+    // What cargo tells a test is no setting of ours; build scripts would take it for one, and
+    // build everything anew each time.
+    let told = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+    for (name, _) in std::env::vars_os() {
+        let is_told = name.to_str().is_some_and(|name| told.iter().any(|p| name.starts_with(p)));
+        if is_told || name == "OUT_DIR" || name == "CARGO_TARGET_TMPDIR" {
+            cargo.env_remove(name);
+        }
+    }
     let done = cargo.output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     folder

@@ -4,6 +4,7 @@
 //! Knows: hello, numbers, a goal that goes to and fro. Does not know: hands, clutch, or advice.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -104,7 +105,13 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn start(robot: &str, identity: &std::path::Path) -> Self {
+    /// Foot off the pedal.
+    pub fn start(robot: &str, identity: &Path) -> Self {
+        Self::start_with(robot, identity, false)
+    }
+
+    /// Foot on the pedal, or off it, from the first command on.
+    pub fn start_with(robot: &str, identity: &Path, pedal: bool) -> Self {
         let pump = ConsolePump::new(ConsoleConfig {
             local: None,
             credentials: Credentials::load(identity).unwrap(),
@@ -112,7 +119,7 @@ impl Client {
             qlog: None,
         });
         let (pump, target) = (pump.unwrap(), Target { addr: robot.parse().unwrap(), robot: ROBOT });
-        let inner: Arc<Mutex<Inner>> = Arc::default();
+        let inner = Arc::new(Mutex::new(Inner { pedal, ..Inner::default() }));
         let (doorbell, stop) = (Doorbell::new().unwrap(), Stop::new().unwrap());
         let mut door = Door(Arc::clone(&inner));
         let (bell, end) = (doorbell.clone(), stop.clone());
