@@ -103,7 +103,8 @@ fn tables(rounds: u32, watch: &Watch, said: &Said, granted: &str) -> Vec<Table> 
         "round trip: hand sample to the first state that echoes it",
         full,
         &[
-            "its floor is the two 1 kHz grids: where in its tick the robot finds the command is the",
+            "its floor is the two 1 kHz grids: where in its tick the robot finds the command is \
+             the",
             "luck of the round, 0 to 1 ms, so rounds lie apart; playout adds its own",
         ],
     );

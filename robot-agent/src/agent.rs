@@ -303,11 +303,7 @@ fn join<T>(thread: JoinHandle<T>) -> Result<T, AgentError> {
 }
 
 /// Hands every state to the observer and logs what people want to know. Gives the last stage.
-fn watch(
-    mut states: StateReader,
-    mut observer: Option<Observer>,
-    stop: &Stop,
-) -> Option<Stage> {
+fn watch(mut states: StateReader, mut observer: Option<Observer>, stop: &Stop) -> Option<Stage> {
     let mut last: Option<Stage> = None;
     while !stop.is_stopped() {
         thread::sleep(std::time::Duration::from_millis(20));

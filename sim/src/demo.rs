@@ -142,8 +142,8 @@ pub struct DemoReport {
     leader: TickFigures,
     relay: RelayFigures,
     network: NetworkFigures,
-    /// Processor time that the hypervisor took away meanwhile, as the kernel counts it; `null` where
-    /// it does not. Beside the missed ticks it says whose fault they were.
+    /// Processor time that the hypervisor took away meanwhile, as the kernel counts it; `null`
+    /// where it does not. Beside the missed ticks it says whose fault they were.
     stolen_ms: Option<u64>,
 }
 

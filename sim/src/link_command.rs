@@ -1,8 +1,8 @@
 //! `longhand-sim link`: list the links, show one, run one as a relay, convert a recording.
 //!
-//! Knows: the command line, and how numbers are shown to people and to programs. Does not know: how a
-//! link works (`longhand_link`), or how packets travel (`relay`). Text goes to standard output in one
-//! piece; progress goes to standard error.
+//! Knows: the command line, and how numbers are shown to people and to programs. Does not know: how
+//! a link works (`longhand_link`), or how packets travel (`relay`). Text goes to standard output in
+//! one piece; progress goes to standard error.
 //!
 //! Exit codes: 0 all is well; 1 an error, told with what to do; 2 the command line is wrong (clap);
 //! 3 the relay ran, but the machine stalled too often for its figures to be about the link.
@@ -37,7 +37,8 @@ pub struct LinkArgs {
 enum LinkCommand {
     /// Lists every link there is
     List(ListArgs),
-    /// Shows one link: its delays as quantiles and a picture, its loss, and where its numbers come from
+    /// Shows one link: its delays as quantiles and a picture, its loss, and where its numbers come
+    /// from
     Show(show::ShowArgs),
     /// Runs a link in real time, as a UDP relay between two programs
     Run(RunArgs),
@@ -157,7 +158,8 @@ enum DataSet {
 
 const IMPORT_EXAMPLES: &str = "Examples:
   longhand-sim link import --from cicv5g urban.txt --source \"CICV5G, urban run 1\" --out urban.csv
-  longhand-sim link import --from cicv5g --held rural.txt --source \"CICV5G, rural run 1\" --out rural.csv
+  longhand-sim link import --from cicv5g --held rural.txt --source \"CICV5G, rural run 1\" --out \
+   rural.csv
   longhand-sim link import --from leocc delay.txt --source \"LeoCC example\" --out leo.csv";
 
 #[derive(Debug, Args)]

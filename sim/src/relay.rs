@@ -8,10 +8,10 @@
 //! console ◄── listen ◄── Pipe (down) ◄── upstream socket ◄── robot
 //! ```
 //!
-//! One client at a time: a packet from a new address makes that address the client. The thread sleeps
-//! until a packet comes or is due, and never spins unless told to. It measures itself: the *error* of
-//! a packet is how much later than due it left. A run is valid while at most one packet in
-//! [`STALLED_ONE_IN`] erred by more than [`STALL`]; one that is not says so.
+//! One client at a time: a packet from a new address makes that address the client. The thread
+//! sleeps until a packet comes or is due, and never spins unless told to. It measures itself: the
+//! *error* of a packet is how much later than due it left. A run is valid while at most one packet
+//! in [`STALLED_ONE_IN`] erred by more than [`STALL`]; one that is not says so.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -45,8 +45,8 @@ pub const STALL: Micros = Micros::from_millis(5);
 
 /// In a valid run at most one packet in this many was stalled.
 ///
-/// Chosen: 10 000, a tenth of the lateness the playout buffer is sized for (1e-3, design section 6), so
-/// that the machine never decides what the link is blamed for.
+/// Chosen: 10 000, a tenth of the lateness the playout buffer is sized for (1e-3, design section
+/// 6), so that the machine never decides what the link is blamed for.
 pub const STALLED_ONE_IN: u64 = 10_000;
 
 /// The longest sleep. Bounds how long a change of the outage timeline stays untold.

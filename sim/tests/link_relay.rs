@@ -1,11 +1,6 @@
 //! The relay between real sockets on this machine. Nothing here judges wall-clock time: only order,
 //! counts, and what the link was asked to do.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test may fail"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
 
 use std::net::UdpSocket;
 use std::time::Duration;

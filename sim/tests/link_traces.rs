@@ -1,12 +1,7 @@
 //! Every trace that ships can be read, written back, and replayed; the foreign files are untouched.
 //!
 //! Knows: `sim/traces`. Does not know: what a good link is.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test may fail"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
 
 use std::path::PathBuf;
 
@@ -97,7 +92,8 @@ fn the_rural_outage_is_held_and_flushed() {
             arrivals.extend(packet.delay().map(|delay| packet.sent.after(delay)));
         }
     });
-    // The source's longest round trip is 10 241 ms; half of the last quiet one (62 ms) is the answer.
+    // The source's longest round trip is 10 241 ms; half of the last quiet one (62 ms) is the
+    // answer.
     assert!(longest.abs_diff(Micros::from_millis(10_210)) < Micros::from_millis(2), "{longest}");
     let flush = arrivals.chunk_by(|a, b| b.since(*a) < Micros::from_micros(200)).map(<[_]>::len);
     assert!(flush.max() > Some(1_000));

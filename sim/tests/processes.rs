@@ -346,11 +346,13 @@ fn the_bedside_speaks_over_its_socket_and_is_told_what_came_of_it() {
     at = agent.until_stage(at, "Disabled");
     scene.says("enable");
     agent.until_stage(at, "Bedside");
-    assert!(until("a stage in the log", || {
-        let log = agent.log();
-        log.contains("stage Latched -> SafeOff").then_some(log)
-    })
-    .contains("EmergencyStop"));
+    assert!(
+        until("a stage in the log", || {
+            let log = agent.log();
+            log.contains("stage Latched -> SafeOff").then_some(log)
+        })
+        .contains("EmergencyStop")
+    );
     assert_eq!(agent.stop()["final_stage"], "Bedside");
     let nobody = scene.bedside("estop");
     assert_eq!(nobody.code, Some(1));
@@ -434,6 +436,9 @@ fn the_demo_says_what_is_wrong_with_a_link_or_a_script() {
     assert_eq!(link.code, Some(1), "{link:?}");
     assert!(link.words().contains("did you mean `city-5g-sa`"), "{}", link.words());
     assert_eq!(link.out, "");
+    let shown = Process::run(SIM, &["link", "show", "idael"]);
+    assert_eq!(shown.code, Some(1), "{shown:?}");
+    assert!(shown.words().contains("did you mean `ideal`"), "{}", shown.words());
 
     let script = scene.path("hand.csv");
     let head = r#"# {"format":"longhand hand script v1","interpolation":"linear","#;

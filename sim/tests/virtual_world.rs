@@ -1,10 +1,6 @@
 //! The spine in virtual time: figures that real processes cannot show without luck.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test: a panic is how it fails"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: a panic is how it fails")]
 
 use longhand_console::input::script::{Script, ScriptedHand};
 use longhand_console::input::{Hand, Seen};

@@ -10,6 +10,8 @@ use longhand_console::{
 };
 use longhand_protocol::message::RobotId;
 use longhand_protocol::units::Micros;
+use longhand_protocol::units::Micros;
+use longhand_quic::clock::console_now;
 use longhand_quic::trust::Credentials;
 use std::io::{IsTerminal as _, Write as _};
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -17,12 +19,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How often it looks whether it is to end, and renews the line on a terminal.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often a line is printed where there is no terminal.
-const LINE_EVERY: Duration = Duration::from_secs(5);
+const LINE_EVERY: Micros = Micros::from_secs(5);
 
 /// Connects to a robot and moves it.
 #[derive(Debug, Args)]
@@ -138,18 +140,20 @@ impl Run {
 
     /// Shows the status until it is time to end. Gives the last status.
     fn watch(&self, console: &Console, out: &mut Speaker, end: &AtomicBool) -> ConsoleStatus {
-        let begun = Instant::now();
+        let begun = console_now();
         let mut next_line = begun;
         loop {
             let status = console.status();
             if out.is_terminal {
                 out.renew(&status_line(&status));
-            } else if Instant::now() >= next_line && status.ticks.0 > 0 {
+            } else if console_now() >= next_line && status.ticks.0 > 0 {
                 out.line(&status_line(&status));
-                next_line = Instant::now().checked_add(LINE_EVERY).unwrap_or(next_line);
+                next_line = console_now().after(LINE_EVERY);
             }
             let is_hopeless = status.sessions == 0 && status.link.refused_for_good;
-            let is_over = self.run_for.is_some_and(|limit| begun.elapsed() >= limit);
+            let is_over = self.run_for.is_some_and(|limit| {
+                Duration::from_micros(console_now().since(begun).as_micros()) >= limit
+            });
             if is_hopeless || is_over || end.load(Ordering::Acquire) {
                 return status;
             }

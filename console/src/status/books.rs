@@ -10,7 +10,8 @@ use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
 use hdrhistogram::{CreationError, Histogram};
 use longhand_protocol::message::Stage;
-use longhand_protocol::units::{Micros, TICK};
+use longhand_protocol::units::{Console, Instant, Micros, TICK};
+use longhand_quic::clock::console_now;
 use longhand_quic::pace::Lateness;
 use serde::Serialize;
 use std::fmt;
@@ -75,6 +76,8 @@ pub(crate) struct Books {
     state_way: Book,
     lateness: Lateness,
     began: SystemTime,
+    /// The same moment on the monotonic clock, which no one can set.
+    began_at: Instant<Console>,
     pub(crate) records_lost: u64,
     pub(crate) tally: Tally,
     /// How the link stands, in words.
@@ -99,6 +102,7 @@ impl Books {
             state_way: Book::new()?,
             lateness: Lateness::new(),
             began: SystemTime::now(),
+            began_at: console_now(),
             records_lost: 0,
             tally: Tally::default(),
             link: String::new(),
@@ -150,7 +154,7 @@ impl Books {
         let tally = &self.tally;
         let stages = Stage::ALL.into_iter().zip(tally.entered).zip(tally.ticks_in);
         ConsoleReport {
-            seconds: self.began.elapsed().unwrap_or_default().as_secs_f64(),
+            seconds: console_now().since(self.began_at).as_secs_f64(),
             sessions: tally.sessions,
             link: self.link.clone(),
             refused: self.refused.clone(),

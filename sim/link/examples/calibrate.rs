@@ -10,8 +10,8 @@
 //!
 //! Method: keeping order lifts delays, so each delay is drawn more rarely than it shall arrive, and
 //! the correlation time is changed likewise, by stochastic approximation: each round runs hours of
-//! link time with a new seed, and moves the share drawn above each point by the (logit) difference of
-//! wanted to delivered, less each round.
+//! link time with a new seed, and moves the share drawn above each point by the (logit) difference
+//! of wanted to delivered, less each round.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -99,7 +99,8 @@ fn with_tail(target: &[Knot]) -> Vec<Knot> {
 }
 
 /// The points a slotted path can fit: the wait for a slot is even over its length, so between the
-/// start of the body and its middle, and between the middle and the tail, there is nothing to choose.
+/// start of the body and its middle, and between the middle and the tail, there is nothing to
+/// choose.
 fn slotted(wanted: &[Knot]) -> Vec<Knot> {
     let free = |knot: &&Knot| knot.above <= 0.051 || [0.95, 0.5].contains(&knot.above);
     wanted.iter().filter(free).copied().collect()

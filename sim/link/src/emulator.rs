@@ -1,11 +1,11 @@
 //! What the link does to a packet: lose it, keep it, or say when it arrives.
 //!
 //! Knows: the order in which a packet meets outage, loss, queue, delay and disturbance, and that
-//! deliveries keep their order. Does not know: the packets themselves (`pipe` keeps them), or the time
-//! (it is handed `now`).
+//! deliveries keep their order. Does not know: the packets themselves (`pipe` keeps them), or the
+//! time (it is handed `now`).
 //!
-//! A packet's fate is decided when it is offered, by the state of the link at that instant. One that
-//! is already under way when an outage begins arrives.
+//! A packet's fate is decided when it is offered, by the state of the link at that instant. One
+//! that is already under way when an outage begins arrives.
 
 mod replay;
 mod sample;
@@ -269,7 +269,8 @@ const BARE: Path = Path {
 };
 
 impl Emulator {
-    /// A link whose time begins at the clock's zero. Same model, same seed, same offers: same fates.
+    /// A link whose time begins at the clock's zero. Same model, same seed, same offers: same
+    /// fates.
     pub fn new(model: LinkModel, seed: u64) -> Self {
         Self::starting_at(model, seed, Instant::ORIGIN)
     }
@@ -309,8 +310,8 @@ impl Emulator {
         self.seed
     }
 
-    /// Replaces the model from `now` on. Packets under way keep their fate, order is kept across the
-    /// change, counts go on; the new model's time begins at `now`, on chance of its own.
+    /// Replaces the model from `now` on. Packets under way keep their fate, order is kept across
+    /// the change, counts go on; the new model's time begins at `now`, on chance of its own.
     pub fn set_model(&mut self, now: Instant<Link>, model: LinkModel) {
         self.generation = self.generation.saturating_add(1);
         let mut streams = Streams::new(self.seed, self.generation);
@@ -342,8 +343,8 @@ impl Emulator {
         Ok(())
     }
 
-    /// Brings the link up to `now` without a packet, so that events are told on time. A `now` before
-    /// an earlier one is taken as that one.
+    /// Brings the link up to `now` without a packet, so that events are told on time. A `now`
+    /// before an earlier one is taken as that one.
     pub fn advance(&mut self, now: Instant<Link>) {
         self.now = self.now.max(now);
         if let Source::Profile { timeline } = &mut self.source {
@@ -367,7 +368,8 @@ impl Emulator {
     /// Decides the fate of a packet of `len_bytes` sent at `now`.
     ///
     /// Units: bytes of UDP payload. `now` must not go back; if it does, the latest one is used.
-    /// Cost: O(1) for steady streams (one step of each process per cell), O(silence) after a silence.
+    /// Cost: O(1) for steady streams (one step of each process per cell), O(silence) after a
+    /// silence.
     pub fn offer(&mut self, now: Instant<Link>, direction: Direction, len_bytes: usize) -> Fate {
         self.advance(now);
         let fate = self.judge(direction, len(len_bytes));

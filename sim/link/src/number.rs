@@ -1,10 +1,11 @@
 //! Small mathematics: named conversions, the normal law, and seeded chance.
 //!
-//! Knows: how a `u64` becomes an `f64` without `as` at the place of use, the tail of the normal law,
-//! and one seeded generator per process. Does not know: what any number means, or the time.
+//! Knows: how a `u64` becomes an `f64` without `as` at the place of use, the tail of the normal
+//! law, and one seeded generator per process. Does not know: what any number means, or the time.
 //!
-//! Everything goes through `libm` and integer arithmetic, so that the same seed gives the same bytes
-//! on every machine; the compiler never fuses or reorders floating-point operations by itself.
+//! Everything goes through `libm` and integer arithmetic, so that the same seed gives the same
+//! bytes on every machine; the compiler never fuses or reorders floating-point operations by
+//! itself.
 
 use longhand_protocol::units::Micros;
 use rand_chacha::ChaCha8Rng;

@@ -1,7 +1,7 @@
 //! Packets under way: kept until they are due, handed out in order of arrival.
 //!
-//! Knows: payloads and when each is due. Does not know: what a payload is, or the time (it is handed
-//! `now`). Shared by the virtual world and the real-time relay.
+//! Knows: payloads and when each is due. Does not know: what a payload is, or the time (it is
+//! handed `now`). Shared by the virtual world and the real-time relay.
 
 use alloc::collections::BinaryHeap;
 use core::cmp::Ordering;
@@ -13,7 +13,8 @@ use crate::profile::Direction;
 
 /// Packets a pipe holds unless told otherwise.
 ///
-/// Chosen: 32 s of 1 kHz both ways, past the longest hold of any profile (20 s for one in a hundred).
+/// Chosen: 32 s of 1 kHz both ways, past the longest hold of any profile (20 s for one in a
+/// hundred).
 pub const PIPE_MAX: usize = 65_536;
 
 /// A packet that has arrived.
@@ -29,8 +30,8 @@ pub struct Delivery<T> {
     pub payload: T,
 }
 
-/// An emulator and the packets inside it. When full, the newest packet is dropped (`drop_newest`) and
-/// counted as [`DropCause::PipeFull`].
+/// An emulator and the packets inside it. When full, the newest packet is dropped (`drop_newest`)
+/// and counted as [`DropCause::PipeFull`].
 #[derive(Clone, Debug)]
 pub struct Pipe<T> {
     link: Emulator,
@@ -56,8 +57,8 @@ impl<T: Clone> Pipe<T> {
         Self { link, room, serial: 0, under_way: BinaryHeap::with_capacity(room) }
     }
 
-    /// Sends a packet of `len_bytes` at `now`. The fate says how many copies are under way: one, two
-    /// (`copy_at`), or none.
+    /// Sends a packet of `len_bytes` at `now`. The fate says how many copies are under way: one,
+    /// two (`copy_at`), or none.
     pub fn offer(
         &mut self,
         now: Instant<Link>,
@@ -118,7 +119,8 @@ impl<T: Clone> Pipe<T> {
         &self.link
     }
 
-    /// The link itself, for live events: black holes, another model, faults. Packets under way stay.
+    /// The link itself, for live events: black holes, another model, faults. Packets under way
+    /// stay.
     pub const fn link_mut(&mut self) -> &mut Emulator {
         &mut self.link
     }

@@ -3,9 +3,10 @@
 //! Knows: the words a profile is written in, and the finished profiles by name. Does not know: how
 //! any of it is drawn (`process`), or when a packet leaves (`emulator`).
 //!
-//! Terms. A *cell* is one millisecond of link time, the resolution of the delay process. *Jitter* is
-//! the delay added to `base`. A *hold* keeps packets and lets them go when it ends; a *drop* loses
-//! them. *Dwell* is how long a state lasts. *Slot edge* is second 12, 27, 42 or 57 of a link minute.
+//! Terms. A *cell* is one millisecond of link time, the resolution of the delay process. *Jitter*
+//! is the delay added to `base`. A *hold* keeps packets and lets them go when it ends; a *drop*
+//! loses them. *Dwell* is how long a state lasts. *Slot edge* is second 12, 27, 42 or 57 of a link
+//! minute.
 
 mod catalogue;
 mod drawn;
@@ -266,7 +267,8 @@ pub struct Outage {
     pub mode: OutageMode,
     /// Which directions.
     pub directions: Directions,
-    /// Afterwards the base delay of each touched direction is off by up to this, uniformly: a new cell.
+    /// Afterwards the base delay of each touched direction is off by up to this, uniformly: a new
+    /// cell.
     pub cell_shift: Micros,
 }
 

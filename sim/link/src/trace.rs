@@ -7,8 +7,8 @@
 //! - A trace is indexed by time, never by packet. A row holds from its time to the next row's.
 //! - Delay between two rows is a step or a straight line, as the header declares.
 //! - Deliveries keep their order unless `route_id` changes.
-//! - A gap is never bridged: packets in it are dropped and counted as `trace_gap`. So is a direction
-//!   without rows, and any time before the first row.
+//! - A gap is never bridged: packets in it are dropped and counted as `trace_gap`. So is a
+//!   direction without rows, and any time before the first row.
 //! - It loops only at the seam the header declares (`loop_us`); without one it ends, and what comes
 //!   after is dropped and counted as `trace_ended`.
 //! - `outage_hold` keeps packets until the first row without it, then lets them go in order.
@@ -194,7 +194,8 @@ impl Trace {
     /// A trace from its header and the places of each direction.
     ///
     /// Errors: [`TraceError`] (line 0) where times do not rise, a delay is over [`OWD_MAX`], or the
-    /// seam lies before the last place. `owd`, `held_until` and the header's `dirs` are worked out here.
+    /// seam lies before the last place. `owd`, `held_until` and the header's `dirs` are worked out
+    /// here.
     pub fn new(
         mut header: Header,
         mut up: Vec<Place>,

@@ -107,8 +107,9 @@ fn delivered_delays_have_the_quantiles_the_profile_states() {
     });
 }
 
-/// Ten hours: 3 % as briefed; 6 % at p99 and 20 % at p99.9, where ten hours of the slowest link hold
-/// about 2400 and 100 independent values (a relative error of the count of 2 and 10 %, three times).
+/// Ten hours: 3 % as briefed; 6 % at p99 and 20 % at p99.9, where ten hours of the slowest link
+/// hold about 2400 and 100 independent values (a relative error of the count of 2 and 10 %, three
+/// times).
 #[test]
 #[ignore = "minutes in release; run it after a calibration"]
 fn delivered_delays_have_the_quantiles_to_three_percent() {
@@ -146,8 +147,8 @@ fn delivered_delays_have_the_correlation_the_profile_states() {
     }
 }
 
-/// Goal E7: within 0.03 of the measured histograms of set 2a. Met down. Not met up: there the even wait
-/// for a 2.5 ms slot is the model, and the measured uplink has finer steps inside its slot.
+/// Goal E7: within 0.03 of the measured histograms of set 2a. Met down. Not met up: there the even
+/// wait for a 2.5 ms slot is the model, and the measured uplink has finer steps inside its slot.
 #[test]
 fn city_5g_fits_the_measured_histograms() {
     let city = Profile::by_name("city-5g-sa").unwrap();

@@ -35,8 +35,8 @@ fn arrival(fate: Fate) -> Option<Instant<Link>> {
     }
 }
 
-/// FNV-1a over every fate of two minutes at 1 kHz both ways. A change of one of these is a change of
-/// what every seed means: say so in the commit.
+/// FNV-1a over every fate of two minutes at 1 kHz both ways. A change of one of these is a change
+/// of what every seed means: say so in the commit.
 const GOLDEN: &[(&str, u64)] = &[
     ("ideal", 0xacf5_96c8_075f_dd6d),
     ("metro-fibre", 0x9dcc_2be2_085c_c552),

@@ -32,7 +32,8 @@ const EXAMPLES: &str = "Examples:
   longhand-sim link show --trace sim/traces/leocc-starlink.csv
   longhand-sim link show city-5g-sa --minus-ms 1.3 --direction up \\
       --histogram sim/traces/det6g_ND_5G-midband-Uplink_PD-Wireless-5G-2a.csv
-      How far the link's delay is from a measured histogram of the radio alone (1.3 ms is the core).";
+      How far the link's delay is from a measured histogram of the radio alone (1.3 ms is the \
+       core).";
 
 /// `longhand-sim link show`
 #[derive(Debug, Args)]

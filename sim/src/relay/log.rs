@@ -1,7 +1,8 @@
 //! The relay's packet log: one CSV row a packet, written by a thread of its own.
 //!
 //! Knows: the columns, and how many rows came too fast. Does not know: sockets. The relay's thread
-//! only hands rows over and never waits; when the queue is full the newest row is dropped and counted.
+//! only hands rows over and never waits; when the queue is full the newest row is dropped and
+//! counted.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};

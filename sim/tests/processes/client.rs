@@ -71,7 +71,7 @@ impl Inner {
         let stage = self.last.map_or(Stage::Disabled, |report| report.state.stage);
         let follows = matches!(stage, Stage::Follow | Stage::Coast | Stage::Brake);
         self.ticks = self.ticks.wrapping_add(1);
-        let forth = if (self.ticks / LEG_TICKS) % 2 == 0 { 1.0 } else { -1.0 };
+        let forth = if (self.ticks / LEG_TICKS).is_multiple_of(2) { 1.0 } else { -1.0 };
         let step = Vector3::new(forth * STEP_M, 0.0, 0.0);
         for arm in ArmId::ALL {
             let goal = self.goals.get_mut(arm);

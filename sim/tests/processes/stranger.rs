@@ -1,6 +1,7 @@
 //! A client that is not ours and shows no certificate.
 //!
-//! Knows: QUIC and TLS by themselves, which no console of ours leaves out. Does not know: a message.
+//! Knows: QUIC and TLS by themselves, which no console of ours leaves out. Does not know: a
+//! message.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! A steady stream through a link in virtual time.
 //!
-//! Knows: how to offer packets at an even pace and hand each fate on. Does not know: what the caller
-//! makes of them.
+//! Knows: how to offer packets at an even pace and hand each fate on. Does not know: what the
+//! caller makes of them.
 
 use longhand_protocol::units::{Instant, Link, Micros};
 

@@ -1,7 +1,7 @@
 //! The added delay: an exact distribution with a correlation in time, order kept.
 //!
-//! Knows: a latent Gaussian process (Ornstein-Uhlenbeck, stepped exactly over each cell of 1 ms) and
-//! the distribution it is read through (a Gaussian copula). Does not know: packets.
+//! Knows: a latent Gaussian process (Ornstein-Uhlenbeck, stepped exactly over each cell of 1 ms)
+//! and the distribution it is read through (a Gaussian copula). Does not know: packets.
 //!
 //! The latent value is standard normal at every cell and its correlation over a lag is
 //! `exp(-lag / tau)`. Its tail probability is put into the distribution's own inverse, so the drawn
@@ -18,8 +18,8 @@ use crate::profile::{Drawn, Jitter, Knot, Radio};
 
 /// The resolution of the delay process.
 ///
-/// Chosen: the period of both control loops and within a factor two of a 5G slot (0.5 ms at 30 kHz);
-/// packets of one burst share one delay, as they would share one grant.
+/// Chosen: the period of both control loops and within a factor two of a 5G slot (0.5 ms at 30
+/// kHz); packets of one burst share one delay, as they would share one grant.
 pub const CELL: Micros = Micros::from_micros(1_000);
 
 /// A distribution ready to be read.

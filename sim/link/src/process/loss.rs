@@ -2,8 +2,8 @@
 //!
 //! Knows: dwell times and the chance of loss in each state. Does not know: outages.
 //!
-//! The states live in milliseconds, not in packets, so a burst is as long at 50 Hz as at 1 kHz. Their
-//! timeline is drawn apart from the fate of single packets, which alone depends on who sends.
+//! The states live in milliseconds, not in packets, so a burst is as long at 50 Hz as at 1 kHz.
+//! Their timeline is drawn apart from the fate of single packets, which alone depends on who sends.
 
 use longhand_protocol::units::Micros;
 
@@ -80,7 +80,8 @@ mod tests {
     use super::*;
     use crate::number::float;
 
-    /// 6 h at 1 kHz of the Beijing-Sanya figures: about 14 000 bad spells, so 1 % of sampling error.
+    /// 6 h at 1 kHz of the Beijing-Sanya figures: about 14 000 bad spells, so 1 % of sampling
+    /// error.
     #[test]
     fn dwell_times_and_loss_have_the_means_asked_for() {
         let model = Loss::Bursts {

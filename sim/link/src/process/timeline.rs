@@ -1,7 +1,7 @@
 //! What happens to the whole link: outages, route steps, new satellites, drills.
 //!
-//! Knows: when each begins and ends, what it does to the base delay, and what is announced. Does not
-//! know: single packets.
+//! Knows: when each begins and ends, what it does to the base delay, and what is announced. Does
+//! not know: single packets.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -307,8 +307,8 @@ impl Slots {
         moved
     }
 
-    /// The next shift: a change of the drawn size, up or down, turned round at the ends of the span.
-    /// A change too great for the span goes up, and the slot after it comes back inside.
+    /// The next shift: a change of the drawn size, up or down, turned round at the ends of the
+    /// span. A change too great for the span goes up, and the slot after it comes back inside.
     fn rebased(&mut self) -> f64 {
         let span = self.kind.span_ms;
         let size = self.change();

@@ -1,10 +1,11 @@
 //! The finished profiles: fourteen links from a bench cable to a drill.
 //!
-//! Knows: the numbers and their sources, one `basis` line per group. Does not know: how they are drawn.
+//! Knows: the numbers and their sources, one `basis` line per group. Does not know: how they are
+//! drawn.
 //!
-//! All numbers are one way; delays in the jitter lists are milliseconds over the base. The letters in
-//! `basis` are D data kept with the project, P published, E engineering guess, C chosen. "links.md"
-//! is the project's page on links, section 4 (numbers) and section 6 (this table).
+//! All numbers are one way; delays in the jitter lists are milliseconds over the base. The letters
+//! in `basis` are D data kept with the project, P published, E engineering guess, C chosen.
+//! "links.md" is the project's page on links, section 4 (numbers) and section 6 (this table).
 
 use longhand_protocol::units::Micros;
 
@@ -230,7 +231,8 @@ const CITY_5G_SA: Profile = Profile {
         ),
         p(
             "extra",
-            "2.5 ms DDDSU cycle: uplink leaves at slots; a repeat costs one cycle (inside the jitter)",
+            "2.5 ms DDDSU cycle: uplink leaves at slots; a repeat costs one cycle (inside the \
+             jitter)",
         ),
         d(
             "extra",
@@ -270,7 +272,8 @@ const NATIONAL_DEDICATED: Profile = Profile {
     basis: &[
         p(
             "base, jitter",
-            "18 patients, 450 to 2200 km: RTT 38.4 +- 13.3, jitter 0.39 +- 0.29 ms (Int J Surg 2025)",
+            "18 patients, 450 to 2200 km: RTT 38.4 +- 13.3, jitter 0.39 +- 0.29 ms (Int J Surg \
+             2025)",
         ),
         e("loss", "1e-5 at random; the study saw no frame loss"),
         e("outage", "one in 8 h, 50 ms median, 300 ms for one in a hundred"),
@@ -310,7 +313,8 @@ const BEIJING_SANYA: Profile = Profile {
     basis: &[
         p(
             "base, loss",
-            "pig, ~3000 km, public 5G: RTT 114 ms mean, loss 1.20 % (Zheng 2020); 40/1540 x 0.45 = 1.17 %",
+            "pig, ~3000 km, public 5G: RTT 114 ms mean, loss 1.20 % (Zheng 2020); 40/1540 x 0.45 \
+             = 1.17 %",
         ),
         d("jitter", "shape of CICV5G n78 driving runs; correlation 120 ms"),
         e("outage", "four an hour, held, 60 ms median; handovers left out: both ends stand still"),
@@ -395,7 +399,8 @@ const RURAL: Profile = Profile {
         p("outage", "handover execution 50 to 150 ms NR, 30 to 80 ms LTE (trade sources)"),
         d(
             "rate",
-            "deep buffers: NSA under load, RTT medians 66 to 118 ms (UCC); 8 up, 40 down is a guess (E)",
+            "deep buffers: NSA under load, RTT medians 66 to 118 ms (UCC); 8 up, 40 down is a \
+             guess (E)",
         ),
         e("loss, extra", "0.4 % in bursts of 30 ms; a new cell moves the base by up to 5 ms"),
     ],
@@ -434,11 +439,13 @@ const LEO_STARLINK: Profile = Profile {
         ),
         d(
             "outage",
-            "reply gaps over 100 ms: 15 to 30 in 13 min, mostly 0.1 to 0.4 s; 59 % of spikes at the edges",
+            "reply gaps over 100 ms: 15 to 30 in 13 min, mostly 0.1 to 0.4 s; 59 % of spikes at \
+             the edges",
         ),
         d(
             "extra",
-            "change of base at :12 :27 :42 :57, RTT p50 1.6, p90 7.2, max 58 ms; half per direction",
+            "change of base at :12 :27 :42 :57, RTT p50 1.6, p90 7.2, max 58 ms; half per \
+             direction",
         ),
         c("extra", "base kept within 4 ms above its least: gives the measured RTT p50"),
         d(
@@ -508,7 +515,8 @@ const GEO: Profile = Profile {
     basis: &[
         p(
             "base",
-            "239.6 to 279 ms per hop, RTT at least 558 ms (RFC 2488); Lhasa-Beijing over GEO 632 ms",
+            "239.6 to 279 ms per hop, RTT at least 558 ms (RFC 2488); Lhasa-Beijing over GEO 632 \
+             ms",
         ),
         e("jitter", "return channel by request; correlation 200 ms"),
         e(
@@ -556,7 +564,8 @@ const HOSPITAL_WIFI: Profile = Profile {
         e("jitter", "half of hospital-wifi-congested: no quantiles of wifi10 are at hand"),
         p(
             "outage",
-            "radio away 200 ms while scanning (picoquic models 200 ms every 2 s); roam is a guess (E)",
+            "radio away 200 ms while scanning (picoquic models 200 ms every 2 s); roam is a \
+             guess (E)",
         ),
         e("base, rate", "1.5 ms, 25 Mbit/s, 100 ms queue; correlation 30 ms"),
     ],
@@ -585,7 +594,8 @@ const HOSPITAL_WIFI_CONGESTED: Profile = Profile {
         d("loss", "SparkTraces wifi14: 7.6 %; bad in 25 % of 15 ms windows, 1.9 windows long"),
         p(
             "outage",
-            "radio away 200 ms while scanning (picoquic models 200 ms every 2 s); roam is a guess (E)",
+            "radio away 200 ms while scanning (picoquic models 200 ms every 2 s); roam is a \
+             guess (E)",
         ),
         e("base, rate", "1.5 ms, 25 Mbit/s, 100 ms queue; correlation 30 ms"),
     ],
@@ -621,7 +631,8 @@ const DRILL_STEPS: &[DrillStep] = &[
 ];
 const DRILL: Profile = Profile {
     name: "fail-safe-drill",
-    summary: "A quiet 5 ms link with every fault on a timetable of two minutes, to try the watchdog.",
+    summary: "A quiet 5 ms link with every fault on a timetable of two minutes, to try the \
+     watchdog.",
     up: Path { base: ms(5), ..IDEAL.up },
     down: Path { base: ms(5), ..IDEAL.down },
     drill: Some(Drill { period: secs(120), steps: DRILL_STEPS }),
@@ -634,7 +645,8 @@ const DRILL: Profile = Profile {
         c("extra", "5 s apart: longer than the gap after which the bedside takes over (3 s)"),
         c(
             "extra",
-            "1280 bytes: the least path MTU IPv6 allows (RFC 8200); 5 % copies, 1 % corrupt, 20 % one way",
+            "1280 bytes: the least path MTU IPv6 allows (RFC 8200); 5 % copies, 1 % corrupt, 20 \
+             % one way",
         ),
     ],
     ..QUIET

@@ -219,7 +219,8 @@ mod tests {
     const HEADER: &str = concat!(
         "#{\"format\":\"longhand-link-trace-1\",\"kind\":\"owd\",\"time_base\":\"relative_us\",",
         "\"dirs\":\"ud\",\"sampling_us\":10000,\"loss_semantics\":\"explicit\",",
-        "\"interpolation\":\"step\",\"probe\":\"udp\",\"source\":\"made up\",\"licence\":\"none\"}\n"
+        "\"interpolation\":\"step\",\"probe\":\"udp\",\"source\":\"made \
+         up\",\"licence\":\"none\"}\n"
     );
 
     fn trace(rows: &str) -> Result<Trace, TraceError> {

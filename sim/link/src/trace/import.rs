@@ -3,8 +3,8 @@
 //! Knows: the text of CICV5G and LeoCC files and what has to be done to them. Does not know: files;
 //! the caller reads, hashes and names them.
 //!
-//! Both sample more coarsely than a command stream (55 ms and 10 ms against 1 ms): a trace gives the
-//! envelope; what happens between two samples is a straight line or a step, not jitter.
+//! Both sample more coarsely than a command stream (55 ms and 10 ms against 1 ms): a trace gives
+//! the envelope; what happens between two samples is a straight line or a step, not jitter.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -121,7 +121,8 @@ pub fn cicv5g(text: &str, late: Late, from: Provenance) -> Result<Trace, ImportE
     let notes = match late {
         Late::Lost => "RTT halved; RTT over 150 ms taken as a loss of 20 ms, not as late",
         Late::Held => {
-            "RTT halved; RTT over 150 ms taken as held on the way up, then flushed: all arrive at once"
+            "RTT halved; RTT over 150 ms taken as held on the way up, then flushed: all arrive \
+             at once"
         }
     };
     let sampling = Micros::from_millis(55);
@@ -197,7 +198,8 @@ struct Lanes {
 }
 
 impl Lanes {
-    /// Adds a place both ways; one that is not later than the last is left out, for times must rise.
+    /// Adds a place both ways; one that is not later than the last is left out, for times must
+    /// rise.
     fn put(&mut self, mut place: Place) {
         place.handover = core::mem::take(&mut self.handover);
         if self.down.last().is_none_or(|before| before.at < place.at) {

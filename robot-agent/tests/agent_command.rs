@@ -1,0 +1,96 @@
+//! The command itself, as a process: exit codes, and words that say what to do.
+#![allow(clippy::unwrap_used, reason = "a test: a panic is how it fails")]
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use longhand_protocol::message::RobotId;
+use longhand_quic::trust::{Role, Trust};
+
+/// A hospital's trust in a folder that goes away with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("longhand-{name}-{}", std::process::id()));
+        let trust = Trust::init(&path, "Test Hospital").unwrap();
+        trust.issue(Role::Surgeon, "dr", 30, None).unwrap();
+        trust.issue(Role::Robot, "or3", 30, Some(RobotId::new(1))).unwrap();
+        Self(path)
+    }
+
+    fn join(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _gone = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn agent(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_longhand-robot-agent"));
+    command.args(arguments).env_remove("LONGHAND_LOG").env("NO_COLOR", "1").output().unwrap()
+}
+
+fn said(bytes: &[u8]) -> String {
+    // miette folds long lines and marks the folds.
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    text.split_whitespace().filter(|word| *word != "\u{2502}").collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_run_that_cannot_begin_ends_with_1_and_says_what_to_do() {
+    let folder = Folder::new("agent-usage");
+    let (robot, surgeon, state) = (folder.join("or3"), folder.join("dr"), folder.join("state"));
+    let run = |identity: &str, more: &[&str]| {
+        let all = ["run", "--bind", "127.0.0.1:0", "--for", "0", "--identity", identity];
+        agent(&[&all[..], &["--state", &state], more].concat())
+    };
+    for (output, words) in [
+        (run(&folder.join("nobody"), &[]), "check that it exists"),
+        (run(&surgeon, &[]), "--role robot --robot-id 1"),
+        (run(&robot, &["--robot-id", "2"]), "not robot 2"),
+        (run(&robot, &["--profile", "public-6g"]), "shipped are default, public-5g, satellite"),
+        (run(&robot, &["--states-json", "/no/such/folder/x"]), "cannot write the states"),
+        (run(&robot, &["--for", "-1"]), "not negative"),
+    ] {
+        let err = said(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{words}: {err}");
+        assert!(err.contains(words), "{words}: {err}");
+    }
+}
+
+#[test]
+fn a_run_of_no_time_reports_one_object_and_ends_with_0() {
+    let folder = Folder::new("agent-report");
+    let (robot, state) = (folder.join("or3"), folder.join("state"));
+    let all = ["run", "--bind", "127.0.0.1:0", "--for", "0", "--json", "--identity", &robot];
+    let done = agent(&[&all[..], &["--state", &state, "--no-real-time"]].concat());
+    assert_eq!(done.status.code(), Some(0), "{}", said(&done.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(report.get("schema").unwrap(), "longhand agent report v1");
+    assert_eq!(report.pointer("/network/sessions").unwrap(), 0);
+}
+
+#[test]
+fn trust_refuses_what_would_not_be_safe() {
+    let folder = Folder::new("agent-trust");
+    let dir = folder.join("");
+    let issue = |more: &[&str]| agent(&[&["trust", "issue", "--dir", &dir], more].concat());
+    for (output, words) in [
+        (issue(&["--role", "robot", "--name", "or4"]), "--robot-id N"),
+        (issue(&["--role", "surgeon", "--name", "../x"]), "cannot be a name"),
+        (issue(&["--role", "surgeon", "--name", "dr"]), "never overwritten"),
+        (agent(&["trust", "init", "--dir", &dir, "--hospital", "X"]), "never overwritten"),
+    ] {
+        let err = said(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{words}: {err}");
+        assert!(err.contains(words), "{words}: {err}");
+    }
+    let role = issue(&["--role", "nurse", "--name", "n"]);
+    assert_eq!(role.status.code(), Some(2));
+    assert!(said(&role.stderr).contains("surgeon, robot, engineer, observer"));
+}
