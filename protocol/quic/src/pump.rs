@@ -209,9 +209,8 @@ fn listen(doorbell: &Doorbell, stop: &Stop) -> io::Result<connection::Ears> {
 ///
 /// Why: a ring to another processor must wake that one, with an interrupt between them. Measured on
 /// the two-core machine of performance.md, both cores busy, ring to pump: 22 to 35 us across, 9 to
-/// 13 us on one processor, and the ringing thread itself loses 2 us instead of 10. The pump is \
-       below
-/// the thread that rings, so it takes nothing from it. Left alone, the kernel moves the pump away,
+/// 13 us on one processor, and the ringing thread itself loses 2 us instead of 10. The pump is
+/// below the thread that rings, so it takes nothing from it. Left alone, the kernel moves the pump away,
 /// because the thread that rings has not yet gone to sleep.
 #[derive(Debug, Default)]
 struct Nearness {
