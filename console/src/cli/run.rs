@@ -10,7 +10,6 @@ use longhand_console::{
 };
 use longhand_protocol::message::RobotId;
 use longhand_protocol::units::Micros;
-use longhand_protocol::units::Micros;
 use longhand_quic::clock::console_now;
 use longhand_quic::trust::Credentials;
 use std::io::{IsTerminal as _, Write as _};
