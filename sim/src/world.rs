@@ -17,7 +17,7 @@ use longhand_leader::{Leader, LeaderOutput};
 use longhand_link::{Direction, Disturb, Emulator, LinkModel, Pipe};
 use longhand_protocol::geometry::PerArm;
 use longhand_protocol::message::{
-    FollowerState, ProfileHash, RobotId, SessionId, SessionKey, StateReport,
+    FollowerState, ProfileHash, RobotId, SessionId, SessionKey, Stage, StateReport, Terms,
 };
 use longhand_protocol::session::{ConsoleSession, RobotSession};
 use longhand_protocol::units::{Console, Epoch, Instant, Link, Micros, Robot, TICK};
@@ -81,6 +81,8 @@ pub struct World {
     report: Option<StateReport>,
     seen: Seen,
     key: SessionKey,
+    terms: Terms,
+    last_stage: Stage,
 }
 
 /// The two clocks have nothing to do with each other. Chosen: 7 s and 1000 s after world time.
@@ -122,6 +124,8 @@ impl World {
             report: None,
             seen: Seen::default(),
             key,
+            terms: config.profile.terms(),
+            last_stage: Stage::Disabled,
         };
         for request in [Request::Enable, Request::HandOver] {
             world.bedside(request);
@@ -187,12 +191,28 @@ impl World {
             request,
         });
         self.inbox.clear();
+        self.note_lease(output.state.stage);
         let report = self.robot.report(output.state);
         self.send(self.at, Direction::Down, &report);
         let phase = self.at.saturating_add(CONSOLE_PHASE);
         self.deliver(phase);
         let (hand, leader) = self.console_tick(phase);
         WorldTick { at: self.at, state: output.state, hand, leader }
+    }
+
+    /// When the lease ends the agent grants a new session on the same connection, by another welcome
+    /// on the reliable stream; here that word arrives at once.
+    fn note_lease(&mut self, stage: Stage) {
+        let ended = stage == Stage::Bedside && self.last_stage < Stage::Bedside;
+        self.last_stage = stage;
+        if ended {
+            self.key.epoch = self.key.epoch.next();
+            self.key.session = SessionId::from_halves(self.key.epoch.get(), self.at.as_micros());
+            self.robot = RobotSession::new(self.key);
+            self.console = ConsoleSession::new(self.key);
+            self.leader.begin_session(self.terms);
+            self.report = None;
+        }
     }
 
     fn console_tick(&mut self, at: Micros) -> (HandSample, LeaderOutput) {
