@@ -210,8 +210,8 @@ fn listen(doorbell: &Doorbell, stop: &Stop) -> io::Result<connection::Ears> {
 /// Why: a ring to another processor must wake that one, with an interrupt between them. Measured on
 /// the two-core machine of performance.md, both cores busy, ring to pump: 22 to 35 us across, 9 to
 /// 13 us on one processor, and the ringing thread itself loses 2 us instead of 10. The pump is
-/// below the thread that rings, so it takes nothing from it. Left alone, the kernel moves the pump away,
-/// because the thread that rings has not yet gone to sleep.
+/// below the thread that rings, so it takes nothing from it. Left alone, the kernel moves the pump
+/// away, because the thread that rings has not yet gone to sleep.
 #[derive(Debug, Default)]
 struct Nearness {
     at: Option<usize>,
@@ -244,12 +244,12 @@ mod tests {
     fn the_pump_moves_after_a_row_of_rings_and_not_for_a_single_one() {
         let mut nearness = Nearness::default();
         let row = |nearness: &mut Nearness, from, times| {
-            (0..times).filter_map(|_| nearness.moved(from)).collect::<Vec<_>>()
+            (0..times).filter_map(|_| nearness.moved(from)).collect::<Vec<usize>>()
         };
-        assert_eq!(row(&mut nearness, 1, RINGS_TO_MOVE - 1), []);
+        assert!(row(&mut nearness, 1, RINGS_TO_MOVE - 1).is_empty());
         assert_eq!(row(&mut nearness, 1, RINGS_TO_MOVE), [1], "once");
-        assert_eq!(row(&mut nearness, 0, 1), [], "somebody else");
-        assert_eq!(row(&mut nearness, 1, RINGS_TO_MOVE + 1), [], "it is there already");
+        assert!(row(&mut nearness, 0, 1).is_empty(), "somebody else");
+        assert!(row(&mut nearness, 1, RINGS_TO_MOVE + 1).is_empty(), "it is there already");
         assert_eq!(row(&mut nearness, 0, RINGS_TO_MOVE), [0]);
     }
 }
