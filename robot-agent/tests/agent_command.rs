@@ -55,7 +55,6 @@ fn a_run_that_cannot_begin_ends_with_1_and_says_what_to_do() {
         (run(&robot, &["--robot-id", "2"]), "not robot 2"),
         (run(&robot, &["--profile", "public-6g"]), "shipped are default, public-5g, satellite"),
         (run(&robot, &["--states-json", "/no/such/folder/x"]), "cannot write the states"),
-        (run(&robot, &["--for=-1"]), "not negative"),
     ] {
         let err = said(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{words}: {err}");

@@ -41,9 +41,11 @@ fn build() -> PathBuf {
     let above = folder.parent().unwrap();
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
-    cargo.args(["build", "--offline", "--bins", "--profile", profile]);
-    for package in ["longhand-robot-agent", "longhand-console", "longhand-sim"] {
-        cargo.args(["--package", package]);
+    // The whole workspace is named, so that its crates have the features that `cargo test
+    // --workspace` built them with, and nothing is built twice.
+    cargo.args(["build", "--offline", "--workspace", "--profile", profile]);
+    for program in ["longhand-robot-agent", "longhand-console", "longhand-sim"] {
+        cargo.args(["--bin", program]);
     }
     if above.join("CACHEDIR.TAG").exists() {
         cargo.arg("--target-dir").arg(above);
