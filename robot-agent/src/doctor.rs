@@ -128,10 +128,13 @@ fn certificate(identity: &Path, robot: RobotId) -> Check {
 }
 
 fn folder(state: &Path) -> Check {
+    let what = "state folder";
+    if !state.exists() {
+        let found = format!("{} does not exist yet; `run` makes it", state.display());
+        return check(what, Health::Good, found);
+    }
     match crate::epoch::EpochStore::open(state) {
-        Ok(_) => {
-            check("state folder", Health::Good, format!("{} keeps the epoch", state.display()))
-        }
-        Err(error) => check("state folder", Health::Bad, error.to_string()),
+        Ok(_) => check(what, Health::Good, format!("{} keeps the epoch", state.display())),
+        Err(error) => check(what, Health::Bad, error.to_string()),
     }
 }

@@ -12,7 +12,7 @@ use longhand_robot_agent::controls::{self, WORDS};
 use longhand_robot_agent::doctor::{self, Health};
 use longhand_robot_agent::profile_file::NamedProfile;
 use longhand_robot_agent::states_json;
-use miette::{IntoDiagnostic, Result, WrapErr, bail};
+use miette::{IntoDiagnostic, WrapErr};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -88,8 +88,8 @@ struct Run {
     #[arg(long)]
     no_real_time: bool,
     /// Stop by itself after so many seconds.
-    #[arg(long = "for", value_name = "SECONDS")]
-    seconds: Option<f64>,
+    #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
+    limit: Option<Micros>,
     /// Write one qlog file per connection here.
     #[arg(long)]
     qlog: Option<PathBuf>,
@@ -190,7 +190,7 @@ impl From<RoleWord> for Role {
     }
 }
 
-fn main() -> Result<ExitCode> {
+fn main() -> miette::Result<ExitCode> {
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("LONGHAND_LOG")
@@ -206,7 +206,10 @@ fn main() -> Result<ExitCode> {
     }
 }
 
-fn run_agent(run: Run) -> Result<ExitCode> {
+fn run_agent(run: Run) -> miette::Result<ExitCode> {
+    let asked = Arc::new(AtomicBool::new(false));
+    let signal = Arc::clone(&asked);
+    ctrlc::set_handler(move || signal.store(true, Ordering::Relaxed)).into_diagnostic()?;
     let mut profile = NamedProfile::load(&run.profile).into_diagnostic()?;
     if run.tolerate_stalls {
         profile = profile.tolerating_stalls().into_diagnostic()?;
@@ -255,29 +258,28 @@ fn run_agent(run: Run) -> Result<ExitCode> {
             .wrap_err_with(|| format!("cannot listen on {}", path.display()))?;
     }
     controls::obey_stdin(bedside).into_diagnostic()?;
-    wait(run.seconds, || agent.has_failed())?;
+    wait(run.limit, &asked, || agent.has_failed());
     let report = agent.stop().into_diagnostic()?;
     print_report(&report, run.json);
     Ok(ExitCode::SUCCESS)
 }
 
 /// Waits for Ctrl-C, a termination signal, the end of the time, or a failure.
-fn wait(seconds: Option<f64>, failed: impl Fn() -> bool) -> Result<()> {
-    let asked = Arc::new(AtomicBool::new(false));
-    let signal = Arc::clone(&asked);
-    ctrlc::set_handler(move || signal.store(true, Ordering::Relaxed)).into_diagnostic()?;
-    if seconds.is_some_and(|s| !s.is_finite() || s < 0.0) {
-        bail!("--for takes a number of seconds that is not negative");
-    }
-    let limit = seconds.map(Micros::from_secs_f64);
+fn wait(limit: Option<Micros>, asked: &AtomicBool, failed: impl Fn() -> bool) {
     let began = robot_now();
-    while !asked.load(Ordering::Relaxed) && !failed() {
-        if limit.is_some_and(|limit| robot_now().since(began) >= limit) {
-            break;
-        }
+    let is_over = || limit.is_some_and(|limit| robot_now().since(began) >= limit);
+    while !asked.load(Ordering::Relaxed) && !failed() && !is_over() {
         std::thread::sleep(Duration::from_millis(20));
     }
-    Ok(())
+}
+
+fn seconds(text: &str) -> Result<Micros, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.0..=31_536_000.0).contains(&seconds) {
+        Ok(Micros::from_secs_f64(seconds))
+    } else {
+        Err("must be 0 to a year of seconds".to_owned())
+    }
 }
 
 fn print_report(report: &AgentReport, as_json: bool) {
@@ -318,7 +320,7 @@ fn print_report(report: &AgentReport, as_json: bool) {
     }
 }
 
-fn say(socket: &std::path::Path, word: &str) -> Result<ExitCode> {
+fn say(socket: &std::path::Path, word: &str) -> miette::Result<ExitCode> {
     let answer = controls::say(socket, word).into_diagnostic().wrap_err_with(|| {
         format!("nobody answers on {}; is the agent running with it?", socket.display())
     })?;
@@ -326,7 +328,7 @@ fn say(socket: &std::path::Path, word: &str) -> Result<ExitCode> {
     Ok(if answer.starts_with("ok") { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-fn examine(options: &Doctor) -> Result<ExitCode> {
+fn examine(options: &Doctor) -> miette::Result<ExitCode> {
     let robot = RobotId::new(options.robot_id);
     let checks = doctor::examine(options.bind, &options.identity, robot, &options.state);
     if options.json {
@@ -349,7 +351,7 @@ fn examine(options: &Doctor) -> Result<ExitCode> {
     }))
 }
 
-fn trust(command: TrustCommand) -> Result<()> {
+fn trust(command: TrustCommand) -> miette::Result<()> {
     match command {
         TrustCommand::Init { dir, hospital } => {
             Trust::init(&dir, &hospital).into_diagnostic()?;
@@ -373,7 +375,7 @@ fn trust(command: TrustCommand) -> Result<()> {
     Ok(())
 }
 
-fn show(trust: &Trust, as_json: bool) -> Result<()> {
+fn show(trust: &Trust, as_json: bool) -> miette::Result<()> {
     let issued = trust.list().into_diagnostic()?;
     if as_json {
         let rows: Vec<_> = issued
