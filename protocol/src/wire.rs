@@ -19,7 +19,7 @@
 
 use bincode::config::{Config, legacy};
 use bincode::{Decode, Encode};
-use crc::{CRC_64_XZ, Crc, Table};
+use crc::{CRC_64_XZ, Crc};
 use nalgebra::{Quaternion, UnitQuaternion, Vector3};
 
 use crate::geometry::{JointPositions, Mismatch, PerArm, Pose, RobotBase, Tip, Twist};
@@ -246,8 +246,8 @@ pub(crate) fn stored_crc(bytes: &[u8]) -> u64 {
 
 // ---- the envelope: length, magic, version, kind, checksum ----
 
-// Sixteen bytes at a step: 32 KiB of tables for a quarter of the time.
-static CRC: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_XZ);
+// A byte at a step: the library's sixteen-byte tables cannot be linked without code that panics.
+static CRC: Crc<u64> = Crc::<u64>::new(&CRC_64_XZ);
 
 /// Fixed-width little endian with a limit, so that no length in the input can ask for memory.
 fn config() -> impl Config {

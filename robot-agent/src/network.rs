@@ -19,6 +19,7 @@ use longhand_protocol::message::{
     SessionKey, Stage, StateCommand, Terms,
 };
 use longhand_protocol::session::{Rejects, RobotSession};
+use longhand_protocol::units::{Instant, Robot};
 use longhand_protocol::wire;
 use longhand_quic::clock::robot_now;
 use longhand_quic::mailbox::{Reader, Writer};
@@ -75,6 +76,8 @@ pub(crate) struct Lease {
     config: NetworkConfig,
     holder: Option<Holder>,
     next_link: u64,
+    /// Whose session was the last, by certificate.
+    last_holder: Option<String>,
     last_stage: Stage,
     record: NetworkRecord,
 }
@@ -85,6 +88,8 @@ struct Holder {
     session: RobotSession,
     /// A new session was granted and its welcome not yet sent.
     unsaid: Option<SessionKey>,
+    /// When the holder's last good command came.
+    heard_at: Instant<Robot>,
 }
 
 /// Reads what the network side has counted.
@@ -110,6 +115,7 @@ pub(crate) fn door(config: NetworkConfig) -> (Door, NetworkWatch) {
         config,
         holder: None,
         next_link: 0,
+        last_holder: None,
         last_stage: Stage::Disabled,
         record: NetworkRecord::default(),
     }));
@@ -195,9 +201,23 @@ impl Lease {
         self.holder.as_mut().filter(|holder| holder.link == link)
     }
 
+    /// Whether somebody else holds the robot, as far as this claimant is concerned. The holder's own
+    /// certificate may come again once the holder is silent: a copy of it cannot take a robot out of
+    /// a live hand (A12). Anybody else has to wait until the bedside has the robot, which a lease
+    /// that ran out brings about by itself.
+    fn is_held_against(&self, fingerprint: &str) -> bool {
+        if let Some(holder) = &self.holder {
+            let silent = robot_now().since(holder.heard_at) >= self.config.terms.latch_after;
+            return holder.fingerprint != fingerprint || !silent;
+        }
+        let bedside = self.last_stage >= Stage::Bedside;
+        !bedside && self.last_holder.as_deref().is_some_and(|last| last != fingerprint)
+    }
+
     fn retire(&mut self) {
         if let Some(holder) = self.holder.take() {
             count_session(&mut self.record, &holder.session);
+            self.last_holder = Some(holder.fingerprint);
         }
         self.record.holder = None;
     }
@@ -264,13 +284,12 @@ impl RobotLink {
         if lease.held_by(self.id).is_some() {
             return Err(refuse(RefusalKind::OutOfOrder, 0, 1));
         }
-        let other = lease.holder.as_ref().is_some_and(|h| h.fingerprint != self.fingerprint);
-        if other {
+        // What the stages did before this session was granted cannot have ended it.
+        let _of_before = lease.look();
+        if lease.is_held_against(&self.fingerprint) {
             tracing::warn!(name = self.name, "second claimant refused: the lease is held");
             return Err(refuse(RefusalKind::LeaseHeld, 0, 1));
         }
-        // What the stages did before this session was granted cannot have ended it.
-        let _of_before = lease.look();
         let Ok(session) = lease.grant(half).inspect_err(|error| tracing::error!("{error}")) else {
             return Err(refuse(RefusalKind::State, 0, 0));
         };
@@ -282,6 +301,7 @@ impl RobotLink {
             fingerprint: self.fingerprint.clone(),
             session,
             unsaid: None,
+            heard_at: robot_now(),
         });
         lease.record.holder = Some(self.name.clone());
         Ok(Frame::Welcome { key, terms: lease.config.terms })
@@ -293,8 +313,8 @@ impl RobotLink {
             return Err(Refusal { why: RefusalKind::OutOfOrder, expected: 0, got: 1 });
         }
         let request = match asked {
-            StateCommand::Pause => Request::Pause,
-            StateCommand::Resume => Request::Resume,
+            StateCommand::Pause => Request::ConsolePause,
+            StateCommand::Resume => Request::ConsoleResume,
         };
         lease.config.requests.push(&[code(request)]);
         Ok(Frame::StateAccepted(asked))
@@ -334,6 +354,7 @@ impl Link for RobotLink {
         };
         match holder.session.handle_datagram(now, bytes) {
             Ok(accepted) => {
+                holder.heard_at = now;
                 if let Some(words) = pack(accepted.received_at, bytes) {
                     lease.config.commands.push(&words);
                     let made_at = accepted.command.intent.hand_time.as_micros();
@@ -342,10 +363,13 @@ impl Link for RobotLink {
             }
             Err(reject) if reject.is_integrity_fault() => {
                 let fault = crate::servo::peer_fault(reject);
+                let count = holder.session.rejects().integrity_faults();
                 let shared = &lease.config.shared;
                 shared.corrupted.fetch_add(fault.corrupted, Ordering::Relaxed);
                 shared.protocol.fetch_add(fault.protocol, Ordering::Relaxed);
-                tracing::error!("integrity fault: {}", reject.advice());
+                if count.is_power_of_two() {
+                    tracing::error!("integrity fault ({count}): {}", reject.advice());
+                }
             }
             Err(_counted) => {}
         }

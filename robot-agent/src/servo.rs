@@ -75,6 +75,13 @@ impl<A: Arm> Servo<A> {
         output
     }
 
+    /// Brakes both arms, energy off: the loop ends.
+    pub fn brake(&mut self, now: Instant<Robot>) {
+        for arm in ArmId::ALL {
+            self.arms.get_mut(arm).write(now, &ArmDrive::Brake);
+        }
+    }
+
     /// The arms, to make one fail in a test.
     pub const fn arms_mut(&mut self) -> &mut PerArm<A> {
         &mut self.arms

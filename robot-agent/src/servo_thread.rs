@@ -11,9 +11,11 @@ use longhand_follower::supervisor::{Request, Transition};
 use longhand_protocol::message::{Command, FollowerState, StateReport};
 use longhand_protocol::units::{Instant, Robot, TICK};
 use longhand_protocol::wire;
+use longhand_quic::clock::robot_now;
 use longhand_quic::doorbell::Doorbell;
 use longhand_quic::mailbox::{Mailbox, Reader, Writer, from_bytes, to_bytes};
 use longhand_quic::pace::{Granted, Lateness, Priority, RealTime, Ticker};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -67,6 +69,8 @@ pub(crate) struct ServoLoop {
     shared: Arc<Shared>,
     doorbell: Doorbell,
     inbox: Vec<Inbound>,
+    bedside_waiting: VecDeque<Request>,
+    network_waiting: VecDeque<Request>,
 }
 
 /// Makes the mailboxes.
@@ -88,6 +92,8 @@ pub(crate) fn mailboxes(doorbell: Doorbell) -> (ServoLoop, Ends) {
         shared: Arc::clone(&shared),
         doorbell,
         inbox: Vec::with_capacity(COMMAND_SLOTS),
+        bedside_waiting: VecDeque::with_capacity(REQUEST_SLOTS),
+        network_waiting: VecDeque::with_capacity(REQUEST_SLOTS),
     };
     let ends = Ends {
         commands: command_writer,
@@ -119,6 +125,8 @@ impl ServoLoop {
             lateness.record(&tick);
             self.tick(&mut servo, tick.scheduled_at, tick.woke_at);
         }
+        // Nobody will write to the drives again: brakes on now, not when their dead-man finds out.
+        servo.brake(robot_now());
         drop(real_time);
         (granted, lateness)
     }
@@ -130,9 +138,11 @@ impl ServoLoop {
         now: Instant<Robot>,
     ) {
         self.take_commands();
-        let bedside = take_request(&mut self.bedside_requests);
-        let from_network = bedside.is_none();
-        let network = if from_network { take_request(&mut self.network_requests) } else { None };
+        let bedside = take_request(&mut self.bedside_requests, &mut self.bedside_waiting);
+        let network = match bedside {
+            Some(_) => None,
+            None => take_request(&mut self.network_requests, &mut self.network_waiting),
+        };
         let output = servo.turn(&Turn {
             now,
             scheduled_at,
@@ -202,17 +212,23 @@ pub(crate) fn unpack_state(words: &[u64; STATE_WORDS]) -> Option<FollowerState> 
     wire::decode_state(&bytes).ok().map(|report| report.state)
 }
 
-fn take_request(mailbox: &mut Reader<1, REQUEST_SLOTS>) -> Option<Request> {
-    // One a tick: each gets a tick of its own and an answer of its own.
-    let mut taken = None;
-    let (newest, _drained) = mailbox.newest();
-    if let Some([word]) = newest {
-        taken = REQUESTS.iter().find(|r| code(**r) == word).copied();
-    }
-    taken
+/// The oldest request that waits. One a tick: each gets a tick of its own and an answer of its own.
+fn take_request(
+    mailbox: &mut Reader<1, REQUEST_SLOTS>,
+    waiting: &mut VecDeque<Request>,
+) -> Option<Request> {
+    let _drained = mailbox.drain(u64::MAX, |[word]| {
+        let request = REQUESTS.iter().find(|r| code(**r) == *word).copied();
+        if let Some(request) = request
+            && waiting.len() < waiting.capacity()
+        {
+            waiting.push_back(request);
+        }
+    });
+    waiting.pop_front()
 }
 
-const REQUESTS: [Request; 7] = [
+const REQUESTS: [Request; 9] = [
     Request::Enable,
     Request::Disable,
     Request::Pause,
@@ -220,6 +236,8 @@ const REQUESTS: [Request; 7] = [
     Request::Release,
     Request::HandOver,
     Request::Restart,
+    Request::ConsolePause,
+    Request::ConsoleResume,
 ];
 
 /// A request as a word in a mailbox.
@@ -232,6 +250,8 @@ pub(crate) const fn code(request: Request) -> u64 {
         Request::Release => 5,
         Request::HandOver => 6,
         Request::Restart => 7,
+        Request::ConsolePause => 8,
+        Request::ConsoleResume => 9,
     }
 }
 

@@ -97,8 +97,8 @@ struct Cut {
 }
 
 /// Cuts the wire in mid-motion after `ticks` and measures from the last fresh command.
-fn cut(link: &str, seed: u64, ticks: u32) -> Cut {
-    let mut w = world(link, seed, Disturb::default(), Sweep::boxed());
+fn cut(link: &str, seed: u64, ticks: u32, profile: Profile) -> Cut {
+    let mut w = with_profile(link, seed, Disturb::default(), Sweep::boxed(), profile);
     let mut before = w.tick();
     let mut last = before;
     for _ in 0..ticks {
@@ -133,10 +133,16 @@ fn cut(link: &str, seed: u64, ticks: u32) -> Cut {
 
 #[test]
 fn wire_cut_at_50_mm_per_s_stands_within_35_ms_and_1_2_mm() {
+    for (link, profile) in [("city-5g-sa", Profile::DEFAULT), ("ideal", Profile::PUBLIC_5G)] {
+        cut_at_every_phase(link, profile);
+    }
+}
+
+fn cut_at_every_phase(link: &str, profile: Profile) {
     let (mut longest, mut farthest, mut fastest) = (Micros::ZERO, 0.0_f64, 0.0_f64);
     for phase in 0..150 {
         // The hand turns round at every whole second; the tip has settled 300 ms later.
-        let c = cut("city-5g-sa", u64::from(phase), 4_400 + phase * 3);
+        let c = cut(link, u64::from(phase), 4_400 + phase * 3, profile);
         longest = longest.max(c.standstill);
         farthest = farthest.max(c.travel);
         fastest = fastest.max(c.speed);
@@ -169,6 +175,56 @@ fn a_held_pedal_does_not_re_engage_and_a_pressed_one_does() {
     }
     use Stage::{Brake, Coast, Follow, Hold, Latched};
     assert_eq!(stages, [Follow, Coast, Brake, Hold, Latched], "the foot never left the pedal");
+}
+
+/// A hand that moves slowly and steadily to the right: 15 mm/s, so the tips at 3 mm/s.
+struct Slow(ScriptedHand, f64);
+
+impl Hand for Slow {
+    fn read(&mut self, now: Instant<Console>, seen: &Seen) -> HandSample {
+        let mut sample = self.0.read(now, seen);
+        self.1 += 15e-6;
+        for arm in ArmId::ALL {
+            sample.hands.get_mut(arm).pose =
+                Pose::new(Vector3::new(self.1, 0.0, 0.0), UnitQuaternion::identity());
+        }
+        sample
+    }
+
+    fn name(&self) -> &str {
+        "slow"
+    }
+}
+
+/// Over a long link the leader hears of a hold when it is long over, if the hold does not wait for
+/// it; then its goal would go back to where the tool was held, and the tool with it.
+#[test]
+fn a_short_outage_on_a_long_link_never_pulls_the_tool_back() {
+    for link in ["national-dedicated", "beijing-sanya-5g-public", "rome-beijing", "geo"] {
+        let script = Script::load("peg-transfer").unwrap();
+        let hand = Box::new(Slow(ScriptedHand::new(script), 0.0));
+        let mut w = world(link, 6, Disturb::default(), hand);
+        for _ in 0..4_000 {
+            w.tick();
+        }
+        let (mut farthest, mut back, mut holds): (f64, f64, u32) = (f64::MIN, 0.0, 0);
+        let mut last = Stage::Follow;
+        for tick in 0..12_000 {
+            if tick % 3_000 == 500 {
+                let now = Instant::<Link>::ORIGIN.after(w.now());
+                let hole = Micros::from_millis(160);
+                w.link().link_mut().black_hole(Directions::Both, now, hole).unwrap();
+            }
+            let seen = w.tick();
+            holds += u32::from(seen.state.stage == Stage::Hold && last != Stage::Hold);
+            last = seen.state.stage;
+            farthest = farthest.max(tip(&seen).x);
+            back = back.max(farthest - tip(&seen).x);
+        }
+        println!("{link}: {holds} holds, back by {:.3} mm", back * 1e3);
+        assert!(holds >= 2, "{link}: the outages were to hold it");
+        assert!(back < 0.05e-3, "{link}: pulled back by {} mm", back * 1e3);
+    }
 }
 
 #[test]

@@ -43,6 +43,10 @@ pub struct Leader {
     terms: Terms,
     scale: f64,
     engagement: Engagement,
+    /// The alignment asked for on the way in: tighter after a clutch, until it follows or holds.
+    align_bound: f64,
+    /// The device fell silent with the pedal down: only a release that it reports itself counts.
+    pedal_unknown: bool,
     resample: Resample,
     arms: PerArm<Teleop>,
     /// The newest state, and when the console received it.
@@ -56,6 +60,8 @@ impl Leader {
             terms,
             scale: if scale.is_finite() { scale.clamp(0.05, 1.0) } else { DEFAULT_SCALE },
             engagement: Engagement::Disconnected,
+            align_bound: ALIGN_RAD,
+            pedal_unknown: false,
             resample: Resample::default(),
             arms: PerArm::default(),
             seen: None,
@@ -86,12 +92,29 @@ impl Leader {
             self.seen = Some((*report, now));
         }
         let hands = self.resample.step(hand);
-        let present = hand.operator_present && now.since(hand.sampled_at) <= hand.valid_for;
+        let present = self.is_present(now, hand);
         let state_age = self.seen.map_or(Micros::MAX, |(_, at)| now.since(at));
         let before = self.engagement;
         self.engagement = before.next(self.event(&hands, hand, state_age));
+        self.align_bound = match self.engagement {
+            Engagement::Clutched => REALIGN_RAD,
+            Engagement::Aligning => self.align_bound,
+            Engagement::Disconnected | Engagement::Held | Engagement::Following => ALIGN_RAD,
+        };
         self.move_goals(before, &hands);
         self.output(now, hand, present, state_age)
+    }
+
+    /// Whether the foot is on the pedal. A device that falls silent with the pedal down has not
+    /// released it: when it speaks again, it must be seen released before it counts as pressed.
+    fn is_present(&mut self, now: Instant<Console>, hand: &HandSample) -> bool {
+        let speaks = now.since(hand.sampled_at) <= hand.valid_for;
+        if hand.operator_present && !speaks {
+            self.pedal_unknown = true;
+        } else if speaks && !hand.operator_present {
+            self.pedal_unknown = false;
+        }
+        hand.operator_present && speaks && !self.pedal_unknown
     }
 
     fn event(&self, hands: &PerArm<HandReading>, sample: &HandSample, state_age: Micros) -> Event {
@@ -116,10 +139,9 @@ impl Leader {
 
     /// Whether both hands point as their goals do, closely enough for the way in.
     fn is_aligned(&self, hands: &PerArm<HandReading>) -> bool {
-        let bound = if self.engagement == Engagement::Clutched { REALIGN_RAD } else { ALIGN_RAD };
         ArmId::ALL.into_iter().all(|arm| {
             let goal = self.arms.get(arm).command().servo_cp.rotation();
-            hands.get(arm).pose.rotation().angle_to(&goal) <= bound
+            hands.get(arm).pose.rotation().angle_to(&goal) <= self.align_bound
         })
     }
 
@@ -314,6 +336,8 @@ mod tests {
         let goal = leader.arms.psm1.command().servo_cp.rotation().angle().to_degrees();
         let out = leader.step(Instant::from_micros(6_000), &turned(6, goal + 2.1), Some(&r));
         assert_eq!(out.engagement, Engagement::Aligning, "2 deg after a clutch");
+        let out = leader.step(Instant::from_micros(7_000), &turned(7, goal + 2.1), Some(&r));
+        assert_eq!(out.engagement, Engagement::Aligning, "and it stays 2 deg");
     }
 
     #[test]
@@ -324,6 +348,14 @@ mod tests {
         assert!(leader.step(at(119), &sample, None).intent.levels.operator_present);
         assert!(leader.step(at(120), &sample, None).intent.levels.operator_present);
         assert!(!leader.step(at(121), &sample, None).intent.levels.operator_present);
+        // It speaks again, the pedal still down: that was no release.
+        let again = hand(130, 0.0);
+        assert!(!leader.step(at(130), &again, None).intent.levels.operator_present);
+        let mut released = hand(140, 0.0);
+        released.operator_present = false;
+        leader.step(at(140), &released, None);
+        let pressed = hand(150, 0.0);
+        assert!(leader.step(at(150), &pressed, None).intent.levels.operator_present);
     }
 
     #[test]

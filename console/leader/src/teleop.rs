@@ -78,14 +78,14 @@ impl Teleop {
         self.goal = held.setpoint_cp;
         self.jaw = held.setpoint_jaw;
         self.stand();
-        self.jaw_caught = false;
-        self.jaw_gap = None;
     }
 
-    /// The goal stands where it is.
+    /// The goal stands where it is. The grip has to come to the jaw again: it may move meanwhile.
     pub const fn stand(&mut self) {
         self.twist = Twist::ZERO;
         self.slipped = false;
+        self.jaw_caught = false;
+        self.jaw_gap = None;
     }
 
     /// Ties the hand, where it is, to the goal, where it is.

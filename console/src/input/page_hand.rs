@@ -36,6 +36,9 @@ pub struct PageHand {
     tool_jaw: Option<PerArm<f64>>,
     last: Option<Instant<Console>>,
     note: &'static str,
+    /// Nothing was heard from the page: a pedal that was down then is not known to be down now, and
+    /// must be seen released first.
+    pedal_unknown: bool,
 }
 
 impl PageHand {
@@ -48,6 +51,7 @@ impl PageHand {
             tool_jaw: None,
             last: None,
             note: "",
+            pedal_unknown: false,
         }
     }
 
@@ -106,6 +110,11 @@ impl Hand for PageHand {
             Some(absence) => absence.words(),
             None => source_words(hands.source),
         };
+        if hands.absence.is_some() {
+            self.pedal_unknown = true;
+        } else if !hands.operator_present {
+            self.pedal_unknown = false;
+        }
         HandSample {
             sampled_at: now,
             valid_for: VALID_FOR,
@@ -114,7 +123,7 @@ impl Hand for PageHand {
                 jaw: *self.jaw.get(arm),
             }),
             orientation: Orientation::Relative,
-            operator_present: hands.operator_present,
+            operator_present: hands.operator_present && !self.pedal_unknown,
             clutch: hands.clutch,
             energy: hands.energy,
         }
@@ -194,6 +203,21 @@ mod tests {
             before = x;
         }
         assert_eq!(hand.note(), Absence::Stale.words());
+    }
+
+    #[test]
+    fn a_page_that_speaks_again_with_the_pedal_down_has_released_nothing() {
+        let (shared, mut hand) = bench(right(0.1));
+        assert!(hand.read(at(0), &ON).operator_present);
+        assert!(!hand.read(at(400), &ON).operator_present, "silent");
+        shared.put_hands(moving(right(0.1)), at(500));
+        assert!(!hand.read(at(500), &ON).operator_present, "down again, or still: nobody knows");
+        let mut released = moving(right(0.1));
+        released.operator_present = false;
+        shared.put_hands(released, at(600));
+        assert!(!hand.read(at(600), &ON).operator_present);
+        shared.put_hands(moving(right(0.1)), at(700));
+        assert!(hand.read(at(700), &ON).operator_present);
     }
 
     #[test]

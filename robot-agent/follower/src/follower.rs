@@ -105,7 +105,8 @@ pub struct Follower {
     fence: Epoch,
     in_use: Seq,
     applied_at: Instant<Robot>,
-    last_scheduled: Option<Instant<Robot>>,
+    /// The place on the grid of the last tick.
+    last_slot: Option<Instant<Robot>>,
     counters: Counters,
     held_ticks: u32,
     peer_faults: PeerFaults,
@@ -125,6 +126,8 @@ struct ArmLaw {
     joint_scale: f64,
     /// The goal of this tick, brought inside the limits.
     goal: Option<Goal>,
+    /// The goal that came has an inverse; else the arm stays, and is not near it.
+    has_inverse: bool,
     limited: bool,
 }
 
@@ -142,7 +145,7 @@ impl Follower {
             fence: Epoch::ZERO,
             in_use: Seq::ZERO,
             applied_at: Instant::ORIGIN,
-            last_scheduled: None,
+            last_slot: None,
             counters: Counters::default(),
             held_ticks: 0,
             peer_faults: PeerFaults::default(),
@@ -189,10 +192,14 @@ impl Follower {
 
     /// Ticks that never began since the last one.
     fn count_ticks(&mut self, input: &TickInput<'_>) -> u32 {
-        let missed = self.last_scheduled.map_or(0, |last| {
-            (input.scheduled_at.since(last).as_micros() / TICK.as_micros()).saturating_sub(1)
-        });
-        self.last_scheduled = Some(input.scheduled_at);
+        // The place on the grid where this tick really runs: after a stall the first tick comes with
+        // its old place and a late `now`, and must act in this very tick.
+        let late = input.now.since(input.scheduled_at).as_micros() / TICK.as_micros();
+        let slot = input.scheduled_at.after(TICK.saturating_mul(late));
+        let missed = self
+            .last_slot
+            .map_or(0, |last| (slot.since(last).as_micros() / TICK.as_micros()).saturating_sub(1));
+        self.last_slot = Some(self.last_slot.map_or(slot, |last| last.max(slot)));
         let missed = u32::try_from(missed).unwrap_or(u32::MAX);
         let c = &mut self.counters;
         c.missed_ticks = c.missed_ticks.saturating_add(missed);
@@ -258,7 +265,9 @@ impl Follower {
     fn mismatch(&self) -> Option<Mismatch> {
         let mut worst = Mismatch::default();
         for law in self.arms.iter() {
-            worst = worst.worst(law.shaper.mismatch(law.goal.as_ref()?));
+            // A goal with no inverse is near nothing.
+            let goal = law.goal.as_ref().filter(|_| law.has_inverse)?;
+            worst = worst.worst(law.shaper.mismatch(goal));
         }
         Some(worst)
     }
@@ -434,6 +443,7 @@ impl ArmLaw {
             fresh_from: pose,
             joint_scale: 1.0,
             goal: None,
+            has_inverse: false,
             limited: false,
         }
     }
@@ -459,6 +469,7 @@ impl ArmLaw {
         let reachable = goal.map(|goal| self.limits.reachable(goal, &near));
         self.limited = matches!(reachable, Some(None))
             || reachable.flatten().is_some_and(|reachable| reachable.limited);
+        self.has_inverse = matches!(reachable, Some(Some(_)));
         // A goal with no inverse: stay, which is the nearest place that surely has one.
         self.goal = match (reachable, goal) {
             (Some(Some(reachable)), _) => Some(reachable.goal),

@@ -126,7 +126,14 @@ impl Playout {
         let turn = hand_instant(now, offset).max(floor);
         let next = self.advance(turn, newest.command.number);
         let used = self.in_use?;
-        Some(Self::compose(now, turn, &used, next.as_ref(), &newest))
+        // A hole longer than any this buffer is for is silence, whatever came behind it: a command
+        // stamped far ahead must not vouch for the time between.
+        let longest = self.limits.delay_max.saturating_add(HOLE_SLACK);
+        let known = next.as_ref().is_some_and(|next| {
+            let hole = next.command.intent.hand_time.since(used.command.intent.hand_time);
+            hole <= longest
+        });
+        Some(Self::compose(now, turn, &used, next.as_ref(), &newest, known))
     }
 
     /// The delay that the buffer adds to the fastest command at present.
@@ -148,6 +155,9 @@ impl Playout {
                     return Some(candidate);
                 }
                 self.in_use = Some(candidate);
+            }
+            if number == newest {
+                break;
             }
             number = number.next();
         }
@@ -173,11 +183,12 @@ impl Playout {
         used: &Inbound,
         next: Option<&Inbound>,
         newest: &Inbound,
+        known: bool,
     ) -> Pick {
         let intent = &used.command.intent;
         let since = turn.since(intent.hand_time);
         // With a later command here already, the newest *known* truth is not old.
-        let age = if next.is_some() { Micros::ZERO } else { since };
+        let age = if known { Micros::ZERO } else { since };
         let goal = PerArm::from_fn(|arm| {
             let from = intent.arms.get(arm);
             match next {
@@ -214,6 +225,9 @@ impl Playout {
     }
 }
 
+/// A hole may be this much longer than the buffer's delay and still be interpolated. Chosen: as long
+/// as the shortest silence that brakes.
+const HOLE_SLACK: Micros = Micros::from_millis(10);
 /// Time stretch per tick: 5 % of 1000 us when the delay must grow.
 const GROW_US: i64 = 50;
 /// 1 % when it may shrink.
@@ -273,7 +287,7 @@ fn extrapolate(from: &ArmCommand, since: Micros) -> Goal {
 /// How late the link brings commands: a sliding least delay and a sliding histogram above it.
 #[derive(Debug)]
 struct DelayEstimate {
-    /// The least raw delay in each of the last eight spans of half a second, newest first.
+    /// The least raw delay in each of the last eight spans, newest first; half a second in all.
     least_us: [Option<i64>; 8],
     span_began: Instant<Robot>,
     /// Effective delays above the base, half a millisecond a bin; two generations.
@@ -514,6 +528,29 @@ mod tests {
         }
         let pick = playout.pick(Instant::from_micros(7_420_000), false).unwrap();
         assert!(pick.echo.number >= used);
+    }
+
+    #[test]
+    fn a_command_stamped_far_ahead_does_not_vouch_for_the_hole_before_it() {
+        let mut playout = Playout::new(Profile::DEFAULT.playout);
+        for n in 1..300 {
+            playout.push(inbound(n, 10_000));
+            playout.pick(Instant::from_micros(7_000_000 + n * 1_000 + 10_000), true);
+        }
+        let mut leaping = inbound(300, 10_000);
+        leaping.command.intent.hand_time = Instant::from_micros(1_200_000);
+        playout.push(leaping);
+        let pick = playout.pick(Instant::from_micros(7_360_000), true).unwrap();
+        assert!(pick.age >= Micros::from_millis(20), "{}", pick.age);
+    }
+
+    #[test]
+    fn the_last_number_of_all_ends_the_search() {
+        let mut playout = Playout::new(Profile::DEFAULT.playout);
+        let mut last = inbound(1, 10_000);
+        last.command.number = Seq::new(u64::MAX);
+        playout.push(last);
+        assert!(playout.pick(Instant::from_micros(7_500_000), false).is_some());
     }
 
     #[test]

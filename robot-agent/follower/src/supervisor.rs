@@ -68,6 +68,9 @@ impl Event {
     ];
 }
 
+/// A pedal counts as released after this long. Source: F35, bounce of 1 to 50 ms; twice that.
+const RELEASED_FOR: Micros = Micros::from_millis(100);
+
 /// What an event does to a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transition {
@@ -176,10 +179,14 @@ pub enum Request {
     Enable,
     /// Power off.
     Disable,
-    /// Hold until resumed.
+    /// Hold until the bedside resumes.
     Pause,
-    /// End the pause; the surgeon still has to engage.
+    /// End the bedside's pause; the surgeon still has to engage.
     Resume,
+    /// The console asks for a hold until it resumes.
+    ConsolePause,
+    /// End the console's pause, never the bedside's.
+    ConsoleResume,
     /// The bedside takes the robot.
     Release,
     /// The bedside gives the robot to the console.
@@ -249,8 +256,14 @@ pub struct Supervisor {
     good_for: Micros,
     /// The pedal was seen released since Latched began. A held pedal never re-engages.
     released_seen: bool,
-    /// Somebody asked for a pause and nobody for its end.
+    /// How long the pedal has been released without a break.
+    released_for: Micros,
+    /// How long the arms have been held: since Hold or worse began.
+    held_for: Micros,
+    /// The bedside has paused the robot.
     paused: bool,
+    /// The console has paused the robot.
+    console_paused: bool,
     /// Times that Follow or Coast was left because of the link.
     safe_stops: u32,
 }
@@ -265,7 +278,10 @@ impl Supervisor {
             reason: Reason::None,
             good_for: Micros::ZERO,
             released_seen: false,
+            released_for: Micros::ZERO,
+            held_for: Micros::ZERO,
             paused: false,
+            console_paused: false,
             safe_stops: 0,
         }
     }
@@ -315,9 +331,12 @@ impl Supervisor {
             && !seen.new_session
             && !seen.stalled;
         self.good_for = if good { self.good_for.saturating_add(TICK) } else { Micros::ZERO };
-        if good && !seen.levels.operator_present && self.stage == Stage::Latched {
-            self.released_seen = true;
-        }
+        let released = good && !seen.levels.operator_present && self.stage == Stage::Latched;
+        let longer = self.released_for.saturating_add(TICK);
+        self.released_for = if released { longer } else { Micros::ZERO };
+        self.released_seen |= self.released_for >= RELEASED_FOR;
+        let moving = matches!(self.stage, Stage::Follow | Stage::Coast | Stage::Brake);
+        self.held_for = if moving { Micros::ZERO } else { self.held_for.saturating_add(TICK) };
     }
 
     fn ask(&mut self, asked: Request) -> Transition {
@@ -331,8 +350,16 @@ impl Supervisor {
                 self.paused = true;
                 (Event::Latch, Reason::Paused)
             }
+            Request::ConsolePause => {
+                self.console_paused = true;
+                (Event::Latch, Reason::Paused)
+            }
             Request::Resume => {
                 self.paused = false;
+                return Transition::Stay;
+            }
+            Request::ConsoleResume => {
+                self.console_paused = false;
                 return Transition::Stay;
             }
         };
@@ -390,7 +417,7 @@ impl Supervisor {
             (seen.new_session, Reason::NewSession),
             (seen.verdict.loop_too_old, Reason::LoopAge),
             (seen.mismatch.is_some_and(far), Reason::Mismatch),
-            (self.paused, Reason::Paused),
+            (self.paused || self.console_paused, Reason::Paused),
             (has_link && !seen.levels.operator_present, Reason::OperatorAbsent),
             (seen.verdict.freshness >= Freshness::Gone, Reason::LinkSilent),
         ]
@@ -403,7 +430,15 @@ impl Supervisor {
         self.good_for >= self.profile.stages.rejoin_good
             && seen.at_rest
             && seen.levels.operator_present
+            && self.leader_knows(seen)
             && seen.mismatch.is_some_and(near)
+    }
+
+    /// The command in use was made by a leader that has seen this hold: the state that it echoes is
+    /// not older than the hold. Else its goal would still run on from before, and when it heard of
+    /// the hold at last it would pull the tool back.
+    fn leader_knows(&self, seen: &Observation) -> bool {
+        seen.verdict.loop_age <= self.held_for && !seen.levels.engaged
     }
 
     fn may_engage(&self, seen: &Observation) -> bool {
@@ -412,6 +447,7 @@ impl Supervisor {
             && self.latch_reason(seen).is_none()
             && self.released_seen
             && seen.levels.operator_present
+            && self.leader_knows(seen)
             && seen.at_rest
             && seen.mismatch.is_some_and(near)
     }
@@ -430,7 +466,10 @@ impl Supervisor {
             self.safe_stops = self.safe_stops.saturating_add(1);
         }
         if stage == Stage::Latched {
+            // Half a second of good link, and a release, both from now on.
             self.released_seen = false;
+            self.released_for = Micros::ZERO;
+            self.good_for = Micros::ZERO;
         }
         self.reason = if stage == Stage::Follow { Reason::None } else { why };
         self.stage = stage;
@@ -566,7 +605,35 @@ mod tests {
         s.next(&asking(Request::Enable));
         s.next(&asking(Request::HandOver));
         assert_eq!(run(&mut s, &good(), 10_000), Stage::Latched);
-        run(&mut s, &released(), 1);
+        run(&mut s, &released(), 99);
+        assert_eq!(run(&mut s, &good(), 1_000), Stage::Latched, "a bounce is no release");
+        run(&mut s, &released(), 100);
+        assert_eq!(run(&mut s, &good(), 3), Stage::Follow);
+    }
+
+    #[test]
+    fn hold_leader_that_has_not_seen_it_waits() {
+        let mut s = following();
+        run(&mut s, &silent(Freshness::Lost), 1);
+        let mut unaware = good();
+        unaware.verdict.loop_age = Micros::from_millis(290);
+        // The echo is older than the hold for 290 ticks, however good the link.
+        assert_eq!(run(&mut s, &unaware, 289), Stage::Hold);
+        assert_eq!(run(&mut s, &unaware, 2), Stage::Follow);
+        run(&mut s, &silent(Freshness::Lost), 1);
+        let mut engaged = good();
+        engaged.levels.engaged = true;
+        assert_eq!(run(&mut s, &engaged, 1_000), Stage::Hold, "its goal still follows the hand");
+    }
+
+    #[test]
+    fn the_console_cannot_end_the_bedsides_pause() {
+        let mut s = following();
+        s.next(&asking(Request::Pause));
+        s.next(&asking(Request::ConsoleResume));
+        run(&mut s, &released(), 600);
+        assert_eq!(run(&mut s, &good(), 600), Stage::Latched);
+        s.next(&asking(Request::Resume));
         assert_eq!(run(&mut s, &good(), 3), Stage::Follow);
     }
 
@@ -575,10 +642,7 @@ mod tests {
         let mut s = Supervisor::new(Profile::DEFAULT);
         s.next(&asking(Request::Enable));
         s.next(&asking(Request::HandOver));
-        let good_before = s.good_for;
-        let needed = Profile::DEFAULT.stages.reengage_good.saturating_sub(good_before);
-        let ticks = u32::try_from(needed.as_micros() / 1_000).unwrap();
-        run(&mut s, &released(), ticks - 2);
+        run(&mut s, &released(), 498);
         assert_eq!(run(&mut s, &good(), 1), Stage::Latched);
         assert_eq!(run(&mut s, &good(), 1), Stage::Hold);
         assert_eq!(run(&mut s, &good(), 1), Stage::Follow);

@@ -197,6 +197,32 @@ fn a_stall_holds_and_comes_back_and_a_long_one_is_a_fault() {
 }
 
 #[test]
+fn a_stall_acts_in_the_first_tick_after_it() {
+    let mut bench = Bench::following();
+    // The real timer hands the first tick its old place on the grid and a late `now`.
+    let scheduled_at = Instant::from_micros((bench.tick + 1) * 1_000);
+    bench.tick += 41;
+    bench.number += 40;
+    let inbox = [bench.command(true)];
+    let mut input = TickInput {
+        now: bench.now(),
+        scheduled_at,
+        inbox: &inbox,
+        measured: bench.arms,
+        emergency_stop: false,
+        peer_faults: PeerFaults::default(),
+        request: None,
+    };
+    let output = bench.follower.step(&input);
+    assert_eq!((output.state.stage, output.state.reason), (Stage::SafeOff, Reason::MissedTicks));
+    assert_eq!(output.state.counters.missed_ticks, 40);
+    // The next tick is on the grid again: nothing is counted twice.
+    input.now = Instant::from_micros((bench.tick + 1) * 1_000);
+    input.scheduled_at = input.now;
+    assert_eq!(bench.follower.step(&input).state.counters.missed_ticks, 40);
+}
+
+#[test]
 fn one_corrupted_message_is_counted_and_the_second_latches() {
     let mut bench = Bench::following();
     bench.peer_faults.corrupted = 1;
