@@ -201,10 +201,10 @@ impl Lease {
         self.holder.as_mut().filter(|holder| holder.link == link)
     }
 
-    /// Whether somebody else holds the robot, as far as this claimant is concerned. The holder's own
-    /// certificate may come again once the holder is silent: a copy of it cannot take a robot out of
-    /// a live hand (A12). Anybody else has to wait until the bedside has the robot, which a lease
-    /// that ran out brings about by itself.
+    /// Whether somebody else holds the robot, as far as this claimant is concerned. The holder's
+    /// own certificate may come again once the holder is silent: a copy of it cannot take a robot
+    /// out of a live hand (A12). Anybody else has to wait until the bedside has the robot, which a
+    /// lease that ran out brings about by itself.
     fn is_held_against(&self, fingerprint: &str) -> bool {
         if let Some(holder) = &self.holder {
             let silent = robot_now().since(holder.heard_at) >= self.config.terms.latch_after;

@@ -186,7 +186,8 @@ fn print(table: &Table, as_json: bool) -> io::Result<()> {
     for r in &table.rows {
         writeln!(
             out,
-            "{:<24} {:<9} {:>7.1} {:>7.1} {:>7.1} {:>6.1} % {:>8.1} {:>7.1} {:>7.1} {:>7.1} {:>7.1}",
+            "{:<24} {:<9} {:>7.1} {:>7.1} {:>7.1} {:>6.1} % {:>8.1} {:>7.1} {:>7.1} \
+             {:>7.1} {:>7.1}",
             r.link,
             r.profile,
             r.stops_per_hour.unwrap_or(0.0),

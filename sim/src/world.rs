@@ -200,8 +200,8 @@ impl World {
         WorldTick { at: self.at, state: output.state, hand, leader }
     }
 
-    /// When the lease ends the agent grants a new session on the same connection, by another welcome
-    /// on the reliable stream; here that word arrives at once.
+    /// When the lease ends the agent grants a new session on the same connection, by another
+    /// welcome on the reliable stream; here that word arrives at once.
     fn note_lease(&mut self, stage: Stage) {
         let ended = stage == Stage::Bedside && self.last_stage < Stage::Bedside;
         self.last_stage = stage;

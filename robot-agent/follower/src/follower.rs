@@ -192,8 +192,8 @@ impl Follower {
 
     /// Ticks that never began since the last one.
     fn count_ticks(&mut self, input: &TickInput<'_>) -> u32 {
-        // The place on the grid where this tick really runs: after a stall the first tick comes with
-        // its old place and a late `now`, and must act in this very tick.
+        // The place on the grid where this tick really runs: after a stall the first tick comes
+        // with its old place and a late `now`, and must act in this very tick.
         let late = input.now.since(input.scheduled_at).as_micros() / TICK.as_micros();
         let slot = input.scheduled_at.after(TICK.saturating_mul(late));
         let missed = self

@@ -225,8 +225,8 @@ impl Playout {
     }
 }
 
-/// A hole may be this much longer than the buffer's delay and still be interpolated. Chosen: as long
-/// as the shortest silence that brakes.
+/// A hole may be this much longer than the buffer's delay and still be interpolated. Chosen: as
+/// long as the shortest silence that brakes.
 const HOLE_SLACK: Micros = Micros::from_millis(10);
 /// Time stretch per tick: 5 % of 1000 us when the delay must grow.
 const GROW_US: i64 = 50;
