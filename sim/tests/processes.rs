@@ -278,9 +278,13 @@ fn garbage_and_old_sessions_move_nothing_and_each_is_counted_by_name() {
     let first = Client::start(&agent.addr, &scene.identity("dr-lee"));
     let old_key = first.key(0);
     let old = first.said();
-    // The same surgeon again, from another console: the lease is theirs, the session a new one.
+    // A copy of the same certificate takes no robot out of a live hand.
     let client = Client::start(&agent.addr, &scene.identity("dr-lee"));
+    assert!(client.refusal().contains("another console holds the robot"), "{}", client.refusal());
+    // The holder falls silent: the same surgeon may come again, and the session is a new one.
+    first.hush(true);
     let key = client.key(0);
+    first.hush(false);
     assert!(key.epoch > old_key.epoch && key.session != old_key.session);
     client.engage();
     let moving = agent.until_in_motion(0, 2.0);

@@ -34,7 +34,7 @@ impl Doorbell {
 
     /// Wakes the pump. One non-blocking `write(2)` of 8 bytes: no lock, no heap, never waits, so
     /// the servo thread may call it. Cost: most of it the wake-up itself; 2 us where the pump stays
-    /// on this processor, 10 us where another must be woken.
+    /// on this processor, up to 10 us where another, busy one must be woken.
     pub fn ring(&self) {
         self.rung_on.store(rustix::thread::sched_getcpu(), Ordering::Relaxed);
         self.fd.raise();

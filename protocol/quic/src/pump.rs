@@ -208,8 +208,10 @@ fn listen(doorbell: &Doorbell, stop: &Stop) -> io::Result<connection::Ears> {
 /// Where the thread that rings runs, so that the pump can stay on the same processor.
 ///
 /// Why: a ring to another processor must wake that one, with an interrupt between them. Measured on
-/// the two-core machine of performance.md, both cores busy, ring to pump: 22 to 35 us across, 9 to
-/// 13 us on one processor, and the ringing thread itself loses 2 us instead of 10. The pump is
+/// the two-core machine of performance.md, ring to pump, p50 and p99: cores busy, 17 to 35 and 40
+/// to 117 us across, 9 to 13 and 15 to 39 us on one processor; cores idle, 5 and 22 to 30 us
+/// across, 8 to 11 and 15 to 31 us on one. So it costs the median where nothing else runs, and
+/// gains where something does; its effect on the whole round trip was within the noise. The pump is
 /// below the thread that rings, so it takes nothing from it. Left alone, the kernel moves the pump
 /// away, because the thread that rings has not yet gone to sleep.
 #[derive(Debug, Default)]

@@ -51,10 +51,15 @@ struct Inner {
     strange: VecDeque<Vec<u8>>,
     leaving: VecDeque<Vec<u8>>,
     refusals: Vec<String>,
+    /// Says no commands, but stays connected.
+    hushed: bool,
 }
 
 impl Inner {
     fn tick(&mut self, now: Instant<Console>) {
+        if self.hushed {
+            return;
+        }
         let intent = self.intent(now);
         let Some(session) = &mut self.session else { return };
         let bytes = session.send(&intent);
@@ -148,6 +153,11 @@ impl Client {
 
     pub fn refusals(&self) -> Vec<String> {
         self.inner.lock().unwrap().refusals.clone()
+    }
+
+    /// Stops saying commands, or goes on; the connection stays.
+    pub fn hush(&self, hushed: bool) {
+        self.inner.lock().unwrap().hushed = hushed;
     }
 
     pub fn pedal(&self, pressed: bool) {
