@@ -8,8 +8,9 @@
 //!
 //! The limit of goal P1 leaves both ends where the kernel puts them. Beside it stand both ends on
 //! one processor, which spares an interrupt each way: on one machine the product may find itself
-//! there too (its pumps stay with whoever rings), and that part of a ratio is no merit of its own. Where the kernel puts the two ends free of
-//! choice is the luck of the minute, and worth a factor of four here: read both rows.
+//! there too (its pumps stay with whoever rings), and that part of a ratio is no merit of its own.
+//! Where the kernel puts two free ends is the luck of the minute, and worth a factor of four on the
+//! machine at hand: read both rows.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;

@@ -377,19 +377,6 @@ fn set_fifo(priority: Priority) -> Result<(), Denied> {
     if result == 0 { Ok(()) } else { Err(Denied::from_io(&std::io::Error::last_os_error())) }
 }
 
-/// Keeps the calling thread on processor `cpu`, if it runs in real time.
-///
-/// Why only then: an ordinary thread would wait there for its turn while another processor is free.
-/// What the kernel refuses stays as it was.
-pub(crate) fn stay_if_real_time(cpu: usize) {
-    // SAFETY: thread 0 is the caller; the call reads no memory of ours.
-    let policy = unsafe { libc::sched_getscheduler(0) };
-    if policy & !libc::SCHED_RESET_ON_FORK == libc::SCHED_FIFO {
-        // Its mask was wide before, and stays so if this is refused.
-        let _refused = pin(cpu);
-    }
-}
-
 /// Keeps the calling thread on processor `cpu`.
 fn pin(cpu: usize) -> Result<(), Denied> {
     // `CpuSet::set` panics past its end.

@@ -25,7 +25,6 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::doorbell::{Doorbell, Stop};
-use crate::pace::stay_if_real_time;
 use crate::tls::TlsError;
 use crate::trust::PeerIdentity;
 
@@ -186,72 +185,17 @@ fn endpoint(
 /// Brings doorbell and stop into the runtime: from eventfds to what any number of tasks can await.
 fn listen(doorbell: &Doorbell, stop: &Stop) -> io::Result<connection::Ears> {
     let (mut bell_ear, mut stop_ear) = (doorbell.ear()?, stop.ear()?);
-    let (rung, rings) = watch::channel(0_u64);
+    let (rung, bell) = watch::channel(0_u64);
     let (stopped, stop) = watch::channel(false);
-    let (bell, mut nearness) = (doorbell.clone(), Nearness::default());
     // When an ear fails its channel closes, and whoever listens takes that for a stop.
     tokio::spawn(async move {
         while bell_ear.heard().await.is_ok() {
             rung.send_modify(|rings| *rings = rings.wrapping_add(1));
-            if let Some(processor) = nearness.moved(bell.rung_on()) {
-                stay_if_real_time(processor);
-            }
         }
     });
     tokio::spawn(async move {
         let _either_way_stop = stop_ear.heard_by_all().await;
         stopped.send_replace(true);
     });
-    Ok(connection::Ears { bell: rings, stop })
-}
-
-/// Where the thread that rings runs, so that the pump can stay on the same processor.
-///
-/// Why: a ring to another processor must wake that one, with an interrupt between them. Measured on
-/// the two-core machine of performance.md, ring to pump, p50 and p99: cores busy, 17 to 35 and 40
-/// to 117 us across, 9 to 13 and 15 to 39 us on one processor; cores idle, 5 and 22 to 30 us
-/// across, 8 to 11 and 15 to 31 us on one. So it costs the median where nothing else runs, and
-/// gains where something does; its effect on the whole round trip was within the noise. The pump is
-/// below the thread that rings, so it takes nothing from it. Left alone, the kernel moves the pump
-/// away, because the thread that rings has not yet gone to sleep.
-#[derive(Debug, Default)]
-struct Nearness {
-    at: Option<usize>,
-    seen: usize,
-    times: u32,
-}
-
-/// So many rings in a row from one processor, and the pump moves there. Chosen: 100 ms of ticks; a
-/// ring by somebody else, now and then, moves nothing.
-const RINGS_TO_MOVE: u32 = 100;
-
-impl Nearness {
-    /// Where to move to, if the ring says so.
-    fn moved(&mut self, rung_on: usize) -> Option<usize> {
-        self.times = if rung_on == self.seen { self.times.saturating_add(1) } else { 1 };
-        self.seen = rung_on;
-        if self.at == Some(rung_on) || self.times < RINGS_TO_MOVE {
-            return None;
-        }
-        self.at = Some(rung_on);
-        self.at
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_pump_moves_after_a_row_of_rings_and_not_for_a_single_one() {
-        let mut nearness = Nearness::default();
-        let row = |nearness: &mut Nearness, from, times| {
-            (0..times).filter_map(|_| nearness.moved(from)).collect::<Vec<usize>>()
-        };
-        assert!(row(&mut nearness, 1, RINGS_TO_MOVE - 1).is_empty());
-        assert_eq!(row(&mut nearness, 1, RINGS_TO_MOVE), [1], "once");
-        assert!(row(&mut nearness, 0, 1).is_empty(), "somebody else");
-        assert!(row(&mut nearness, 1, RINGS_TO_MOVE + 1).is_empty(), "it is there already");
-        assert_eq!(row(&mut nearness, 0, RINGS_TO_MOVE), [0]);
-    }
+    Ok(connection::Ears { bell, stop })
 }
