@@ -32,10 +32,6 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 use std::thread::{Builder, JoinHandle};
 
-/// Hand metres to tip metres, unless somebody asks for another. Source: dVRK's default; a test
-/// holds it equal to the leader's own.
-pub const DEFAULT_SCALE: f64 = 0.2;
-
 /// How a console is to run.
 #[derive(Clone, Debug)]
 pub struct ConsoleConfig {
@@ -304,6 +300,7 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHand
 #[cfg(test)]
 mod tests {
     use super::*;
+    use longhand_leader::DEFAULT_SCALE;
 
     #[test]
     fn the_default_scale_is_the_leaders() {
