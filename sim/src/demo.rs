@@ -14,6 +14,7 @@ use longhand_console::input::script::{Script, ScriptError};
 use longhand_console::status::{ConsoleReport, ConsoleStatus, HlogError, Loss, Spread};
 use longhand_console::{Console, ConsoleConfig, ConsoleError, HandChoice, PagePort};
 use longhand_follower::supervisor::Request;
+use longhand_leader::frames::{HAND_BASE, seen_from_arm};
 use longhand_link::LinkModel;
 use longhand_protocol::geometry::ArmId;
 use longhand_protocol::message::{FollowerState, RobotId, Stage};
@@ -426,7 +427,8 @@ fn final_error_mm(status: &ConsoleStatus) -> Option<[f64; 2]> {
     }
     let error = |arm| {
         let arm = status.arms.get(arm);
-        let goal = arm.anchor.goal(&arm.hand.pose, status.scale).position();
+        let hand = seen_from_arm(HAND_BASE, &arm.hand);
+        let goal = arm.anchor.goal(&hand.pose, status.scale).position();
         (goal - arm.state.measured_cp.position()).norm() * 1e3
     };
     Some(ArmId::ALL.map(error))

@@ -4,7 +4,8 @@
 
 use crate::advisory::Advisory;
 use crate::engagement::{Engagement, Event};
-use crate::hand::{HandReading, HandSample, Orientation, Resample};
+use crate::frames::{HAND_BASE, SeenHand, seen_from_arm};
+use crate::hand::{HandSample, Orientation, Resample};
 use crate::teleop::{Anchor, Teleop};
 use longhand_protocol::geometry::{ArmId, PerArm};
 use longhand_protocol::message::{FollowerState, Intent, Levels, Stage, StateReport, Terms};
@@ -91,7 +92,7 @@ impl Leader {
         if let Some(report) = report {
             self.seen = Some((*report, now));
         }
-        let hands = self.resample.step(hand);
+        let hands = self.resample.step(hand).map(|reading| seen_from_arm(HAND_BASE, &reading));
         let present = self.is_present(now, hand);
         let state_age = self.seen.map_or(Micros::MAX, |(_, at)| now.since(at));
         let before = self.engagement;
@@ -101,7 +102,10 @@ impl Leader {
             Engagement::Aligning => self.align_bound,
             Engagement::Disconnected | Engagement::Held | Engagement::Following => ALIGN_RAD,
         };
-        self.move_goals(before, &hands);
+        self.move_goals(before, &hands, report);
+        for arm in ArmId::ALL {
+            self.arms.get_mut(arm).remember(now);
+        }
         self.output(now, hand, present, state_age)
     }
 
@@ -117,7 +121,7 @@ impl Leader {
         hand.operator_present && speaks && !self.pedal_unknown
     }
 
-    fn event(&self, hands: &PerArm<HandReading>, sample: &HandSample, state_age: Micros) -> Event {
+    fn event(&self, hands: &PerArm<SeenHand>, sample: &HandSample, state_age: Micros) -> Event {
         let Some((report, _)) = self.seen else { return Event::StateLost };
         if state_age > STATE_LOST_AFTER.max(self.terms.loop_age_max) {
             return Event::StateLost;
@@ -138,17 +142,25 @@ impl Leader {
     }
 
     /// Whether both hands point as their goals do, closely enough for the way in.
-    fn is_aligned(&self, hands: &PerArm<HandReading>) -> bool {
+    fn is_aligned(&self, hands: &PerArm<SeenHand>) -> bool {
         ArmId::ALL.into_iter().all(|arm| {
             let goal = self.arms.get(arm).command().servo_cp.rotation();
             hands.get(arm).pose.rotation().angle_to(&goal) <= self.align_bound
         })
     }
 
-    fn move_goals(&mut self, before: Engagement, hands: &PerArm<HandReading>) {
+    fn move_goals(
+        &mut self,
+        before: Engagement,
+        hands: &PerArm<SeenHand>,
+        news: Option<&StateReport>,
+    ) {
         let speed = self.seen.map_or(0.0, |(r, _)| self.terms.speed_scale(r.state.loop_age));
         for arm in ArmId::ALL {
             let (teleop, hand) = (self.arms.get_mut(arm), hands.get(arm));
+            if let Some(report) = news {
+                teleop.hear(&report.state, arm);
+            }
             match (self.engagement, self.seen) {
                 (Engagement::Held, Some((report, _))) => teleop.pin(report.state.arms.get(arm)),
                 (Engagement::Following, _) => {
@@ -309,6 +321,44 @@ mod tests {
         }
         assert!((goal_x(&last) - 10e-3).abs() < 0.2e-3, "{}", goal_x(&last));
     }
+
+    #[test]
+    fn a_wrist_turned_far_too_fast_slips_about_the_axis_that_it_turned_about() {
+        let mut leader = Leader::new(TERMS, 1.0);
+        let follow = report(Stage::Follow, 0.0);
+        let turned = |ms: u64, about: UnitQuaternion<f64>| {
+            let mut s = hand(ms, 0.0);
+            for arm in ArmId::ALL {
+                s.hands.get_mut(arm).pose = Pose::new(Vector3::zeros(), about);
+            }
+            s
+        };
+        let at = |ms: u64| Instant::from_micros(ms * 1_000);
+        let about = |axis: Vector3<f64>, rad: f64| UnitQuaternion::from_scaled_axis(axis * rad);
+        step(&mut leader, 1, 0.0, &report(Stage::Hold, 0.0));
+        leader.step(at(2), &turned(2, UnitQuaternion::identity()), Some(&follow));
+        let mut ms = 2;
+        // A quarter turn about x, slow enough to follow; then at once 1 rad more about y.
+        for i in 1..=1_570 {
+            ms += 1;
+            let x = about(Vector3::x(), 1e-3 * f64::from(i));
+            leader.step(at(ms), &turned(ms, x), Some(&follow));
+        }
+        let x = about(Vector3::x(), 1.57);
+        let mut out = leader.step(at(ms), &turned(ms, x), Some(&follow));
+        for _ in 0..1_000 {
+            ms += 1;
+            let both = about(Vector3::y(), 1.0) * x;
+            out = leader.step(at(ms), &turned(ms, both), Some(&follow));
+        }
+        let made = out.intent.arms.psm1.servo_cp.rotation() * x.inverse();
+        let axis = made.scaled_axis();
+        assert!((axis.y - SLIP).abs() < 0.01, "only what the goal may lag is followed: {axis}");
+        assert!(axis.x.abs() + axis.z.abs() < 0.01, "and about y alone: {axis}");
+    }
+
+    /// `SLIP_AFTER_RAD` of `teleop`, and the first tick's turn.
+    const SLIP: f64 = 0.352;
 
     #[test]
     fn an_absolute_hand_must_be_aligned_on_the_way_in_only() {

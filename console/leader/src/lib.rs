@@ -9,8 +9,10 @@
 
 pub mod advisory;
 pub mod engagement;
+pub mod frames;
 pub mod hand;
 mod leader;
+pub mod leash;
 pub mod teleop;
 
 pub use leader::{DEFAULT_SCALE, Leader, LeaderOutput};
