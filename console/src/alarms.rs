@@ -11,6 +11,7 @@
 //! until acknowledged) and section 4.3 (Latched: medium at once, high at 2 s; Bedside: high).
 
 use crate::page::{AlarmPriority, AlarmView};
+use longhand_leader::advisory::hears_in_time;
 use longhand_protocol::message::{FollowerState, Reason, Stage, Terms};
 use longhand_protocol::units::{Console, Instant, Micros};
 use std::borrow::Cow;
@@ -151,16 +152,8 @@ fn judge(kind: AlarmKind, facts: &Facts<'_>) -> Option<Signal> {
                 Signal::new(High, format!("The bedside has the robot: {why}. Ask for a hand-over"))
             }
         }),
-        AlarmKind::Latched => {
-            state.filter(|s| s.stage == Stage::Latched && !is_wished(s.reason)).map(|s| {
-                let why = reason_words(s.reason);
-                let text = format!("Held: {why}. Release the pedal, then press it");
-                Signal::new(Medium, text).growing(HIGH_AFTER, High)
-            })
-        }
-        AlarmKind::Resting => state
-            .filter(|s| s.stage == Stage::Latched && is_wished(s.reason))
-            .map(|s| Signal::new(Info, format!("Held: {}", reason_words(s.reason)))),
+        AlarmKind::Latched => latched(facts),
+        AlarmKind::Resting => resting(facts),
         AlarmKind::LoopAge => {
             let warn = facts.terms?.loop_age_warn;
             let age = state?.loop_age;
@@ -182,6 +175,61 @@ fn judge(kind: AlarmKind, facts: &Facts<'_>) -> Option<Signal> {
         AlarmKind::NotRealTime => facts
             .not_real_time
             .map(|words| Signal::new(Info, format!("Console not real-time: {words}"))),
+    }
+}
+
+/// Latched, and not because the surgeon wished it so. The robot's reason only rises while it stands
+/// ([`Reason`]'s order is worst last), so a foot off the pedal hides a link that went silent since:
+/// what the robot hears *now* is looked at beside it.
+fn latched(facts: &Facts<'_>) -> Option<Signal> {
+    use AlarmPriority::{High, Medium};
+    let state = facts.state.filter(|s| s.stage == Stage::Latched)?;
+    let text = if !is_wished(state.reason) {
+        let why = reason_words(state.reason);
+        format!("Held: {why}. Release the pedal, then press it")
+    } else if deafness(facts, state) == Deafness::Fell {
+        "Held: the link to the robot is not good enough. Wait; call the bedside if it lasts"
+            .to_owned()
+    } else {
+        return None;
+    };
+    Some(Signal::new(Medium, text).growing(HIGH_AFTER, High))
+}
+
+/// Latched because the surgeon wished it so, or a session has just begun.
+fn resting(facts: &Facts<'_>) -> Option<Signal> {
+    use AlarmPriority::{Info, Medium};
+    let state = facts.state.filter(|s| s.stage == Stage::Latched && is_wished(s.reason))?;
+    match deafness(facts, state) {
+        Deafness::Fell => None,
+        Deafness::Never => {
+            let text = "Held: no command of this session has reached the robot yet";
+            Some(Signal::new(Info, text).growing(FIRST_TRY, Medium))
+        }
+        Deafness::Hears => {
+            Some(Signal::new(Info, format!("Held: {}", reason_words(state.reason))))
+        }
+    }
+}
+
+/// Whether commands reach the robot, by its own word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deafness {
+    /// They do, and soon enough.
+    Hears,
+    /// None of this session has had its turn: it has just begun, or the way there is dead.
+    Never,
+    /// They did, and no longer do, or come too late.
+    Fell,
+}
+
+fn deafness(facts: &Facts<'_>, state: &FollowerState) -> Deafness {
+    if facts.terms.is_none_or(|terms| hears_in_time(state, terms)) {
+        Deafness::Hears
+    } else if state.age == Micros::MAX {
+        Deafness::Never
+    } else {
+        Deafness::Fell
     }
 }
 
@@ -224,10 +272,10 @@ pub const fn reason_words(reason: Reason) -> &'static str {
         Reason::None => "nothing stopped it yet",
         Reason::LinkSilent => "the link was silent",
         Reason::OperatorAbsent => "no foot on the pedal",
-        Reason::Paused => "paused from here",
+        Reason::Paused => "paused, from here or at the bedside",
         Reason::Mismatch => "the goal was too far from the tool",
         Reason::LoopAge => "what you saw was too old",
-        Reason::NewSession => "a new session began",
+        Reason::NewSession => "a new session or a hand-over began",
         Reason::Integrity => "damaged or contradictory commands arrived",
         Reason::Limit => "a limit would have been broken",
         Reason::LeaseExpired => "the link was silent for too long",
@@ -409,15 +457,72 @@ mod tests {
             }
             let fault = becomes(Stage::SafeOff, reason, AlarmKind::SafeOff);
             assert_eq!(fault, Some((High, High)));
+            let mut alarms = Alarms::new();
+            alarms.observe(at(0), &good(&state(Stage::Latched, reason)));
+            let views = alarms.views(at(0));
+            assert!(views.iter().all(|view| view.text.contains(reason_words(reason))));
             for stage in [Stage::Follow, Stage::Coast, Stage::Brake, Stage::Hold, Stage::Disabled] {
                 let mut alarms = Alarms::new();
                 alarms.observe(at(0), &good(&state(stage, reason)));
                 assert!(alarms.views(at(0)).is_empty(), "{stage:?} {reason:?}");
             }
         }
-        let bedside = |reason| becomes(Stage::Bedside, reason, AlarmKind::Bedside);
-        assert_eq!(bedside(Reason::LeaseExpired), Some((High, High)));
-        assert_eq!(bedside(Reason::BedsideOwns), Some((Medium, Medium)));
+        for reason in Reason::ALL {
+            let asked = reason == Reason::BedsideOwns || is_wished(reason);
+            let priority = if asked { Medium } else { High };
+            let bedside = becomes(Stage::Bedside, reason, AlarmKind::Bedside);
+            assert_eq!(bedside, Some((priority, priority)), "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn a_link_that_fails_is_alarmed_behind_every_reason() {
+        for reason in Reason::ALL {
+            for (age_ms, loop_age_ms) in [(199, 300), (200, 0), (0, 301)] {
+                let silent = FollowerState {
+                    age: Micros::from_millis(age_ms),
+                    loop_age: Micros::from_millis(loop_age_ms),
+                    ..state(Stage::Latched, reason)
+                };
+                let failed = age_ms == 200 || loop_age_ms == 301;
+                let mut alarms = Alarms::new();
+                alarms.observe(at(0), &good(&silent));
+                let latched = alarms.priority(AlarmKind::Latched);
+                let expected = (failed || !is_wished(reason)).then_some(Medium);
+                assert_eq!(latched, expected, "{reason:?} {age_ms} {loop_age_ms}");
+                alarms.observe(at(2_000), &good(&silent));
+                let latched = alarms.priority(AlarmKind::Latched);
+                assert_eq!(latched, expected.map(|_| High), "{reason:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_foot_off_the_pedal_does_not_hide_a_link_that_fails_then() {
+        let mut alarms = Alarms::new();
+        let resting = state(Stage::Latched, Reason::OperatorAbsent);
+        alarms.observe(at(0), &good(&resting));
+        assert_eq!(alarms.priority(AlarmKind::Latched), None);
+        // The robot's reason stays: the worse of the two in its own order.
+        let silent = FollowerState { age: Micros::from_millis(250), ..resting };
+        alarms.observe(at(300), &good(&silent));
+        assert_eq!(alarms.priority(AlarmKind::Latched), Some(Medium));
+        assert_eq!(alarms.priority(AlarmKind::Resting), None);
+    }
+
+    #[test]
+    fn a_session_whose_commands_never_arrive_grows_urgent() {
+        let mut alarms = Alarms::new();
+        let fresh = FollowerState {
+            age: Micros::MAX,
+            loop_age: Micros::MAX,
+            ..state(Stage::Latched, Reason::NewSession)
+        };
+        alarms.observe(at(0), &good(&fresh));
+        assert_eq!(alarms.priority(AlarmKind::Resting), Some(Info), "it has only begun");
+        assert_eq!(alarms.priority(AlarmKind::Latched), None);
+        alarms.observe(at(2_000), &good(&fresh));
+        assert_eq!(alarms.priority(AlarmKind::Resting), Some(Medium));
     }
 
     #[test]

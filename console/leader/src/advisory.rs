@@ -17,7 +17,7 @@ pub enum Advisory {
     RobotFault,
     /// The bedside owns the robot.
     BedsideOwns,
-    /// The console has paused the robot.
+    /// The console or the bedside has paused the robot.
     Paused,
     /// Latched with the link still bad.
     WaitForLink,
@@ -25,8 +25,12 @@ pub enum Advisory {
     ReleasePedal,
     /// Latched, link good, pedal released.
     PressPedal,
-    /// Held for a moment; comes back by itself.
+    /// Held for a moment because the link was silent; comes back by itself.
     HoldStill,
+    /// Held for a moment because the robot's own loop was late; comes back by itself.
+    RobotLate,
+    /// Held for a moment on the way into motion.
+    Settling,
     /// The hand's orientation is too far off.
     AlignHand,
     /// The clutch is pressed.
@@ -39,6 +43,11 @@ pub enum Advisory {
     TooFast,
     /// All is well.
     Following,
+}
+
+/// Whether commands reach the robot, by its own word, and soon enough for motion to begin.
+pub fn hears_in_time(state: &FollowerState, terms: &Terms) -> bool {
+    state.age < terms.latch_after && state.loop_age <= terms.loop_age_max
 }
 
 impl Advisory {
@@ -59,7 +68,7 @@ impl Advisory {
             Stage::SafeOff => Self::RobotFault,
             Stage::Bedside => Self::BedsideOwns,
             Stage::Latched => Self::for_latched(state, terms, operator_present),
-            Stage::Hold | Stage::Brake => Self::HoldStill,
+            Stage::Hold | Stage::Brake => Self::for_held(state.reason),
             Stage::Follow | Stage::Coast => match engagement {
                 Engagement::Clutched => Self::Clutched,
                 Engagement::Aligning => Self::AlignHand,
@@ -70,8 +79,31 @@ impl Advisory {
         }
     }
 
+    /// Held, and it goes on by itself: why it stands. Only three reasons lead here (STAGES.md);
+    /// with any other, no cause is claimed.
+    const fn for_held(reason: Reason) -> Self {
+        match reason {
+            Reason::LinkSilent => Self::HoldStill,
+            Reason::MissedTicks => Self::RobotLate,
+            Reason::None
+            | Reason::OperatorAbsent
+            | Reason::Paused
+            | Reason::Mismatch
+            | Reason::LoopAge
+            | Reason::NewSession
+            | Reason::Integrity
+            | Reason::Limit
+            | Reason::LeaseExpired
+            | Reason::BedsideOwns
+            | Reason::HoldError
+            | Reason::Drive
+            | Reason::Broken
+            | Reason::EmergencyStop => Self::Settling,
+        }
+    }
+
     fn for_latched(state: &FollowerState, terms: &Terms, operator_present: bool) -> Self {
-        let fresh = state.age < terms.latch_after && state.loop_age <= terms.loop_age_max;
+        let fresh = hears_in_time(state, terms);
         if state.reason == Reason::Paused {
             Self::Paused
         } else if !fresh {
@@ -106,6 +138,8 @@ impl Advisory {
             Self::WaitForLink => "Held: the link is not good enough",
             Self::ReleasePedal | Self::PressPedal => "Held: ready to engage",
             Self::HoldStill => "Held for a moment: the link was silent",
+            Self::RobotLate => "Held for a moment: the robot's control loop was late",
+            Self::Settling => "Held for a moment before the tool follows",
             Self::AlignHand => "The hand does not point as the tool does",
             Self::Clutched => "Clutch pressed: the tool stands",
             Self::AtLimit => "The tool is at the edge of where it may go",
@@ -122,17 +156,86 @@ impl Advisory {
             Self::RobotOff => "Ask the bedside to enable the robot",
             Self::RobotFault => "Ask the bedside to restart and home the robot",
             Self::BedsideOwns => "Ask the bedside to hand the robot over",
-            Self::Paused => "Resume, then release the pedal and press it again",
+            Self::Paused => {
+                "Resume, or ask the bedside to; then release the pedal and press it again"
+            }
             Self::WaitForLink => "Wait for the link, then release the pedal and press it again",
             Self::ReleasePedal => "Release the pedal, then press it",
             Self::PressPedal => "Press the pedal and keep it pressed",
-            Self::HoldStill => "Keep still: it goes on from here by itself",
+            Self::HoldStill | Self::RobotLate | Self::Settling => {
+                "Keep still: it goes on from here by itself"
+            }
             Self::AlignHand => "Turn the hand as the tool points, or press the clutch",
             Self::Clutched => "Release the clutch to go on",
             Self::AtLimit => "Move back, or press the clutch",
             Self::Slowed => "Move slowly",
             Self::TooFast => "Move slower",
             Self::Following => "",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use longhand_protocol::units::Micros;
+
+    const TERMS: Terms = Terms {
+        tip_speed_max: 0.1,
+        tip_rate_max: 2.0,
+        blend_max: longhand_protocol::geometry::Mismatch { distance_m: 1e-3, angle_rad: 0.03 },
+        anchor_max: longhand_protocol::geometry::Mismatch { distance_m: 2e-2, angle_rad: 0.08 },
+        loop_age_max: Micros::from_millis(300),
+        loop_age_warn: Micros::from_millis(200),
+        latch_after: Micros::from_millis(200),
+    };
+
+    /// What is said for a stage and reason over a good link, the pedal released.
+    fn said(stage: Stage, reason: Reason) -> Advisory {
+        let state = FollowerState { stage, reason, ..FollowerState::default() };
+        Advisory::pick(Some(&state), Engagement::Held, &TERMS, false, false)
+    }
+
+    #[test]
+    fn every_stage_and_reason_has_true_words() {
+        for stage in Stage::ALL {
+            for reason in Reason::ALL {
+                let expected = match (stage, reason) {
+                    (Stage::Disabled, _) => Advisory::RobotOff,
+                    (Stage::SafeOff, _) => Advisory::RobotFault,
+                    (Stage::Bedside, _) => Advisory::BedsideOwns,
+                    (Stage::Latched, Reason::Paused) => Advisory::Paused,
+                    (Stage::Latched, _) => Advisory::PressPedal,
+                    (Stage::Brake | Stage::Hold, Reason::LinkSilent) => Advisory::HoldStill,
+                    (Stage::Brake | Stage::Hold, Reason::MissedTicks) => Advisory::RobotLate,
+                    (Stage::Brake | Stage::Hold, _) => Advisory::Settling,
+                    (Stage::Follow | Stage::Coast, _) => Advisory::Following,
+                };
+                let is = said(stage, reason);
+                assert_eq!(is, expected, "{stage:?} {reason:?}");
+                // The link is blamed for what the link did, and for nothing else.
+                let blamed = is.text().contains("link");
+                let silent = reason == Reason::LinkSilent;
+                assert!(!blamed || silent, "{stage:?} {reason:?}: {}", is.text());
+            }
+        }
+    }
+
+    #[test]
+    fn latched_over_a_bad_link_says_wait_whatever_the_reason() {
+        for reason in Reason::ALL {
+            for (age, loop_age) in [(200, 0), (0, 301)] {
+                let state = FollowerState {
+                    stage: Stage::Latched,
+                    reason,
+                    age: Micros::from_millis(age),
+                    loop_age: Micros::from_millis(loop_age),
+                    ..FollowerState::default()
+                };
+                let is = Advisory::pick(Some(&state), Engagement::Held, &TERMS, true, false);
+                let paused = reason == Reason::Paused;
+                assert_eq!(is, if paused { Advisory::Paused } else { Advisory::WaitForLink });
+            }
         }
     }
 }
