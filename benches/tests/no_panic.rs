@@ -33,6 +33,21 @@ fn writing_and_reading_a_command_cannot_panic() {
 }
 
 #[test]
+fn leader_step_cannot_panic() {
+    assert_links("leader", "Leader::step or begin_session");
+}
+
+#[test]
+fn judging_a_state_and_numbering_a_command_cannot_panic() {
+    assert_links("console", "ConsoleSession::handle_datagram or send");
+}
+
+#[test]
+fn link_offer_cannot_panic() {
+    assert_links("link", "offer");
+}
+
+#[test]
 fn a_call_that_may_panic_does_not_link() {
     let said = build("control").unwrap_err();
     assert!(said.contains("longhand_may_panic_here"), "it failed for another reason:\n{said}");
@@ -74,13 +89,18 @@ fn set_up() -> PathBuf {
     let manifest = format!(
         "[package]\nname = \"longhand-no-panic-probe\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\
          [[bin]]\nname = \"probe\"\npath = {main:?}\n\
-         [features]\nstep = []\nsession = []\nwire = []\ncontrol = []\n\
+         [features]\nstep = []\nsession = []\nwire = []\nleader = []\nconsole = []\n\
+         control = []\nlink=[]\n\
          [dependencies]\n\
          longhand-follower = {{ path = {follower:?} }}\n\
+         longhand-leader = {{ path = {leader:?} }}\n\
+         longhand-link = {{ path = {link:?} }}\n\
          longhand-protocol = {{ path = {protocol:?} }}\n\
          [profile.release]\nlto = \"fat\"\ncodegen-units = 1\n[workspace]\n",
         main = root.join("benches/tests/probe/guarded.rs"),
         follower = root.join("robot-agent/follower"),
+        leader = root.join("console/leader"),
+        link = root.join("sim/link"),
         protocol = root.join("protocol"),
     );
     std::fs::write(folder.join("Cargo.toml"), manifest).unwrap();

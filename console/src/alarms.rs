@@ -206,9 +206,7 @@ fn resting(facts: &Facts<'_>) -> Option<Signal> {
             let text = "Held: no command of this session has reached the robot yet";
             Some(Signal::new(Info, text).growing(FIRST_TRY, Medium))
         }
-        Deafness::Hears => {
-            Some(Signal::new(Info, format!("Held: {}", reason_words(state.reason))))
-        }
+        Deafness::Hears => Some(Signal::new(Info, format!("Held: {}", reason_words(state.reason)))),
     }
 }
 

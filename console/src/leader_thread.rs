@@ -15,10 +15,10 @@ use crate::network::{
 use longhand_leader::hand::{HandReading, HandSample};
 use longhand_leader::{Leader, LeaderOutput};
 use longhand_protocol::geometry::PerArm;
-use longhand_protocol::message::{Counters, Stage, StateReport, Terms};
+use longhand_protocol::message::{Counters, Intent, Stage, StateReport, Terms};
 use longhand_protocol::session::ConsoleSession;
 use longhand_protocol::units::{Console, Instant, Micros, Seq, TICK};
-use longhand_protocol::wire::STATE_LEN;
+use longhand_protocol::wire::{COMMAND_LEN, STATE_LEN};
 use longhand_quic::doorbell::Doorbell;
 use longhand_quic::mailbox::{self, Reader, Writer};
 use longhand_quic::pace::{Granted, Priority, RealTime, SERVO_PRIORITY, Tick, Ticker};
@@ -113,6 +113,8 @@ pub(crate) struct Tally {
     pub(crate) missed: u64,
     pub(crate) sessions: u64,
     pub(crate) commands_sent: u64,
+    /// Command numbers passed over because this console stood still: never sent, so not lost.
+    pub(crate) commands_skipped: u64,
     pub(crate) states_accepted: u64,
     pub(crate) states_lost: u64,
     pub(crate) states_rejected: u64,
@@ -120,6 +122,7 @@ pub(crate) struct Tally {
     pub(crate) states_passed: u64,
     /// As the robot counts, added up over its sessions.
     pub(crate) commands_accepted: u64,
+    /// Without those that were skipped here.
     pub(crate) commands_lost: u64,
     pub(crate) safe_stops: u64,
     /// How often each stage began, in the order of [`Stage::ALL`].
@@ -167,6 +170,10 @@ struct Live {
     heard_at: Option<Instant<Console>>,
     echoed: Seq,
     robot: Counters,
+    /// Numbers that this console passed over.
+    skipped: u64,
+    /// What the robot misses and this console did send.
+    lost: u64,
 }
 
 /// Everything of the leader thread.
@@ -229,7 +236,7 @@ impl LeaderThread {
             stage: self.leader.state().map(|state| state.stage),
         };
         if let Some(live) = &mut run.live {
-            let bytes = live.session.send(&output.intent);
+            let bytes = live.send(&output.intent);
             if let Some(message) = mailbox::from_bytes(&bytes) {
                 live.commands.push(&message);
                 self.doorbell.ring();
@@ -328,6 +335,8 @@ impl Running {
             heard_at: None,
             echoed: Seq::ZERO,
             robot: Counters::default(),
+            skipped: 0,
+            lost: 0,
         });
         self.snapshot.is_current = false;
         self.snapshot.rtt = None;
@@ -375,6 +384,7 @@ impl Running {
         tally.states_lost = sum.states_lost;
         tally.states_rejected = sum.states_rejected;
         tally.commands_accepted = sum.commands_accepted;
+        tally.commands_skipped = sum.commands_skipped;
         tally.commands_lost = sum.commands_lost;
     }
 
@@ -392,7 +402,7 @@ impl Running {
         self.stops_before = Some(stops);
         tally.safe_stops = tally.safe_stops.saturating_add(u64::from(new));
         let Some(live) = &mut self.live else { return };
-        live.robot = state.counters;
+        live.hear(&state.counters);
         self.snapshot.rtt = live.session.rtt();
         let echo = &state.echo;
         self.snapshot.hand_to_joint =
@@ -408,6 +418,24 @@ impl Running {
 }
 
 impl Live {
+    /// Numbers and writes a command; counts the numbers that the session passed over because this
+    /// console owed them (`ConsoleSession::send` says why it must).
+    fn send(&mut self, intent: &Intent) -> [u8; COMMAND_LEN] {
+        let due = self.session.sent().next();
+        let bytes = self.session.send(intent);
+        let skipped = self.session.sent().checked_since(due).unwrap_or(0);
+        self.skipped = self.skipped.saturating_add(skipped);
+        bytes
+    }
+
+    /// Takes the robot's counters. The robot misses a skipped number like a lost one, and says so a
+    /// window later; what is over what was skipped was lost on the way. That never falls: until the
+    /// robot has said so, a stall hides losses of the same second, and invents none.
+    fn hear(&mut self, counters: &Counters) {
+        self.robot = *counters;
+        self.lost = self.lost.max(counters.lost.saturating_sub(self.skipped));
+    }
+
     fn added_to(&self, past: &Tally) -> Tally {
         let session = &self.session;
         Tally {
@@ -415,7 +443,8 @@ impl Live {
             states_lost: past.states_lost.saturating_add(session.lost()),
             states_rejected: past.states_rejected.saturating_add(session.rejects().total()),
             commands_accepted: past.commands_accepted.saturating_add(self.robot.accepted),
-            commands_lost: past.commands_lost.saturating_add(self.robot.lost),
+            commands_lost: past.commands_lost.saturating_add(self.lost),
+            commands_skipped: past.commands_skipped.saturating_add(self.skipped),
             ..*past
         }
     }
@@ -507,6 +536,36 @@ mod tests {
         assert_eq!(sent.drain(4, |_| ()).taken, 0, "no session, no command");
         assert_eq!(run.snapshot.tally.commands_sent, 1_001);
         assert_eq!(run.snapshot.tally.sessions, 2);
+    }
+
+    #[test]
+    fn numbers_skipped_by_a_stall_are_not_lost_on_the_way() {
+        let (mut thread, network) = bench();
+        let mut run = Running::default();
+        let (begin, _sent) = session(5);
+        network.send(begin).unwrap();
+        thread.tick(&mut run, &tick_at(1_000, 0));
+        // 500 ms behind skips nothing; more than that skips all that is owed.
+        thread.tick(&mut run, &tick_at(2_000, 500));
+        assert_eq!(run.live.as_ref().unwrap().skipped, 0);
+        thread.tick(&mut run, &tick_at(503_000, 700));
+        let skipped = run.live.as_ref().unwrap().skipped;
+        assert_eq!(skipped, 500 + 700);
+        let lost = |run: &mut Running, lost| {
+            let mut report = StateReport::default();
+            report.state.counters.lost = lost;
+            run.heard(&report, Instant::from_micros(2_000_000));
+            let live = run.live.as_ref().unwrap();
+            live.added_to(&Tally::default()).commands_lost
+        };
+        assert_eq!(lost(&mut run, 0), 0);
+        assert_eq!(lost(&mut run, skipped), 0, "they were never sent");
+        assert_eq!(lost(&mut run, skipped + 7), 7);
+        // Another stall, which the robot has not counted yet: what was lost stays lost.
+        thread.tick(&mut run, &tick_at(1_204_000, 800));
+        assert_eq!(lost(&mut run, skipped + 7), 7);
+        assert_eq!(lost(&mut run, skipped + 800 + 9), 9);
+        assert_eq!(run.snapshot.tally.commands_skipped, skipped + 800);
     }
 
     #[test]

@@ -6,6 +6,8 @@
 pub(crate) mod books;
 pub(crate) mod clerk;
 
+use crate::alarms::reason_words;
+use crate::alarms::reason_words;
 use crate::leader_thread::Snapshot;
 use crate::page::{
     Advisory as AdvisoryView, AlarmView, ArmView, CountersView, LinkState, LinkView, PageView,
@@ -107,6 +109,8 @@ pub struct ConsoleStatus {
     pub alarms: Vec<AlarmView>,
     /// Commands sent over all sessions.
     pub commands_sent: u64,
+    /// Command numbers passed over because this console stood still.
+    pub commands_skipped: u64,
     /// Ticks that the leader thread ran, and that it missed.
     pub ticks: (u64, u64),
     /// What the leader thread was granted, in words.
@@ -176,6 +180,7 @@ impl Scene<'_> {
             }),
             counters: last.map(|s| s.counters).unwrap_or_default(),
             commands_sent: snapshot.tally.commands_sent,
+            commands_skipped: snapshot.tally.commands_skipped,
             ticks: (snapshot.tally.ticks, snapshot.tally.missed),
             real_time: self.real_time.to_owned(),
             alarms: self.alarms,
@@ -196,6 +201,8 @@ impl Scene<'_> {
             link: self.link_view(),
             stage: state.stage,
             reason: state.reason,
+            reason_words: reason_words(state.reason),
+            commands_skipped: snapshot.tally.commands_skipped,
             is_homed: state.is_homed,
             advisory: AdvisoryView {
                 text: Cow::Borrowed(advisory.text()),

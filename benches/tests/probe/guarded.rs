@@ -11,9 +11,13 @@ use std::hint::black_box;
 
 use longhand_follower::profile::Profile;
 use longhand_follower::{Follower, TickInput};
+use longhand_leader::hand::HandSample;
+use longhand_leader::{DEFAULT_SCALE, Leader};
+use longhand_link::{Direction, Emulator, LinkModel, PROFILES};
+use longhand_protocol::units::Link;
 use longhand_protocol::geometry::PerArm;
-use longhand_protocol::message::{Command, FollowerState, SessionKey};
-use longhand_protocol::session::RobotSession;
+use longhand_protocol::message::{Command, FollowerState, Intent, SessionKey, StateReport, Terms};
+use longhand_protocol::session::{ConsoleSession, RobotSession};
 use longhand_protocol::units::Instant;
 use longhand_protocol::wire::{decode_command, encode_command};
 
@@ -67,6 +71,29 @@ fn main() {
         let command = black_box(Command::default());
         let bytes = guarded(|| encode_command(&command));
         black_box(guarded(|| decode_command(black_box(&bytes)).is_ok()));
+    }
+    if cfg!(feature = "leader") {
+        let mut leader = black_box(Leader::new(black_box(Terms::default()), DEFAULT_SCALE));
+        let (hand, report) = (black_box(HandSample::default()), black_box(StateReport::default()));
+        let at = Instant::from_micros(black_box(1_000));
+        black_box(guarded(|| leader.step(at, &hand, black_box(Some(&report)))));
+        guarded(|| leader.begin_session(black_box(Terms::default())));
+    }
+    if cfg!(feature = "console") {
+        let mut session = black_box(ConsoleSession::new(SessionKey::default()));
+        let bytes = black_box([0_u8; 1_000]);
+        let len = black_box(804);
+        let datagram = bytes.get(..len).unwrap_or_default();
+        let at = Instant::from_micros(black_box(1_000));
+        black_box(guarded(|| session.handle_datagram(at, datagram).is_ok()));
+        let intent = black_box(Intent::default());
+        black_box(guarded(|| session.send(&intent)));
+    }
+    if cfg!(feature = "link") {
+        let model = LinkModel::from(&PROFILES[0]);
+        let mut link = black_box(Emulator::new(model, 7));
+        let at = longhand_protocol::units::Instant::<Link>::from_micros(black_box(1_000));
+        black_box(guarded(|| link.offer(at, Direction::Up, black_box(300))));
     }
     if cfg!(feature = "control") {
         let (bytes, at) = (black_box([0_u8; 4]), black_box(9));

@@ -260,10 +260,7 @@ impl Leash {
 }
 
 /// From `from` to `to`: metres, and a rotation vector in the arm's base.
-fn apart(
-    to: &Pose<RobotBase, Tip>,
-    from: &Pose<RobotBase, Tip>,
-) -> (Vector3<f64>, Vector3<f64>) {
+fn apart(to: &Pose<RobotBase, Tip>, from: &Pose<RobotBase, Tip>) -> (Vector3<f64>, Vector3<f64>) {
     let turn = to.rotation() * from.rotation().inverse();
     (to.position() - from.position(), turn.scaled_axis())
 }

@@ -142,12 +142,7 @@ impl Teleop {
     }
 
     /// Lets the anchor slip where the goal has fallen too far behind the hand.
-    fn slip(
-        &mut self,
-        wanted: &Pose<RobotBase, Tip>,
-        behind: Vector3<f64>,
-        twisted: Vector3<f64>,
-    ) {
+    fn slip(&mut self, wanted: &Pose<RobotBase, Tip>, behind: Vector3<f64>, twisted: Vector3<f64>) {
         let excess = behind - clamp_norm(behind, SLIP_AFTER_M);
         let spin = twisted - clamp_norm(twisted, SLIP_AFTER_RAD);
         self.slipped = excess.norm() > 0.0 || spin.norm() > 0.0;

@@ -32,6 +32,10 @@ pub struct PageView {
     /// Why the robot is not following.
     #[serde(serialize_with = "reason_word")]
     pub reason: Reason,
+    /// The same as the middle of a sentence, for people.
+    pub reason_words: &'static str,
+    /// Command numbers passed over because this console stood still; the robot counts them as lost.
+    pub commands_skipped: u64,
     /// The robot has been homed.
     pub is_homed: bool,
     /// What the surgeon must be told.

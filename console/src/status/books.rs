@@ -167,6 +167,7 @@ impl Books {
             commands: Loss::new(tally.commands_accepted, tally.commands_lost),
             states: Loss::new(tally.states_accepted, tally.states_lost),
             commands_sent: tally.commands_sent,
+            commands_skipped: tally.commands_skipped,
             states_rejected: tally.states_rejected,
             stages: stages
                 .map(|((stage, entered), ticks)| StageReport {
@@ -326,12 +327,15 @@ pub struct ConsoleReport {
     pub both_ways: Spread,
     /// From the robot's stamp in a state to its receipt; where both ends share one clock.
     pub state_way: Option<Spread>,
-    /// Commands, as the robot counts them.
+    /// Commands, as the robot counts them, less those that this console never sent.
     pub commands: Loss,
     /// States, as the console counts them.
     pub states: Loss,
     /// Commands sent.
     pub commands_sent: u64,
+    /// Command numbers passed over because this console stood still. The robot cannot know that
+    /// they were never sent: its own count of lost commands holds them.
+    pub commands_skipped: u64,
     /// States that were not believed.
     pub states_rejected: u64,
     /// Every stage.
@@ -450,6 +454,10 @@ impl fmt::Display for ConsoleReport {
             ticks.late_us_max,
             ticks.real_time
         )?;
+        if self.commands_skipped > 0 {
+            let skipped = self.commands_skipped;
+            writeln!(f, "  this console   stood still and never sent {skipped} commands")?;
+        }
         if self.records_lost > 0 {
             writeln!(f, "  not written down: {} measurements", self.records_lost)?;
         }

@@ -12,7 +12,7 @@ use crate::network::News;
 use crate::page::{LinkState, PageRequest, PageShared};
 use crate::status::books::{Books, Loss};
 use crate::status::{ConsoleStatus, Fixed, LinkStatus, Scene};
-use longhand_protocol::message::{Counters, StateCommand};
+use longhand_protocol::message::StateCommand;
 use longhand_protocol::units::{Console, Instant, Micros};
 use longhand_quic::doorbell::Doorbell;
 use longhand_quic::mailbox::Reader;
@@ -62,8 +62,8 @@ struct Notes {
     ask_refused: Option<(String, Instant<Console>)>,
     /// The longest that the leader thread stood still lately, and when that was found.
     stalled: (Micros, Instant<Console>),
-    /// The robot's counters when the present second of loss counting began.
-    loss_from: Option<(Counters, Instant<Console>)>,
+    /// Commands accepted and lost when the present second of loss counting began.
+    loss_from: Option<(u64, u64, Instant<Console>)>,
     rounds: u64,
 }
 
@@ -216,22 +216,23 @@ impl Notes {
         }
     }
 
-    /// Once a second, from the robot's own counters.
+    /// Once a second, from the robot's own counters, less what this console never sent.
     fn count_loss(&mut self, now: Instant<Console>) {
-        let Some((report, _)) = self.snapshot.report.filter(|_| self.snapshot.is_current) else {
+        if !self.snapshot.is_current {
             self.loss_from = None;
             return;
-        };
-        let counters = report.state.counters;
-        let Some((from, at)) = self.loss_from else {
-            self.loss_from = Some((counters, now));
+        }
+        let tally = &self.snapshot.tally;
+        let (accepted, lost) = (tally.commands_accepted, tally.commands_lost);
+        let Some((accepted_from, lost_from, at)) = self.loss_from else {
+            self.loss_from = Some((accepted, lost, now));
             return;
         };
         if now.since(at) >= LOSS_OVER {
-            let accepted = counters.accepted.saturating_sub(from.accepted);
-            let lost = counters.lost.saturating_sub(from.lost);
-            self.link.loss_percent = Some(Loss::new(accepted, lost).lost_percent);
-            self.loss_from = Some((counters, now));
+            let loss =
+                Loss::new(accepted.saturating_sub(accepted_from), lost.saturating_sub(lost_from));
+            self.link.loss_percent = Some(loss.lost_percent);
+            self.loss_from = Some((accepted, lost, now));
         }
     }
 

@@ -160,7 +160,7 @@
     setText("stage-age", !stale ? "" : age === null ? "\u25b2 No robot state has come yet."
       : `\u25b2 As it was ${(age / 1000).toFixed(1)} s ago; the present stage is not known.`);
     setText("stage-meaning", look.meaning);
-    setText("reason", view.reason === "None" ? "" : `Reason: ${view.reason}`);
+    setText("reason", view.reason === "None" ? "" : `Why: ${view.reason_words}`);
     setText("do-next", view.advisory.do_next || "Nothing; go on.");
     setText("advisory", view.advisory.text);
     for (const button of document.querySelectorAll("[data-command]")) {
@@ -266,8 +266,10 @@
     ["playout", (v) => `${number(v.link.playout_delay_ms, 1)} ms`],
     ["age", (v) => `${number(v.link.age_ms, 1)} ms`],
     ["accepted", (v) => v.counters.accepted], ["rejected", (v) => v.counters.rejected],
-    ["lost", (v) => v.counters.lost], ["safe stops", (v) => v.counters.safe_stops],
+    // The robot's count of lost commands holds those that this console never sent.
+    ["lost", (v) => v.counters.lost], ["never sent", (v) => v.commands_skipped],
     ["late ticks", (v) => v.counters.late_ticks], ["missed ticks", (v) => v.counters.missed_ticks],
+    ["safe stops", (v) => v.counters.safe_stops],
   ];
   FIGURES.forEach(([name], i) => {
     byId("figures").append(Object.assign(document.createElement("dt"), { textContent: name }),
