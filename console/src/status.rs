@@ -7,7 +7,6 @@ pub(crate) mod books;
 pub(crate) mod clerk;
 
 use crate::alarms::reason_words;
-use crate::alarms::reason_words;
 use crate::leader_thread::Snapshot;
 use crate::page::{
     Advisory as AdvisoryView, AlarmView, ArmView, CountersView, LinkState, LinkView, PageView,

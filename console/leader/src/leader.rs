@@ -48,6 +48,8 @@ pub struct Leader {
     align_bound: f64,
     /// The device fell silent with the pedal down: only a release that it reports itself counts.
     pedal_unknown: bool,
+    /// Each energy pedal was seen released since the tool last stood against the surgeon's will.
+    energy_released: PerArm<bool>,
     resample: Resample,
     arms: PerArm<Teleop>,
     /// The newest state, and when the console received it.
@@ -63,6 +65,7 @@ impl Leader {
             engagement: Engagement::Disconnected,
             align_bound: ALIGN_RAD,
             pedal_unknown: false,
+            energy_released: PerArm::default(),
             resample: Resample::default(),
             arms: PerArm::default(),
             seen: None,
@@ -102,6 +105,7 @@ impl Leader {
             Engagement::Aligning => self.align_bound,
             Engagement::Disconnected | Engagement::Held | Engagement::Following => ALIGN_RAD,
         };
+        self.note_energy(hand, present);
         self.move_goals(before, &hands, report);
         for arm in ArmId::ALL {
             self.arms.get_mut(arm).remember(now);
@@ -119,6 +123,18 @@ impl Leader {
             self.pedal_unknown = false;
         }
         hand.operator_present && speaks && !self.pedal_unknown
+    }
+
+    /// A hold takes the energy, and its end does not give it back: a foot that stayed on the energy
+    /// pedal would burn at a moment that the robot chose.
+    fn note_energy(&mut self, hand: &HandSample, present: bool) {
+        let stands = match self.engagement {
+            Engagement::Disconnected | Engagement::Held => true,
+            Engagement::Aligning | Engagement::Clutched | Engagement::Following => !present,
+        };
+        self.energy_released = PerArm::from_fn(|arm| {
+            !*hand.energy.get(arm) || (*self.energy_released.get(arm) && !stands)
+        });
     }
 
     fn event(&self, hands: &PerArm<SeenHand>, sample: &HandSample, state_age: Micros) -> Event {
@@ -199,7 +215,9 @@ impl Leader {
                     operator_present: present,
                     clutch: hand.clutch,
                     engaged: self.engagement == Engagement::Following,
-                    energy: hand.energy.map(|on| on && present),
+                    energy: PerArm::from_fn(|arm| {
+                        *hand.energy.get(arm) && *self.energy_released.get(arm) && present
+                    }),
                 },
                 arms: PerArm::from_fn(|arm| self.arms.get(arm).command()),
             },
@@ -406,6 +424,24 @@ mod tests {
         leader.step(at(140), &released, None);
         let pressed = hand(150, 0.0);
         assert!(leader.step(at(150), &pressed, None).intent.levels.operator_present);
+    }
+
+    #[test]
+    fn a_hold_takes_the_energy_until_its_pedal_was_released() {
+        let mut leader = Leader::new(TERMS, 0.2);
+        let mut asks = |ms: u64, stage: Stage, pressed: bool| {
+            let mut sample = hand(ms, 0.0);
+            sample.energy.psm1 = pressed;
+            let at = Instant::from_micros(ms * 1_000);
+            leader.step(at, &sample, Some(&report(stage, 0.0))).intent.levels.energy.psm1
+        };
+        assert!(!asks(1, Stage::Hold, false));
+        assert!(asks(2, Stage::Follow, true));
+        assert!(asks(3, Stage::Coast, true), "a late command is no hold");
+        assert!(!asks(4, Stage::Hold, true));
+        assert!(!asks(5, Stage::Follow, true), "the foot was never lifted");
+        assert!(!asks(6, Stage::Follow, false));
+        assert!(asks(7, Stage::Follow, true));
     }
 
     #[test]
