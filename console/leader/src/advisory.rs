@@ -161,7 +161,7 @@ impl Advisory {
             }
             Self::WaitForLink => "Wait for the link, then release the pedal and press it again",
             Self::ReleasePedal => "Release the pedal, then press it",
-            Self::PressPedal => "Press the pedal and keep it pressed",
+            Self::PressPedal => "Press the pedal anew and keep it pressed",
             Self::HoldStill | Self::RobotLate | Self::Settling => {
                 "Keep still: it goes on from here by itself"
             }

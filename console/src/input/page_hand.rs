@@ -26,6 +26,9 @@ const STEP_MAX: Micros = Micros::from_millis(5);
 const JAW_LOW: f64 = -20.0 * core::f64::consts::PI / 180.0;
 const JAW_HIGH: f64 = 80.0 * core::f64::consts::PI / 180.0;
 
+/// Why a pedal that the page shows pressed does not count.
+const RELEASE_FIRST: &str = "the page was silent with the pedal down; release it first";
+
 /// Mouse, keyboard or gamepad on the page.
 #[derive(Debug)]
 pub struct PageHand {
@@ -106,15 +109,16 @@ impl Hand for PageHand {
         let elapsed = self.last.map_or(Micros::ZERO, |last| now.since(last));
         self.last = Some(now);
         self.advance(&hands.rates, elapsed, seen);
-        self.note = match hands.absence {
-            Some(absence) => absence.words(),
-            None => source_words(hands.source),
-        };
         if hands.absence.is_some() {
             self.pedal_unknown = true;
         } else if !hands.operator_present {
             self.pedal_unknown = false;
         }
+        self.note = match hands.absence {
+            Some(absence) => absence.words(),
+            None if self.pedal_unknown => RELEASE_FIRST,
+            None => source_words(hands.source),
+        };
         HandSample {
             sampled_at: now,
             valid_for: VALID_FOR,
@@ -212,6 +216,7 @@ mod tests {
         assert!(!hand.read(at(400), &ON).operator_present, "silent");
         shared.put_hands(moving(right(0.1)), at(500));
         assert!(!hand.read(at(500), &ON).operator_present, "down again, or still: nobody knows");
+        assert_eq!(hand.note(), RELEASE_FIRST);
         let mut released = moving(right(0.1));
         released.operator_present = false;
         shared.put_hands(released, at(600));

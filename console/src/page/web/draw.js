@@ -168,7 +168,8 @@ function drawArm(c, box, arm, axes, widthMm, key) {
   c.fillText(arm.name, box.x + 6, box.y + 15);
   const notes = [arm.energy ? "\u26a1 energy on" : "", arm.limited ? "\u25a0 limited" : ""];
   c.fillStyle = INK.warn;
-  c.fillText(notes.filter(Boolean).join("  "), box.x + 48, box.y + 15);
+  // Below the name, one a line: a narrow view must not cut the last of them off.
+  notes.filter(Boolean).forEach((note, i) => c.fillText(note, box.x + 6, box.y + 31 + 16 * i));
   c.restore();
 }
 
