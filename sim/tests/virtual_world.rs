@@ -5,6 +5,7 @@
 use longhand_console::input::script::{Script, ScriptedHand};
 use longhand_console::input::{Hand, Seen};
 use longhand_follower::profile::Profile;
+use longhand_leader::frames::{HAND_BASE, seen_from_arm};
 use longhand_leader::hand::HandSample;
 use longhand_link::{Directions, Disturb, LinkModel, PROFILES};
 use longhand_protocol::geometry::{ArmId, Pose};
@@ -41,7 +42,8 @@ fn final_error(tick: &WorldTick) -> f64 {
     ArmId::ALL
         .into_iter()
         .map(|arm| {
-            let goal = tick.leader.anchors.get(arm).goal(&tick.hand.hands.get(arm).pose, SCALE);
+            let hand = seen_from_arm(HAND_BASE, tick.hand.hands.get(arm));
+            let goal = tick.leader.anchors.get(arm).goal(&hand.pose, SCALE);
             let tip = tick.state.arms.get(arm).measured_cp;
             (goal.position() - tip.position()).norm()
         })

@@ -13,8 +13,6 @@ use longhand_follower::profile::Profile;
 use longhand_follower::{Follower, TickInput};
 use longhand_leader::hand::HandSample;
 use longhand_leader::{DEFAULT_SCALE, Leader};
-use longhand_link::{Direction, Emulator, LinkModel, PROFILES};
-use longhand_protocol::units::Link;
 use longhand_protocol::geometry::PerArm;
 use longhand_protocol::message::{Command, FollowerState, Intent, SessionKey, StateReport, Terms};
 use longhand_protocol::session::{ConsoleSession, RobotSession};
@@ -88,12 +86,6 @@ fn main() {
         black_box(guarded(|| session.handle_datagram(at, datagram).is_ok()));
         let intent = black_box(Intent::default());
         black_box(guarded(|| session.send(&intent)));
-    }
-    if cfg!(feature = "link") {
-        let model = LinkModel::from(&PROFILES[0]);
-        let mut link = black_box(Emulator::new(model, 7));
-        let at = longhand_protocol::units::Instant::<Link>::from_micros(black_box(1_000));
-        black_box(guarded(|| link.offer(at, Direction::Up, black_box(300))));
     }
     if cfg!(feature = "control") {
         let (bytes, at) = (black_box([0_u8; 4]), black_box(9));
