@@ -28,12 +28,12 @@ use nalgebra::{UnitQuaternion, Vector3};
 pub const LEASH_M: f64 = 3e-3;
 /// The same for rotation: 5 deg, chosen: the alignment that dVRK asks for.
 pub const LEASH_RAD: f64 = 0.087;
-/// Less than this behind a wall does not say which way the wall faces. Chosen: a sixth of the leash.
+/// Less than this behind a wall does not say which way it faces. Chosen: a sixth of the leash.
 const FACING: f64 = 1.0 / 6.0;
 /// A moving setpoint may be this much of its motion behind its goal. Chosen: five times what the
 /// robot's shaper takes (its gap gain is 50 per second).
 const LAG_S: f64 = 0.1;
-/// Marks in the trail. Chosen: with [`SPACING`], 1.02 s: the oldest loop that any profile lets pass.
+/// Marks in the trail. Chosen: with [`SPACING`], 1.02 s: the oldest loop that any profile allows.
 const MARKS: usize = 128;
 /// Between two marks. Chosen: the goal is a straight line over so short a time.
 const SPACING: Micros = Micros::from_millis(8);
