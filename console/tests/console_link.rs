@@ -443,13 +443,13 @@ fn hands_from_a_page_need_a_page() {
     assert!(error.to_string().contains("no page is served"), "{error}");
 }
 
-/// What a browser says while the right key and the pedal are down.
-fn pressed(seq: u64) -> String {
+/// What a browser says while the right key is down, and perhaps the pedal.
+fn pressed(seq: u64, pedal: bool) -> String {
     let rest = r#"{"linear_m_s":[0,0,0],"angular_rad_s":[0,0,0],"jaw_rad_s":0}"#;
     let right = r#"{"linear_m_s":[0.02,0,0],"angular_rad_s":[0,0,0],"jaw_rad_s":0}"#;
     format!(
         r#"{{"seq":{seq},"hand_time_ms":{},"source":"keyboard","psm1":{right},"psm2":{rest},
-        "operator_present":true,"clutch":false,"energy":{{"psm1":false,"psm2":false}},
+        "operator_present":{pedal},"clutch":false,"energy":{{"psm1":false,"psm2":false}},
         "visible":true,"focused":true}}"#,
         seq * 10
     )
@@ -470,19 +470,23 @@ fn the_pages_hands_reach_the_robot_and_let_go_with_the_page() {
     let mut browser = runtime.block_on(tokio_tungstenite::connect_async(socket)).unwrap().0;
     let mut shown = serde_json::Value::Null;
     let mut seq = 0;
-    // Keys are said again and again, as a browser does, until the tool's goal has moved.
+    // Keys are said again and again, as a browser does, until the tool's goal has moved; the pedal
+    // once the console has seen it up.
+    let mut pedal = false;
     let goal = loop {
         seq += 1;
-        runtime.block_on(browser.send(Message::text(pressed(seq)))).unwrap();
+        runtime.block_on(browser.send(Message::text(pressed(seq, pedal)))).unwrap();
         let next = runtime.block_on(browser.next()).unwrap().unwrap();
         let said: serde_json::Value = serde_json::from_str(next.to_text().unwrap()).unwrap();
         if said["kind"] == "view" {
             shown = said["view"].clone();
         }
+        pedal |= shown["input_in_use"] == "page: keyboard";
         while bench.seen.try_recv().is_ok() {}
         let (_, accepted) = bench.command();
         let goal = accepted.command.intent.arms;
-        if goal.psm1.servo_cp.position().x > 0.2e-3 && shown["stage"] == "Follow" {
+        let follows = shown["stage"] == "Follow" && shown["operator_present"] == true;
+        if goal.psm1.servo_cp.position().x > 0.2e-3 && follows {
             break goal;
         }
         assert!(seq < 100_000, "{shown}");
