@@ -34,6 +34,9 @@ pub const FIRST_MAX: Seq = Seq::new(60_000);
 
 /// For how many of the newest numbers a repeat's content is compared with the first copy's.
 pub const COMPARED: usize = 64;
+/// The same, as numbers count.
+const COMPARED_NUMBERS: u64 = 64;
+const _: () = assert!(COMPARED == 64 && COMPARED_NUMBERS == 64);
 
 const _: () = assert!(SKIP_AFTER.shorter_than(DISAGREEMENT_MAX));
 const _: () = assert!(TICK.shorter_than(SKIP_AFTER));
@@ -243,7 +246,6 @@ pub struct Accepted {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RobotSession {
     key: SessionKey,
-    fence: Epoch,
     window: SeqWindow,
     ends: Option<Ends<Console, Robot>>,
     recent: Recent,
@@ -256,7 +258,6 @@ impl RobotSession {
     pub const fn new(key: SessionKey) -> Self {
         Self {
             key,
-            fence: key.epoch,
             window: SeqWindow::new(),
             ends: None,
             recent: Recent::new(),
@@ -290,7 +291,7 @@ impl RobotSession {
     fn judge(&mut self, now: Instant<Robot>, bytes: &[u8]) -> Result<(Command, Admitted), Reject> {
         let command = wire::decode_command(bytes)?;
         let crc = wire::stored_crc(bytes);
-        check_key(&self.key, self.fence, &command.key)?;
+        check_key(&self.key, &command.key)?;
         let admitted = check_number(&self.window, &self.recent, command.number, crc)?;
         let mark = Mark { number: command.number, sent: command.intent.hand_time, received: now };
         self.check_story(mark)?;
@@ -334,13 +335,6 @@ impl RobotSession {
         state.counters.lost = self.lost();
         state.counters.rejected = state.counters.rejected.max(self.rejects.total());
         wire::encode_state(&StateReport { key: self.key, number: self.reported, state })
-    }
-
-    /// Ends the authority of every epoch below `epoch`: their commands are `StaleEpoch` from now
-    /// on, this session's own included. Never lowers. States keep the session's key, so that a
-    /// console that lost its authority still sees why.
-    pub fn fence(&mut self, epoch: Epoch) {
-        self.fence = self.fence.max(epoch);
     }
 
     /// What every message of the session carries.
@@ -452,7 +446,7 @@ impl ConsoleSession {
     ) -> Result<(StateReport, Admitted), Reject> {
         let report = wire::decode_state(bytes)?;
         let crc = wire::stored_crc(bytes);
-        check_key(&self.key, self.key.epoch, &report.key)?;
+        check_key(&self.key, &report.key)?;
         let admitted = check_number(&self.window, &self.recent, report.number, crc)?;
         let mark = Mark { number: report.number, sent: report.state.robot_time, received: now };
         self.check_story(mark)?;
@@ -556,14 +550,14 @@ impl ConsoleSession {
 }
 
 /// Robot, session, epoch, profile: each its own reason.
-fn check_key(own: &SessionKey, fence: Epoch, got: &SessionKey) -> Result<(), Reject> {
+fn check_key(own: &SessionKey, got: &SessionKey) -> Result<(), Reject> {
     if got.robot != own.robot {
         return Err(Reject::WrongRobot);
     }
     if got.session != own.session {
         return Err(Reject::WrongSession);
     }
-    if got.epoch < fence {
+    if got.epoch < own.epoch {
         return Err(Reject::StaleEpoch);
     }
     if got.epoch != own.epoch {
@@ -655,7 +649,7 @@ impl Recent {
     }
 
     fn place(number: Seq) -> usize {
-        usize::try_from(number.get() % 64).unwrap_or(0)
+        usize::try_from(number.get() % COMPARED_NUMBERS).unwrap_or(0)
     }
 
     fn contradicts(&self, number: Seq, crc: u64) -> bool {
@@ -670,8 +664,6 @@ impl Recent {
         }
     }
 }
-
-const _: () = assert!(COMPARED == 64);
 
 #[cfg(test)]
 mod tests {

@@ -176,13 +176,12 @@ fn one_number_with_two_contents_is_a_contradiction() {
 }
 
 #[test]
-fn a13_fenced_epoch_is_stale_and_never_comes_back() {
-    let mut robot = robot_after(1..5);
-    robot.fence(Epoch::new(43));
-    robot.fence(Epoch::new(1));
+fn a13_the_commands_of_an_ended_lease_are_stale_in_the_next() {
+    let next = SessionKey { epoch: sample_key().epoch.next(), ..sample_key() };
+    let mut robot = RobotSession::new(next);
     assert_eq!(give(&mut robot, &command(5)), Err(Reject::StaleEpoch));
-    let state = wire::decode_state(&robot.report(FollowerState::default())).unwrap();
-    assert_eq!(state.key, sample_key(), "the console that lost its authority still sees why");
+    assert_eq!(give(&mut robot, &command(6)), Err(Reject::StaleEpoch));
+    assert!(give(&mut robot, &Command { key: next, ..command(1) }).unwrap().newest);
 }
 
 #[test]
