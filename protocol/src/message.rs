@@ -152,6 +152,16 @@ impl OperatingState {
     /// Every state, in wire order.
     pub const ALL: [Self; 4] = [Self::Disabled, Self::Enabled, Self::Paused, Self::Fault];
 
+    /// Its number on the wire.
+    pub const fn number(self) -> u64 {
+        match self {
+            Self::Disabled => 0,
+            Self::Enabled => 1,
+            Self::Paused => 2,
+            Self::Fault => 3,
+        }
+    }
+
     /// CRTK's string.
     pub const fn name(self) -> &'static str {
         match self {
@@ -455,7 +465,7 @@ pub enum Frame {
     Refused(Refusal),
     /// Console to robot: change the operating state.
     StateCommand(StateCommand),
-    /// Robot to console: the state command was taken.
+    /// Robot to console: the servo thread has taken the state command.
     StateAccepted(StateCommand),
 }
 
@@ -464,10 +474,39 @@ pub enum Frame {
 pub struct Refusal {
     /// Which rule refused.
     pub why: RefusalKind,
-    /// What the rule asks for, in the rule's own number (version, robot id, role number, state).
+    /// What the rule asks for, in the rule's own number: `WIRE.md` section 7 says which, for each.
     pub expected: u64,
-    /// What was found.
+    /// What was found, in the same number.
     pub got: u64,
+}
+
+impl core::fmt::Display for Refusal {
+    /// What to do, and the two numbers in the words of their rule.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self { why, expected, got } = *self;
+        f.write_str(why.advice())?;
+        match why {
+            RefusalKind::Version => {
+                write!(f, " (the robot speaks version {expected}, this end {got})")
+            }
+            RefusalKind::Robot => write!(f, " (it is robot {expected}, you named {got})"),
+            RefusalKind::LeaseHeld => write!(f, " (it is held under epoch {got})"),
+            RefusalKind::State | RefusalKind::InFault => {
+                write!(f, " (it is {}, not {})", state_name(got), state_name(expected))
+            }
+            RefusalKind::NotDurable => {
+                write!(f, " (epoch {expected} was due, {got} is the last on its disk)")
+            }
+            RefusalKind::Role | RefusalKind::OutOfOrder => Ok(()),
+        }
+    }
+}
+
+fn state_name(number: u64) -> &'static str {
+    let place = usize::try_from(number).unwrap_or(usize::MAX);
+    OperatingState::ALL.get(place).map_or("in a state that this release does not know", |state| {
+        state.name()
+    })
 }
 
 /// The rule that refused. Each variant says what to do.
@@ -487,11 +526,13 @@ pub enum RefusalKind {
     InFault,
     /// The frame makes no sense here: hello comes first, and once.
     OutOfOrder,
+    /// The robot cannot write its epoch to its disk: have its state folder seen to.
+    NotDurable,
 }
 
 impl RefusalKind {
     /// Every refusal, in wire order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Version,
         Self::Robot,
         Self::Role,
@@ -499,6 +540,7 @@ impl RefusalKind {
         Self::State,
         Self::InFault,
         Self::OutOfOrder,
+        Self::NotDurable,
     ];
 
     /// What was refused and what to do about it, for people.
@@ -515,6 +557,9 @@ impl RefusalKind {
             Self::State => "that does not apply in the robot's present state",
             Self::InFault => "the robot is in fault; it needs a local restart and homing",
             Self::OutOfOrder => "the hello must come first, and once",
+            Self::NotDurable => {
+                "the robot cannot keep its epoch on its disk; have its state folder seen to"
+            }
         }
     }
 }

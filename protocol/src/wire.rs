@@ -63,10 +63,12 @@ const _: () = assert!(HELLO_LEN <= FRAME_MAX && REFUSED_LEN <= FRAME_MAX);
 
 const KIND_COMMAND: u8 = 1;
 const KIND_STATE: u8 = 2;
-const KIND_HELLO: u8 = 16;
+/// The kind of a hello, as refusals out of order name it.
+pub const KIND_HELLO: u8 = 16;
 const KIND_WELCOME: u8 = 17;
 const KIND_REFUSED: u8 = 18;
-const KIND_STATE_COMMAND: u8 = 19;
+/// The kind of a state command, as refusals out of order name it.
+pub const KIND_STATE_COMMAND: u8 = 19;
 const KIND_STATE_ACCEPTED: u8 = 20;
 
 /// Farthest a position may lie from its base, per axis, metres. Chosen: no instrument is longer.
@@ -850,6 +852,7 @@ fn word<T: Copy>(all: &[T], code: u8) -> Result<T, WireError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::OperatingState;
 
     #[test]
     fn constant_lengths_are_what_bincode_writes() {
@@ -895,10 +898,14 @@ mod tests {
         for w in StateCommand::ALL {
             assert_eq!(word(&StateCommand::ALL, code(&StateCommand::ALL, w)), Ok(w));
         }
+        for (place, state) in (0_u64..).zip(OperatingState::ALL) {
+            assert_eq!(state.number(), place);
+        }
         assert_eq!(word(&Stage::ALL, 8), Err(WireError::BadWord));
         // The last variant of each enum closes its list: a new one behind it must be added there.
         assert_eq!(Stage::ALL.last(), Some(&Stage::Disabled));
         assert_eq!(Reason::ALL.last(), Some(&Reason::EmergencyStop));
+        assert_eq!(RefusalKind::ALL.last(), Some(&RefusalKind::NotDurable));
     }
 
     #[test]

@@ -239,7 +239,7 @@ fn unknown_bits_and_words_are_refused() {
     for frame in [Frame::StateCommand(StateCommand::Pause), sample_frames()[2]] {
         let mut out = [0; FRAME_MAX];
         let len = encode_frame(&frame, &mut out);
-        out[4] = 7;
+        out[4] = 8;
         crc_again(&mut out[..len]);
         assert_eq!(decode_frame(&out[..len]), Err(WireError::BadWord));
     }

@@ -62,6 +62,11 @@ pub trait Link: Send {
     /// link's to keep for the next ring.
     fn poll_frame(&mut self, out: &mut Outbox);
 
+    /// After [`Link::poll_frame`]: whether this end wants the connection ended now, and why.
+    fn poll_close(&mut self) -> Option<Close> {
+        None
+    }
+
     /// The path's counters, every 100 ms and once at the end, for display. Safety never uses them.
     fn path(&mut self, counters: &PathCounters) {
         let _not_wanted = counters;
@@ -97,6 +102,12 @@ pub trait Connect {
 
     /// How things stand, at every change.
     fn state(&mut self, state: &LinkState);
+
+    /// The lease was taken over ([`Closed::is_taken_over`]) and the pump waits: whether a person
+    /// has asked for another try. Asked at every ring of the doorbell, until it is so.
+    fn may_try_again(&mut self) -> bool {
+        false
+    }
 }
 
 /// What one connection's path has counted.

@@ -14,7 +14,7 @@ use std::process::{Child, Command, Stdio};
 use common::{
     DATAGRAM, Folder, ROBOT, Seen, console, credentials, hospital, robot, robot_at, stranger,
 };
-use longhand_quic::pump::{CloseCode, How};
+use longhand_quic::pump::{Close, CloseCode, How, LinkState};
 use longhand_quic::trust::{Credentials, Role, Trust};
 
 #[test]
@@ -81,6 +81,31 @@ fn a_stopped_robot_says_so_and_a_new_one_is_found_again() {
     console.send_frame(b"two");
     assert_eq!(console.frame(), b"two");
     assert_eq!(second.accepted().name, "dr-lopez");
+}
+
+#[test]
+fn a_console_whose_lease_was_taken_over_stays_away_until_a_person_asks() {
+    let authority = hospital();
+    let robot = robot(credentials(&authority, Role::Robot, "or3"));
+    let console = console(robot.addr, credentials(&authority, Role::Surgeon, "dr-lopez"));
+    console.send_frame(b"one");
+    assert_eq!(console.frame(), b"one");
+    robot.accepted();
+    let close = Close::new(CloseCode::TakenOver, "taken over from 10.0.0.2:7");
+    robot.to_send.closes.lock().unwrap().push_back(close);
+    robot.bell.ring();
+    // The very next thing after the end of the connection: it waits, and tells why.
+    console.closed();
+    let next = console.seen.recv().unwrap();
+    let Seen::State(LinkState::TakenOver { why }) = next else { panic!("{next:?}") };
+    assert_eq!(why.how, How::There(CloseCode::TakenOver));
+    assert!(why.reason.contains("10.0.0.2"), "{why}");
+    // Rings alone are nobody's wish: the attempt that is seen next is the one that was asked for.
+    console.bell.ring();
+    console.to_send.again.store(true, std::sync::atomic::Ordering::Relaxed);
+    console.bell.ring();
+    console.connected();
+    assert_eq!(robot.accepted().name, "dr-lopez");
 }
 
 #[test]

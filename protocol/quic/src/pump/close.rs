@@ -33,18 +33,22 @@ pub enum CloseCode {
     Nonsense,
     /// The peer is not who this end asked for.
     WrongPeer,
+    /// The same surgeon holds the lease over another connection now: a person must ask before this
+    /// end connects again, or the two would take it from each other for ever.
+    TakenOver,
     /// A number that this release does not know.
     Unknown,
 }
 
 impl CloseCode {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Done,
         Self::Role,
         Self::Refused,
         Self::Full,
         Self::Nonsense,
         Self::WrongPeer,
+        Self::TakenOver,
         Self::Unknown,
     ];
 
@@ -57,6 +61,7 @@ impl CloseCode {
             Self::Full => 3,
             Self::Nonsense => 4,
             Self::WrongPeer => 5,
+            Self::TakenOver => 6,
             Self::Unknown => 255,
         }
     }
@@ -193,6 +198,20 @@ impl Closed {
         }
         let said = shown(&String::from_utf8_lossy(reason));
         Self::new(How::Broken, format!("the other end gave up on QUIC, code {code:#x}: {said}"))
+    }
+
+    /// The lease went to another connection of the same surgeon: this end must not take it back
+    /// until a person asks.
+    pub fn is_taken_over(&self) -> bool {
+        match self.how {
+            How::Here(code) | How::There(code) => code == CloseCode::TakenOver,
+            How::Certificate
+            | How::Stopped
+            | How::Silent
+            | How::Restarted
+            | How::Broken
+            | How::Local => false,
+        }
     }
 
     /// Trying again soon is pointless: somebody must do something first.

@@ -204,7 +204,7 @@ impl<'a> Carrier<'a> {
             self.datagram(bytes)?;
         }
         link.poll_frame(&mut self.outbox);
-        Ok(())
+        link.poll_close().map_or(Ok(()), |close| Err(close.into()))
     }
 
     fn datagram(&mut self, bytes: &[u8]) -> Result<(), Ended> {

@@ -1,7 +1,8 @@
 //! The console's pump: one connection to one robot, made again whenever it is lost.
 //!
-//! Knows: when to try again and how long to wait. Does not know: what a new session needs; each
-//! connection gets a new link, and nothing of the old one is carried over.
+//! Knows: when to try again, how long to wait, and that a lease which was taken over is not taken
+//! back unasked. Does not know: what a new session needs; each connection gets a new link, and
+//! nothing of the old one is carried over.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use longhand_protocol::message::RobotId;
 use longhand_protocol::units::Micros;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream, VarInt};
+use tokio::sync::watch;
 
 use super::close::{Close, CloseCode, Closed, How};
 use super::connection::{Ears, carry};
@@ -74,6 +76,12 @@ pub enum LinkState {
         why: Closed,
         /// When it is tried again.
         retry_in: Micros,
+    },
+    /// The same surgeon holds the robot from elsewhere; it is tried again once a person asks
+    /// ([`Connect::may_try_again`]).
+    TakenOver {
+        /// What the robot said.
+        why: Closed,
     },
     /// Stopped; nothing comes after this.
     Stopped,
@@ -150,6 +158,13 @@ impl ConsolePump {
             if why.how == How::Stopped {
                 return;
             }
+            if why.is_taken_over() {
+                connect.state(&LinkState::TakenOver { why });
+                if asked_again(connect, &mut ears.bell.clone(), &mut stop).await {
+                    continue;
+                }
+                return;
+            }
             let wait = backoff.after(&why);
             let retry_in = Micros::from_micros(u64::try_from(wait.as_micros()).unwrap_or(u64::MAX));
             connect.state(&LinkState::Waiting { why, retry_in });
@@ -194,6 +209,21 @@ impl ConsolePump {
         let control = connection.open_bi().await.map_err(|error| Closed::from_error(&error))?;
         Ok(Reached { endpoint, connection, control, robot })
     }
+}
+
+/// Waits until a person asks for another try: true; or until stopped: false.
+async fn asked_again<C: Connect>(
+    connect: &mut C,
+    bell: &mut watch::Receiver<u64>,
+    stop: &mut watch::Receiver<bool>,
+) -> bool {
+    while !connect.may_try_again() {
+        tokio::select! {
+            _ = stop.wait_for(|stopped| *stopped) => return false,
+            rung = bell.changed() => if rung.is_err() { return false },
+        }
+    }
+    true
 }
 
 struct Reached {

@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -45,6 +45,10 @@ pub enum Seen {
 pub struct ToSend {
     pub datagrams: Arc<Mutex<VecDeque<Vec<u8>>>>,
     pub frames: Arc<Mutex<VecDeque<Vec<u8>>>>,
+    /// Ends the connection.
+    pub closes: Arc<Mutex<VecDeque<Close>>>,
+    /// A person asks for another try.
+    pub again: Arc<AtomicBool>,
 }
 
 pub struct TestLink {
@@ -77,6 +81,10 @@ impl Link for TestLink {
         while let Some(next) = self.to_send.frames.lock().unwrap().pop_front() {
             out.push(&next).unwrap();
         }
+    }
+
+    fn poll_close(&mut self) -> Option<Close> {
+        self.to_send.closes.lock().unwrap().pop_front()
     }
 
     fn path(&mut self, counters: &PathCounters) {
@@ -120,6 +128,10 @@ impl Connect for Door {
 
     fn state(&mut self, state: &LinkState) {
         self.seen.send(Seen::State(state.clone())).ok();
+    }
+
+    fn may_try_again(&mut self) -> bool {
+        self.to_send.again.swap(false, Ordering::Relaxed)
     }
 }
 
