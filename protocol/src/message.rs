@@ -504,9 +504,9 @@ impl core::fmt::Display for Refusal {
 
 fn state_name(number: u64) -> &'static str {
     let place = usize::try_from(number).unwrap_or(usize::MAX);
-    OperatingState::ALL.get(place).map_or("in a state that this release does not know", |state| {
-        state.name()
-    })
+    OperatingState::ALL
+        .get(place)
+        .map_or("in a state that this release does not know", |state| state.name())
 }
 
 /// The rule that refused. Each variant says what to do.

@@ -16,7 +16,7 @@
 use crate::clock_sync::{ClockSync, DRIFT_ONE_IN};
 use crate::message::{Command, FollowerState, Intent, SessionKey, StateReport};
 use crate::sequence::{Admitted, SeqReject, SeqWindow};
-use crate::units::{Console, Epoch, Instant, Micros, Robot, Seq, TICK};
+use crate::units::{Console, Instant, Micros, Robot, Seq, TICK};
 use crate::wire::{self, COMMAND_LEN, STATE_LEN, WireError};
 
 /// How far number, hand time and the receiver's clock may disagree.
@@ -670,6 +670,7 @@ mod tests {
     extern crate std;
     use super::*;
     use crate::message::{Echo, ProfileHash, RobotId, SessionId};
+    use crate::units::Epoch;
     use proptest::prelude::*;
 
     const KEY: SessionKey = SessionKey {

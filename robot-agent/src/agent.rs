@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | servo | real-time 80 | the 1 kHz loop; waits for nothing but its timer |
 //! | pump | real-time 70 | QUIC, TLS, sessions |
-//! | watch | normal | log, counters, whoever wants to see every state |
+//! | watch | normal | log, counters, whoever wants to see every state; the epoch's reserve on disk |
 
 use crate::arm::simulated::{DEAD_MAN, PSM_CLASSIC, SimulatedPsm};
 use crate::epoch::{EpochError, EpochStore};
@@ -14,7 +14,7 @@ use crate::network::{ArrivalReader, NetworkConfig, NetworkRecord, NetworkWatch, 
 use crate::profile_file::NamedProfile;
 use crate::servo::{HOME, Servo};
 use crate::servo_thread::{
-    AnswerReader, Ends, REFUSED, RequestWriter, Shared, StateReader, code, mailboxes, unpack_state,
+    Answer, AnswerReader, Asked, RequestWriter, Shared, StateReader, mailboxes, unpack_state,
 };
 use longhand_follower::Follower;
 use longhand_follower::supervisor::Request;
@@ -120,7 +120,7 @@ impl Agent {
     /// Errors: [`AgentError`] says what is missing.
     pub fn start(config: AgentConfig) -> Result<Self, AgentError> {
         check_identity(&config)?;
-        let epochs = EpochStore::open(&config.state)?;
+        let (epoch_store, epochs) = EpochStore::open(&config.state)?;
         let pump = RobotPump::bind(RobotConfig {
             bind: config.bind,
             credentials: config.credentials,
@@ -129,7 +129,6 @@ impl Agent {
         })?;
         let (doorbell, stop) = (Doorbell::new()?, Stop::new()?);
         let (servo_loop, ends) = mailboxes(doorbell.clone());
-        let Ends { commands, network_requests, bedside_requests, bedside_answers, .. } = ends;
         let shared = ends.shared;
         let (arrived, arrivals) = Mailbox::pair();
         let (door, network) = door(NetworkConfig {
@@ -137,8 +136,9 @@ impl Agent {
             profile: config.profile.hash,
             terms: config.profile.profile.terms(),
             epochs,
-            commands,
-            requests: network_requests,
+            commands: ends.commands,
+            requests: ends.network_requests,
+            answers: ends.network_answers,
             states: ends.network_states,
             arrivals: arrived,
             shared: Arc::clone(&shared),
@@ -160,13 +160,12 @@ impl Agent {
             pump.run(&mut door, &doorbell, &pump_stop)
         })?;
         let (observer, watch_stop) = (config.observer, stop.clone());
-        let watch = spawn("watch", move || watch(ends.watch_states, observer, &watch_stop))?;
+        let watch_states = ends.watch_states;
+        let watch =
+            spawn("watch", move || watch(watch_states, observer, &epoch_store, &watch_stop))?;
         Ok(Self {
             local_addr,
-            bedside: Bedside {
-                ends: Arc::new(Mutex::new((bedside_requests, bedside_answers))),
-                shared: Arc::clone(&shared),
-            },
+            bedside: Bedside::new(ends.bedside_requests, ends.bedside_answers, &shared),
             stop,
             shared,
             network,
@@ -239,33 +238,68 @@ impl Agent {
 /// The bedside's controls: local, and above everything that comes over the network.
 #[derive(Clone)]
 pub struct Bedside {
-    ends: Arc<Mutex<(RequestWriter, AnswerReader)>>,
+    ends: Arc<Mutex<BedsideEnds>>,
     shared: Arc<Shared>,
 }
 
+struct BedsideEnds {
+    requests: RequestWriter,
+    answers: AnswerReader,
+    last_token: u64,
+}
+
+/// How long the bedside waits for the servo loop. Chosen: a hundred ticks; a loop that needs more
+/// does not run.
+const ANSWER_MS_MAX: u32 = 100;
+
 impl Bedside {
+    pub(crate) fn new(
+        requests: RequestWriter,
+        answers: AnswerReader,
+        shared: &Arc<Shared>,
+    ) -> Self {
+        let ends = BedsideEnds { requests, answers, last_token: 0 };
+        Self { ends: Arc::new(Mutex::new(ends)), shared: Arc::clone(shared) }
+    }
+
     /// Asks the robot for something; says whether it was allowed in its present stage. `None`: the
     /// servo loop did not answer within a tenth of a second, which means that it does not run.
     pub fn ask(&self, request: Request) -> Option<bool> {
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        let (requests, answers) = &mut *ends;
-        requests.push(&[code(request)]);
-        for _ in 0..100 {
-            thread::sleep(std::time::Duration::from_millis(1));
-            if let (Some([asked, answer]), _) = answers.newest()
-                && asked == code(request)
-            {
-                return Some(answer != REFUSED);
-            }
-        }
-        None
+        let token = ends.last_token.saturating_add(1);
+        ends.last_token = token;
+        let presses = self.shared.presses.load(Ordering::Acquire);
+        ends.requests.push(&Asked { request, token, presses }.words());
+        within_patience(|| {
+            let mut found = None;
+            // An answer that came too late for whoever asked waits here: not ours.
+            let _drained = ends.answers.drain(u64::MAX, |words| {
+                let answer = Answer::from_words(*words).filter(|answer| answer.token == token);
+                found = answer.map(|answer| !answer.is_refused).or(found);
+            });
+            found
+        })
     }
 
-    /// Presses or releases the emergency stop. Acts in the next tick; releasing it does not start
-    /// the robot, which then needs [`Request::Restart`].
-    pub fn emergency_stop(&self, pressed: bool) {
-        self.shared.emergency_stop.store(pressed, Ordering::Relaxed);
+    /// Presses the emergency stop, for every client at once: waits for nobody who asks something.
+    /// Acts in the next tick. Only [`Request::Restart`], asked for after the last press, releases
+    /// it. Says whether it has acted; `false` means that the servo loop does not run.
+    pub fn emergency_stop(&self) -> bool {
+        let mine = self.shared.presses.fetch_add(1, Ordering::AcqRel).saturating_add(1);
+        let acted = || self.shared.presses_acted.load(Ordering::Acquire) >= mine;
+        within_patience(|| acted().then_some(())).is_some()
     }
+}
+
+/// Looks once a millisecond until there is something, or the patience ends.
+fn within_patience<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    for _ in 0..ANSWER_MS_MAX {
+        thread::sleep(std::time::Duration::from_millis(1));
+        if let found @ Some(_) = look() {
+            return found;
+        }
+    }
+    None
 }
 
 fn check_identity(config: &AgentConfig) -> Result<(), AgentError> {
@@ -302,11 +336,24 @@ fn join<T>(thread: JoinHandle<T>) -> Result<T, AgentError> {
     })
 }
 
-/// Hands every state to the observer and logs what people want to know. Gives the last stage.
-fn watch(mut states: StateReader, mut observer: Option<Observer>, stop: &Stop) -> Option<Stage> {
+/// Hands every state to the observer, logs what people want to know, and keeps epochs in reserve.
+/// Gives the last stage.
+fn watch(
+    mut states: StateReader,
+    mut observer: Option<Observer>,
+    epochs: &EpochStore,
+    stop: &Stop,
+) -> Option<Stage> {
     let mut last: Option<Stage> = None;
+    let mut failures = 0_u64;
     while !stop.is_stopped() {
         thread::sleep(std::time::Duration::from_millis(20));
+        if let Err(error) = epochs.top_up() {
+            failures = failures.saturating_add(1);
+            if failures.is_power_of_two() {
+                tracing::error!("{error} ({failures} times)");
+            }
+        }
         let _drained = states.drain(u64::MAX, |words| {
             let Some(state) = unpack_state(words) else { return };
             if last != Some(state.stage) {

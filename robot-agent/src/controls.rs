@@ -2,6 +2,9 @@
 //!
 //! Knows: the words and how to answer them. Does not know: what they do to the robot (`follower`).
 //! Local only: a Unix socket with the agent's own permissions, no network.
+//!
+//! Bounds: [`CLIENTS_MAX`] clients at once, a thread each, so that none waits for another; whoever
+//! comes beyond that may only press the emergency stop. Standard input has a thread of its own.
 
 use crate::agent::Bedside;
 use longhand_follower::supervisor::Request;
@@ -9,7 +12,10 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 /// Every word, what it does, for help and for errors.
 pub const WORDS: [(&str, &str); 8] = [
@@ -25,6 +31,16 @@ pub const WORDS: [(&str, &str); 8] = [
 
 /// Longest line that is read: a word is short, and nobody may fill the memory.
 const LINE_MAX: u64 = 256;
+/// Clients of the socket at once. Chosen: a few panels and a person; the newest beyond is refused.
+pub const CLIENTS_MAX: usize = 8;
+/// A client that says nothing for so long is let go. Chosen: a person types slower, a panel does
+/// not.
+const SILENCE_MAX: Duration = Duration::from_secs(2);
+/// The same for one beyond [`CLIENTS_MAX`], whom the next must wait for. Chosen: `bedside estop`
+/// says its word at once.
+const CROWDED_SILENCE_MAX: Duration = Duration::from_millis(200);
+/// The longest line of such a one: `estop` and its end, and room to be told of a mistake.
+const CROWDED_LINE_MAX: u64 = 16;
 
 /// Does what one line asks and says what came of it.
 pub fn obey(bedside: &Bedside, line: &str) -> String {
@@ -35,14 +51,8 @@ pub fn obey(bedside: &Bedside, line: &str) -> String {
         "pause" => Request::Pause,
         "resume" => Request::Resume,
         "disable" => Request::Disable,
-        "estop" => {
-            bedside.emergency_stop(true);
-            return "ok: emergency stop pressed".to_owned();
-        }
-        "restart" => {
-            bedside.emergency_stop(false);
-            Request::Restart
-        }
+        "estop" => return emergency_stop(bedside),
+        "restart" => Request::Restart,
         "" => return String::new(),
         other => {
             let words: Vec<&str> = WORDS.iter().map(|(word, _)| *word).collect();
@@ -53,6 +63,14 @@ pub fn obey(bedside: &Bedside, line: &str) -> String {
         Some(true) => format!("ok: {}", line.trim()),
         Some(false) => format!("refused: {} is not allowed in the present stage", line.trim()),
         None => "error: the servo loop does not answer".to_owned(),
+    }
+}
+
+fn emergency_stop(bedside: &Bedside) -> String {
+    if bedside.emergency_stop() {
+        "ok: emergency stop pressed".to_owned()
+    } else {
+        "error: the servo loop does not answer; use the robot's own emergency stop".to_owned()
     }
 }
 
@@ -85,23 +103,61 @@ pub fn obey_socket(bedside: Bedside, path: PathBuf) -> io::Result<()> {
     let listener = UnixListener::bind(&path)?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     thread::Builder::new().name("bedside".to_owned()).spawn(move || {
-        // One at a time, in order: a bedside has one voice.
+        let clients = Arc::new(AtomicUsize::new(0));
         for stream in listener.incoming() {
             let Ok(stream) = stream else { continue };
-            let _gone = serve(&bedside, stream);
+            // What cannot be answered any more is the client's loss; the word has been obeyed.
+            let _gone = admit(&bedside, &clients, stream);
         }
     })?;
     Ok(())
 }
 
+/// A thread for the client, if there is room.
+fn admit(bedside: &Bedside, clients: &Arc<AtomicUsize>, stream: UnixStream) -> io::Result<()> {
+    if clients.load(Ordering::Acquire) >= CLIENTS_MAX {
+        return serve_crowded(bedside, stream);
+    }
+    clients.fetch_add(1, Ordering::AcqRel);
+    let (bedside, seat) = (bedside.clone(), Seat(Arc::clone(clients)));
+    thread::Builder::new().name("bedside client".to_owned()).spawn(move || {
+        let _gone = serve(&bedside, stream);
+        drop(seat);
+    })?;
+    Ok(())
+}
+
+/// Given back however the client's thread ends, or where it never began.
+struct Seat(Arc<AtomicUsize>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 fn serve(bedside: &Bedside, stream: UnixStream) -> io::Result<()> {
-    // Somebody who connects and says nothing must not keep the emergency stop from others.
-    stream.set_read_timeout(Some(std::time::Duration::from_secs(2)))?;
+    stream.set_read_timeout(Some(SILENCE_MAX))?;
     let mut answers = stream.try_clone()?;
     for line in BufReader::new(io::Read::take(stream, LINE_MAX)).lines() {
         writeln!(answers, "{}", obey(bedside, &line?))?;
     }
     Ok(())
+}
+
+/// One word, on the accepting thread: the emergency stop, or a refusal.
+fn serve_crowded(bedside: &Bedside, stream: UnixStream) -> io::Result<()> {
+    stream.set_read_timeout(Some(CROWDED_SILENCE_MAX))?;
+    let mut answers = stream.try_clone()?;
+    let mut line = String::new();
+    // Silent or not, it is answered below.
+    let _said = BufReader::new(io::Read::take(stream, CROWDED_LINE_MAX)).read_line(&mut line);
+    let answer = if line.trim() == "estop" {
+        emergency_stop(bedside)
+    } else {
+        format!("refused: {CLIENTS_MAX} clients are connected already; only estop is obeyed now")
+    };
+    writeln!(answers, "{answer}")
 }
 
 /// Says one word to an agent's socket and gives its answer.

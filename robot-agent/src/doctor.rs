@@ -133,7 +133,7 @@ fn folder(state: &Path) -> Check {
         let found = format!("{} does not exist yet; `run` makes it", state.display());
         return check(what, Health::Good, found);
     }
-    match crate::epoch::EpochStore::open(state) {
+    match crate::epoch::EpochStore::look(state) {
         Ok(_) => check(what, Health::Good, format!("{} keeps the epoch", state.display())),
         Err(error) => check(what, Health::Bad, error.to_string()),
     }

@@ -1,17 +1,39 @@
 //! The robot's fencing number, kept over restarts: it rises with every grant and never falls.
 //!
 //! Knows: one small file. Does not know: who asks, or why.
+//!
+//! The file does not hold the last epoch that was given but the last that *may* be: a thousand are
+//! reserved on disk before the first of them is given out, at the start and again whenever half are
+//! gone. So giving one out touches no disk, and a slow one cannot hold up the pump's thread, on
+//! which the present holder's commands arrive (F31). A crash or a power cut at any moment skips
+//! what was left of the reserve: epochs only have to rise.
 
 use longhand_protocol::units::Epoch;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Where the epoch lives.
+/// Where the epoch lives: the end that writes. For a thread that may wait for a disk.
 #[derive(Debug)]
 pub struct EpochStore {
     folder: PathBuf,
-    last: Epoch,
+    counts: Arc<Counts>,
+}
+
+/// Gives epochs out: the end that never waits.
+#[derive(Debug)]
+pub struct Epochs {
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug)]
+struct Counts {
+    /// The last that was given.
+    given: AtomicU64,
+    /// The last that may be: on disk.
+    reserved: AtomicU64,
 }
 
 /// The epoch could not be read or written; nobody is granted anything until it can.
@@ -25,73 +47,153 @@ pub struct EpochError {
     error: io::Error,
 }
 
+/// No epoch that is safe on disk is left: nothing is granted until the store has written again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no epoch is left that is safe on disk; have the state folder (--state) seen to")]
+pub struct NotDurable {
+    /// The one that was due.
+    pub due: Epoch,
+    /// The last that is on disk.
+    pub safe: Epoch,
+}
+
 const FILE: &str = "epoch";
+/// How many are reserved at once. Chosen: more leases than a week of cases needs, and so few that a
+/// restart every second for a million years does not run out.
+const RESERVE: u64 = 1_000;
 
 impl EpochStore {
-    /// Opens the store in `folder`, which is made if it does not exist.
+    /// Opens the store in `folder`, which is made if it does not exist, and reserves.
     ///
     /// Errors: [`EpochError`]; a file that does not hold a number is an error, never a zero.
-    pub fn open(folder: &Path) -> Result<Self, EpochError> {
-        let path = folder.join(FILE);
-        let fail = |doing| {
-            let path = path.clone();
-            move |error| EpochError { path, doing, error }
-        };
-        std::fs::create_dir_all(folder).map_err(fail("made"))?;
-        let last = match std::fs::read_to_string(&path) {
-            Ok(text) => {
-                let number = text.trim().parse().map_err(|_not_a_number| {
-                    fail("read")(io::Error::other("it does not hold a number"))
-                })?;
-                Epoch::new(number)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Epoch::ZERO,
-            Err(error) => return Err(fail("read")(error)),
-        };
-        Ok(Self { folder: folder.to_owned(), last })
+    pub fn open(folder: &Path) -> Result<(Self, Epochs), EpochError> {
+        let last = Self::look(folder)?.get();
+        std::fs::create_dir_all(folder).map_err(|error| fail(folder, "made", error))?;
+        let counts = Counts { given: AtomicU64::new(last), reserved: AtomicU64::new(last) };
+        let counts = Arc::new(counts);
+        let store = Self { folder: folder.to_owned(), counts: Arc::clone(&counts) };
+        store.reserve(last)?;
+        Ok((store, Epochs { counts }))
     }
 
-    /// The next epoch, on disk before anybody hears of it.
+    /// The last epoch that was reserved in `folder`; changes nothing there.
     ///
-    /// Errors: [`EpochError`]; then nothing was granted.
-    pub fn grant(&mut self) -> Result<Epoch, EpochError> {
-        let next = self.last.next();
-        self.write(next).map_err(|error| EpochError {
-            path: self.folder.join(FILE),
-            doing: "written",
-            error,
-        })?;
-        self.last = next;
-        Ok(next)
+    /// Errors: as [`EpochStore::open`].
+    pub fn look(folder: &Path) -> Result<Epoch, EpochError> {
+        match std::fs::read_to_string(folder.join(FILE)) {
+            Ok(text) => text.trim().parse().map(Epoch::new).map_err(|_not_a_number| {
+                fail(folder, "read", io::Error::other("it does not hold a number"))
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Epoch::ZERO),
+            Err(error) => Err(fail(folder, "read", error)),
+        }
+    }
+
+    /// Reserves anew once half of the reserve is given out. May wait for the disk.
+    ///
+    /// Errors: [`EpochError`]; what is left of the reserve still counts. Ask again.
+    pub fn top_up(&self) -> Result<(), EpochError> {
+        let given = self.counts.given.load(Ordering::Relaxed);
+        let left = self.counts.reserved.load(Ordering::Relaxed).saturating_sub(given);
+        if left > RESERVE / 2 { Ok(()) } else { self.reserve(given) }
+    }
+
+    fn reserve(&self, given: u64) -> Result<(), EpochError> {
+        let reserved = given.saturating_add(RESERVE);
+        self.write(reserved).map_err(|error| fail(&self.folder, "written", error))?;
+        // Only now may they be given out.
+        self.counts.reserved.store(reserved, Ordering::Release);
+        Ok(())
     }
 
     /// Written beside, synced, renamed, folder synced: a power cut leaves the old number or the
     /// new.
-    fn write(&self, epoch: Epoch) -> io::Result<()> {
+    fn write(&self, epoch: u64) -> io::Result<()> {
         let (path, beside) = (self.folder.join(FILE), self.folder.join("epoch.new"));
         let mut file = OpenOptions::new().create(true).write(true).truncate(true).open(&beside)?;
-        writeln!(file, "{}", epoch.get())?;
+        writeln!(file, "{epoch}")?;
         file.sync_all()?;
         std::fs::rename(&beside, &path)?;
         File::open(&self.folder)?.sync_all()
     }
 }
 
+impl Epochs {
+    /// The next epoch: on disk since long before, so this waits for nothing.
+    ///
+    /// Errors: [`NotDurable`]; then nothing was granted.
+    pub fn grant(&mut self) -> Result<Epoch, NotDurable> {
+        let (last, reserved) = (self.last(), self.counts.reserved.load(Ordering::Acquire));
+        let due = last.next();
+        if due <= last || due.get() > reserved {
+            return Err(NotDurable { due, safe: Epoch::new(reserved) });
+        }
+        self.counts.given.store(due.get(), Ordering::Relaxed);
+        Ok(due)
+    }
+
+    /// The last that was given out: the one in force, if any is.
+    pub fn last(&self) -> Epoch {
+        Epoch::new(self.counts.given.load(Ordering::Relaxed))
+    }
+}
+
+fn fail(folder: &Path, doing: &'static str, error: io::Error) -> EpochError {
+    EpochError { path: folder.join(FILE), doing, error }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn folder(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("longhand-epoch-{name}-{}", std::process::id()))
+    }
+
     #[test]
     fn it_rises_over_restarts_and_a_broken_file_is_no_zero() {
-        let folder = std::env::temp_dir().join(format!("longhand-epoch-{}", std::process::id()));
-        let mut store = EpochStore::open(&folder).unwrap();
-        assert_eq!(store.grant().unwrap(), Epoch::new(1));
-        assert_eq!(store.grant().unwrap(), Epoch::new(2));
-        let mut store = EpochStore::open(&folder).unwrap();
-        assert_eq!(store.grant().unwrap(), Epoch::new(3));
+        let folder = folder("rises");
+        let (_, mut epochs) = EpochStore::open(&folder).unwrap();
+        assert_eq!(epochs.grant(), Ok(Epoch::new(1)));
+        assert_eq!(epochs.grant(), Ok(Epoch::new(2)));
+        // A crash: nobody said goodbye to the file.
+        let (_, mut epochs) = EpochStore::open(&folder).unwrap();
+        assert_eq!(epochs.grant(), Ok(Epoch::new(RESERVE + 1)));
         std::fs::write(folder.join(FILE), "nonsense").unwrap();
         let error = EpochStore::open(&folder).unwrap_err().to_string();
         assert!(error.contains("does not hold a number"), "{error}");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn nothing_is_given_that_is_not_on_disk_and_a_top_up_goes_on_where_it_was() {
+        let folder = folder("reserve");
+        let (store, mut epochs) = EpochStore::open(&folder).unwrap();
+        for n in 1..=RESERVE {
+            assert_eq!(epochs.grant(), Ok(Epoch::new(n)));
+            assert!(EpochStore::look(&folder).unwrap() >= epochs.last());
+        }
+        let due = Epoch::new(RESERVE + 1);
+        assert_eq!(epochs.grant(), Err(NotDurable { due, safe: Epoch::new(RESERVE) }));
+        // The disk is gone, then comes back.
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(store.top_up().unwrap_err().to_string().contains("cannot be written"));
+        assert!(epochs.grant().is_err());
+        std::fs::create_dir(&folder).unwrap();
+        store.top_up().unwrap();
+        assert_eq!(epochs.grant(), Ok(due));
+        assert_eq!(EpochStore::look(&folder).unwrap(), Epoch::new(2 * RESERVE));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_top_up_comes_before_the_reserve_is_gone() {
+        let folder = folder("half");
+        let (store, mut epochs) = EpochStore::open(&folder).unwrap();
+        for _ in 0..5 * RESERVE {
+            epochs.grant().unwrap();
+            store.top_up().unwrap();
+        }
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

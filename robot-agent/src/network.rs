@@ -4,22 +4,23 @@
 //! this side dies, the robot sees a lost link.
 //!
 //! One surgeon holds the robot at a time. The holder who comes again (a lost link, a restarted
-//! console) takes over their own lease, with a new session and a higher epoch; anybody else is
-//! refused until the holder's connection is gone. When the bedside takes the robot, or the lease
+//! console) takes over their own lease, with a new session and a higher epoch, and the connection
+//! that had it is told so and closed; anybody else is refused until the holder's connection is gone. When the bedside takes the robot, or the lease
 //! runs out, the session is dead, and a new one is granted on the same connection by another
 //! welcome.
 
-use crate::epoch::{EpochError, EpochStore};
+use crate::epoch::{Epochs, NotDurable};
 use crate::servo_thread::{
-    CommandWriter, RequestWriter, STATE_WORDS, Shared, StateReader, code, pack, unpack_state,
+    Answer, AnswerReader, Asked, CommandWriter, RequestWriter, STATE_WORDS, Shared, StateReader,
+    pack, unpack_state,
 };
 use longhand_follower::supervisor::Request;
 use longhand_protocol::message::{
-    FollowerState, Frame, PROTOCOL_VERSION, ProfileHash, Refusal, RefusalKind, RobotId, SessionId,
-    SessionKey, Stage, StateCommand, Terms,
+    FollowerState, Frame, OperatingState, PROTOCOL_VERSION, ProfileHash, Refusal, RefusalKind,
+    RobotId, SessionId, SessionKey, Stage, StateCommand, Terms,
 };
 use longhand_protocol::session::{Rejects, RobotSession};
-use longhand_protocol::units::{Instant, Robot};
+use longhand_protocol::units::{Epoch, Instant, Robot};
 use longhand_protocol::wire;
 use longhand_quic::clock::robot_now;
 use longhand_quic::mailbox::{Reader, Writer};
@@ -27,7 +28,7 @@ use longhand_quic::pump::{
     Accept, Close, CloseCode, Closed, HandshakeError, Link, Outbox, PathCounters,
 };
 use longhand_quic::trust::{PeerIdentity, Role};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -62,9 +63,10 @@ pub(crate) struct NetworkConfig {
     pub(crate) robot: RobotId,
     pub(crate) profile: ProfileHash,
     pub(crate) terms: Terms,
-    pub(crate) epochs: EpochStore,
+    pub(crate) epochs: Epochs,
     pub(crate) commands: CommandWriter,
     pub(crate) requests: RequestWriter,
+    pub(crate) answers: AnswerReader,
     pub(crate) states: StateReader,
     pub(crate) arrivals: ArrivalWriter,
     pub(crate) shared: Arc<Shared>,
@@ -78,6 +80,10 @@ pub(crate) struct Lease {
     next_link: u64,
     /// Whose session was the last, by certificate.
     last_holder: Option<String>,
+    /// Connections whose lease another has taken over, and from where. Each still has to be told;
+    /// as many as there are connections at most.
+    replaced: BTreeMap<u64, SocketAddr>,
+    last_token: u64,
     last_stage: Stage,
     record: NetworkRecord,
 }
@@ -116,6 +122,8 @@ pub(crate) fn door(config: NetworkConfig) -> (Door, NetworkWatch) {
         holder: None,
         next_link: 0,
         last_holder: None,
+        replaced: BTreeMap::new(),
+        last_token: 0,
         last_stage: Stage::Disabled,
         record: NetworkRecord::default(),
     }));
@@ -148,6 +156,8 @@ impl Accept for Door {
             id: lease.next_link,
             name: peer.name.clone(),
             fingerprint: peer.fingerprint.clone(),
+            from,
+            asked: VecDeque::with_capacity(ASKED_MAX),
         })
     }
 
@@ -177,7 +187,21 @@ pub(crate) struct RobotLink {
     id: u64,
     name: String,
     fingerprint: String,
+    from: SocketAddr,
+    /// What was asked and not yet answered, in order.
+    asked: VecDeque<Open>,
 }
+
+/// A state command without its answer on the wire yet.
+struct Open {
+    word: StateCommand,
+    token: u64,
+    answer: Option<Result<Frame, Refusal>>,
+}
+
+/// State commands that may wait for their answers; the connection of whoever asks more is closed.
+/// Chosen: half of what fits the mailbox, so that a connection that was replaced leaves room.
+const ASKED_MAX: usize = 8;
 
 impl Lease {
     fn count_refused(&mut self, why: &str) {
@@ -186,7 +210,7 @@ impl Lease {
     }
 
     /// A new session for the holder: new id, new epoch, on disk before anybody hears of it.
-    fn grant(&mut self, console_half: u64) -> Result<RobotSession, EpochError> {
+    fn grant(&mut self, console_half: u64) -> Result<RobotSession, NotDurable> {
         let key = SessionKey {
             robot: self.config.robot,
             session: SessionId::from_halves(console_half, random()),
@@ -214,12 +238,13 @@ impl Lease {
         !bedside && self.last_holder.as_deref().is_some_and(|last| last != fingerprint)
     }
 
-    fn retire(&mut self) {
-        if let Some(holder) = self.holder.take() {
-            count_session(&mut self.record, &holder.session);
-            self.last_holder = Some(holder.fingerprint);
-        }
+    /// Ends the lease; gives the connection that had it.
+    fn retire(&mut self) -> Option<u64> {
         self.record.holder = None;
+        let holder = self.holder.take()?;
+        count_session(&mut self.record, &holder.session);
+        self.last_holder = Some(holder.fingerprint);
+        Some(holder.link)
     }
 
     /// The bedside has taken the robot, or the lease ran out: that session is dead, the next
@@ -282,18 +307,23 @@ impl RobotLink {
             return Err(refuse(RefusalKind::Robot, lease.config.robot.get(), robot.get()));
         }
         if lease.held_by(self.id).is_some() {
-            return Err(refuse(RefusalKind::OutOfOrder, 0, 1));
+            let (due, came) = (wire::KIND_STATE_COMMAND, wire::KIND_HELLO);
+            return Err(refuse(RefusalKind::OutOfOrder, due.into(), came.into()));
         }
         // What the stages did before this session was granted cannot have ended it.
         let _of_before = lease.look();
         if lease.is_held_against(&self.fingerprint) {
             tracing::warn!(name = self.name, "second claimant refused: the lease is held");
-            return Err(refuse(RefusalKind::LeaseHeld, 0, 1));
+            let (free, held) = (Epoch::ZERO, lease.config.epochs.last());
+            return Err(refuse(RefusalKind::LeaseHeld, free.get(), held.get()));
         }
-        let Ok(session) = lease.grant(half).inspect_err(|error| tracing::error!("{error}")) else {
-            return Err(refuse(RefusalKind::State, 0, 0));
-        };
-        lease.retire();
+        let session = lease.grant(half).map_err(|error| {
+            tracing::error!("{error}");
+            refuse(RefusalKind::NotDurable, error.due.get(), error.safe.get())
+        })?;
+        if let Some(replaced) = lease.retire() {
+            lease.replaced.insert(replaced, self.from);
+        }
         let key = session.key();
         tracing::info!(name = self.name, epoch = key.epoch.get(), "session granted");
         lease.holder = Some(Holder {
@@ -307,18 +337,70 @@ impl RobotLink {
         Ok(Frame::Welcome { key, terms: lease.config.terms })
     }
 
-    fn state_command(&mut self, asked: StateCommand) -> Result<Frame, Refusal> {
-        let mut lease = lock(&self.lease);
-        if lease.held_by(self.id).is_none() {
-            return Err(Refusal { why: RefusalKind::OutOfOrder, expected: 0, got: 1 });
+    /// Hands a state command to the servo thread, which decides.
+    fn state_command(&mut self, word: StateCommand) -> Result<(), Close> {
+        if self.asked.len() >= ASKED_MAX {
+            let words = format!("more than {ASKED_MAX} state commands wait for their answers");
+            return Err(Close::new(CloseCode::Nonsense, words));
         }
-        let request = match asked {
+        let mut lease = lock(&self.lease);
+        let token = lease.last_token.saturating_add(1);
+        lease.last_token = token;
+        if lease.held_by(self.id).is_none() {
+            let (expected, got) = (wire::KIND_HELLO.into(), wire::KIND_STATE_COMMAND.into());
+            let refusal = Refusal { why: RefusalKind::OutOfOrder, expected, got };
+            self.asked.push_back(Open { word, token, answer: Some(Err(refusal)) });
+            return Ok(());
+        }
+        let request = match word {
             StateCommand::Pause => Request::ConsolePause,
             StateCommand::Resume => Request::ConsoleResume,
         };
-        lease.config.requests.push(&[code(request)]);
-        Ok(Frame::StateAccepted(asked))
+        // No console knows of presses: releasing the emergency stop is the bedside's.
+        lease.config.requests.push(&Asked { request, token, presses: 0 }.words());
+        self.asked.push_back(Open { word, token, answer: None });
+        Ok(())
     }
+
+    /// Says what the servo thread has decided, in the order in which it was asked.
+    fn answer(&mut self, out: &mut Outbox) {
+        let mut lease = lock(&self.lease);
+        if lease.held_by(self.id).is_some() {
+            let asked = &mut self.asked;
+            // Answers to a connection that was replaced meanwhile are nobody's: dropped.
+            let _drained = lease.config.answers.drain(u64::MAX, |words| {
+                let Some(answer) = Answer::from_words(*words) else { return };
+                if let Some(open) = asked.iter_mut().find(|open| open.token == answer.token) {
+                    open.answer = Some(verdict(open.word, &answer));
+                }
+            });
+        }
+        while let Some(answer) = self.asked.front().and_then(|open| open.answer) {
+            let frame = answer.unwrap_or_else(Frame::Refused);
+            if say(&frame, out).is_err() {
+                // No room: the next ring says it.
+                return;
+            }
+            if let Err(refusal) = answer {
+                lease.count_refused(refusal.why.advice());
+            }
+            self.asked.pop_front();
+        }
+    }
+}
+
+/// The servo thread's answer in the words of the wire.
+fn verdict(word: StateCommand, answer: &Answer) -> Result<Frame, Refusal> {
+    if !answer.is_refused {
+        return Ok(Frame::StateAccepted(word));
+    }
+    let got = answer.operating_state;
+    let why = if got == OperatingState::Fault { RefusalKind::InFault } else { RefusalKind::State };
+    let expected = match word {
+        StateCommand::Pause => OperatingState::Enabled,
+        StateCommand::Resume => OperatingState::Paused,
+    };
+    Err(Refusal { why, expected: expected.number(), got: got.number() })
 }
 
 impl Link for RobotLink {
@@ -328,7 +410,11 @@ impl Link for RobotLink {
             .map_err(|error| nonsense(format!("frame refused: {}", error.advice())))?;
         let answer = match frame {
             Frame::Hello { version, robot, half } => self.hello(version, robot, half),
-            Frame::StateCommand(asked) => self.state_command(asked),
+            Frame::StateCommand(word) => {
+                self.state_command(word)?;
+                self.answer(out);
+                return Ok(());
+            }
             Frame::Welcome { .. } | Frame::Refused(_) | Frame::StateAccepted(_) => {
                 return Err(nonsense("only a robot says that".to_owned()));
             }
@@ -391,6 +477,7 @@ impl Link for RobotLink {
     }
 
     fn poll_frame(&mut self, out: &mut Outbox) {
+        self.answer(out);
         let mut lease = lock(&self.lease);
         let terms = lease.config.terms;
         let Some(holder) = lease.held_by(self.id) else { return };
@@ -399,6 +486,13 @@ impl Link for RobotLink {
         {
             holder.unsaid = None;
         }
+    }
+
+    fn poll_close(&mut self) -> Option<Close> {
+        let by = *lock(&self.lease).replaced.get(&self.id)?;
+        let words = format!("your lease was taken over from {by}");
+        tracing::warn!(name = self.name, from = %self.from, "told: {words}");
+        Some(Close::new(CloseCode::TakenOver, words))
     }
 
     fn path(&mut self, counters: &PathCounters) {
@@ -411,6 +505,7 @@ impl Link for RobotLink {
     fn closed(&mut self, why: &Closed) {
         let mut lease = lock(&self.lease);
         tracing::info!(name = self.name, "disconnected: {why}");
+        lease.replaced.remove(&self.id);
         if lease.held_by(self.id).is_some() {
             lease.retire();
         }
@@ -429,4 +524,217 @@ fn random() -> u64 {
     let mut bytes = [0_u8; 8];
     while rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) != Ok(8) {}
     u64::from_le_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::epoch::EpochStore;
+    use crate::servo_thread::{AnswerWriter, RequestReader, StateWriter, pack_state};
+    use longhand_follower::profile::Profile;
+    use longhand_protocol::message::Command;
+    use longhand_quic::mailbox::Mailbox;
+    use longhand_quic::pump::How;
+    use std::path::PathBuf;
+    use std::time::SystemTime;
+
+    /// A door with a servo thread that the test plays.
+    struct Bench {
+        door: Door,
+        states: StateWriter,
+        requests: RequestReader,
+        answers: AnswerWriter,
+        folder: PathBuf,
+    }
+
+    impl Bench {
+        fn new(name: &str) -> Self {
+            let folder = std::env::temp_dir()
+                .join(format!("longhand-network-{name}-{}", std::process::id()));
+            let (_store, epochs) = EpochStore::open(&folder).unwrap();
+            let (commands, _) = Mailbox::pair();
+            let (request_writer, requests) = Mailbox::pair();
+            let (answers, answer_reader) = Mailbox::pair();
+            let (states, state_reader) = Mailbox::pair();
+            let (arrivals, _) = Mailbox::pair();
+            let (door, _watch) = door(NetworkConfig {
+                robot: RobotId::new(1),
+                profile: ProfileHash::new(7),
+                terms: Profile::DEFAULT.terms(),
+                epochs,
+                commands,
+                requests: request_writer,
+                answers: answer_reader,
+                states: state_reader,
+                arrivals,
+                shared: Arc::default(),
+            });
+            Self { door, states, requests, answers, folder }
+        }
+
+        fn connect(&mut self, name: &str, port: u16) -> RobotLink {
+            let peer = PeerIdentity {
+                role: Role::Surgeon,
+                name: name.to_owned(),
+                fingerprint: format!("print of {name}"),
+                robot: None,
+                serial: String::new(),
+                not_before: SystemTime::UNIX_EPOCH,
+                not_after: SystemTime::UNIX_EPOCH,
+            };
+            self.door.accept(&peer, SocketAddr::from(([10, 0, 0, 2], port))).unwrap()
+        }
+
+        /// The servo thread publishes a state.
+        fn stage(&mut self, stage: Stage) {
+            let state = FollowerState { stage, ..FollowerState::default() };
+            self.states.push(&pack_state(&state).unwrap());
+        }
+
+        /// The holder has said nothing for long enough.
+        fn silence(&self) {
+            let mut lease = lock(&self.door.0);
+            let long_ago = Instant::from_micros(0);
+            lease.holder.as_mut().unwrap().heard_at = long_ago;
+        }
+    }
+
+    impl Drop for Bench {
+        fn drop(&mut self) {
+            let _gone = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+
+    fn closed() -> Closed {
+        Closed { how: How::Silent, reason: String::new() }
+    }
+
+    fn give(link: &mut RobotLink, frame: &Frame, out: &mut Outbox) -> Result<(), Close> {
+        let mut body = [0; wire::FRAME_MAX];
+        let len = wire::encode_frame(frame, &mut body);
+        link.frame(&body[..len], out)
+    }
+
+    /// What was said since the last look.
+    fn said(out: &mut Outbox) -> Vec<Frame> {
+        let (mut frames, mut rest) = (Vec::new(), out.bytes());
+        while let Some((len, behind)) = rest.split_first_chunk::<2>() {
+            let (body, later) = behind.split_at(usize::from(u16::from_le_bytes(*len)));
+            frames.push(wire::decode_frame(body).unwrap());
+            rest = later;
+        }
+        out.sent(out.bytes().len());
+        frames
+    }
+
+    fn hello(link: &mut RobotLink) -> Frame {
+        link.hello(PROTOCOL_VERSION, RobotId::new(1), 5).unwrap_or_else(Frame::Refused)
+    }
+
+    fn welcomed(link: &mut RobotLink) -> SessionKey {
+        let frame = hello(link);
+        let Frame::Welcome { key, .. } = frame else { panic!("{frame:?}") };
+        key
+    }
+
+    fn refused(link: &mut RobotLink) -> Refusal {
+        let frame = hello(link);
+        let Frame::Refused(refusal) = frame else { panic!("{frame:?}") };
+        refusal
+    }
+
+    #[test]
+    fn another_surgeon_is_refused_until_the_bedside_has_the_robot() {
+        let mut bench = Bench::new("another");
+        let (mut lee, mut two) = (bench.connect("dr-lee", 1), bench.connect("dr-two", 2));
+        bench.stage(Stage::Follow);
+        let key = welcomed(&mut lee);
+        let held = Refusal { why: RefusalKind::LeaseHeld, expected: 0, got: key.epoch.get() };
+        assert_eq!(refused(&mut two), held, "the holder is there");
+        bench.silence();
+        assert_eq!(refused(&mut two), held, "silent, but there");
+        lee.closed(&closed());
+        for stage in [Stage::Hold, Stage::Latched] {
+            bench.stage(stage);
+            assert_eq!(refused(&mut two), held, "{stage:?}: it was the holder's until now");
+        }
+        bench.stage(Stage::Bedside);
+        bench.stage(Stage::Latched);
+        assert_eq!(refused(&mut two), held, "handed over while nobody else was there");
+        bench.stage(Stage::Bedside);
+        assert!(welcomed(&mut two).epoch > key.epoch);
+        assert_eq!(refused(&mut bench.connect("dr-lee", 3)).why, RefusalKind::LeaseHeld);
+    }
+
+    #[test]
+    fn a_connection_whose_lease_was_taken_over_is_told_by_whom_and_closed() {
+        let mut bench = Bench::new("taken");
+        let (mut first, mut second) = (bench.connect("dr-lee", 1), bench.connect("dr-lee", 2));
+        let old = welcomed(&mut first);
+        assert_eq!(refused(&mut second).got, old.epoch.get());
+        assert_eq!((first.poll_close(), second.poll_close()), (None, None));
+        bench.silence();
+        assert!(welcomed(&mut second).epoch > old.epoch);
+        let close = first.poll_close().unwrap();
+        assert_eq!(close.code, CloseCode::TakenOver);
+        assert_eq!(close.reason, "your lease was taken over from 10.0.0.2:2");
+        assert_eq!(second.poll_close(), None);
+        // What it still says is nobody's.
+        first.datagram(&wire::encode_command(&Command { key: old, ..Command::default() }));
+        assert_eq!(lock(&bench.door.0).record.rejected.get(NO_LEASE), Some(&1));
+        first.closed(&closed());
+        assert!(lock(&bench.door.0).replaced.is_empty());
+        assert!(lock(&bench.door.0).holder.is_some(), "the lease is the second's");
+    }
+
+    #[test]
+    fn a_state_command_is_answered_by_what_the_servo_thread_decided() {
+        let mut bench = Bench::new("asked");
+        let mut link = bench.connect("dr-lee", 1);
+        let mut out = Outbox::new();
+        let early = Frame::StateCommand(StateCommand::Pause);
+        give(&mut link, &early, &mut out).unwrap();
+        let due = Refusal { why: RefusalKind::OutOfOrder, expected: 16, got: 19 };
+        assert_eq!(said(&mut out), [Frame::Refused(due)]);
+        welcomed(&mut link);
+        let again = Refusal { why: RefusalKind::OutOfOrder, expected: 19, got: 16 };
+        assert_eq!(refused(&mut link), again);
+
+        for word in [StateCommand::Pause, StateCommand::Resume, StateCommand::Pause] {
+            give(&mut link, &Frame::StateCommand(word), &mut out).unwrap();
+        }
+        assert_eq!(said(&mut out), [], "nobody has decided yet");
+        let mut tokens = Vec::new();
+        bench.requests.drain(u64::MAX, |[_, token, _]| tokens.push(*token));
+        let mut decide = |index: usize, is_refused, operating_state| {
+            let answer = Answer { token: tokens[index], is_refused, operating_state };
+            bench.answers.push(&answer.words());
+        };
+        // Of a connection that is gone.
+        decide(0, false, OperatingState::Paused);
+        decide(1, true, OperatingState::Fault);
+        link.poll_frame(&mut out);
+        let in_fault = Refusal { why: RefusalKind::InFault, expected: 2, got: 3 };
+        let accepted = Frame::StateAccepted(StateCommand::Pause);
+        assert_eq!(said(&mut out), [accepted, Frame::Refused(in_fault)]);
+        decide(2, true, OperatingState::Disabled);
+        link.poll_frame(&mut out);
+        let off = Refusal { why: RefusalKind::State, expected: 1, got: 0 };
+        assert_eq!(said(&mut out), [Frame::Refused(off)]);
+
+        for _ in 0..ASKED_MAX {
+            give(&mut link, &early, &mut out).unwrap();
+        }
+        assert_eq!(give(&mut link, &early, &mut out).unwrap_err().code, CloseCode::Nonsense);
+    }
+
+    #[test]
+    fn a_robot_that_cannot_keep_its_epoch_says_so() {
+        let mut bench = Bench::new("durable");
+        let mut link = bench.connect("dr-lee", 1);
+        while lock(&bench.door.0).config.epochs.grant().is_ok() {}
+        let refusal = refused(&mut link);
+        assert_eq!(refusal.why, RefusalKind::NotDurable);
+        assert_eq!(refusal.expected, refusal.got + 1);
+    }
 }

@@ -2,13 +2,17 @@
 //!
 //! Knows: the loop and its mailboxes. Does not know: what a tick decides. After construction it
 //! does not allocate, lock, log or wait for anything but its own timer.
+//!
+//! The emergency stop is latched here: presses are counted, not sampled, so none is too short to be
+//! seen, and only a bedside's restart that knew of the last press may release it, in a tick after
+//! one that ran with it asserted (I28).
 
 use crate::arm::Arm;
 use crate::servo::{Servo, Turn};
 use longhand_follower::PeerFaults;
 use longhand_follower::playout::Inbound;
 use longhand_follower::supervisor::{Request, Transition};
-use longhand_protocol::message::{Command, FollowerState, StateReport};
+use longhand_protocol::message::{Command, FollowerState, OperatingState, Stage, StateReport};
 use longhand_protocol::units::{Instant, Robot, TICK};
 use longhand_protocol::wire;
 use longhand_quic::clock::robot_now;
@@ -32,15 +36,68 @@ const STATE_SLOTS: usize = 256;
 const REQUEST_SLOTS: usize = 16;
 
 pub(crate) type CommandWriter = Writer<COMMAND_WORDS, COMMAND_SLOTS>;
+pub(crate) type StateWriter = Writer<STATE_WORDS, STATE_SLOTS>;
 pub(crate) type StateReader = Reader<STATE_WORDS, STATE_SLOTS>;
-pub(crate) type RequestWriter = Writer<1, REQUEST_SLOTS>;
-pub(crate) type AnswerReader = Reader<2, REQUEST_SLOTS>;
+const REQUEST_WORDS: usize = 3;
+const ANSWER_WORDS: usize = 3;
+pub(crate) type RequestWriter = Writer<REQUEST_WORDS, REQUEST_SLOTS>;
+pub(crate) type AnswerReader = Reader<ANSWER_WORDS, REQUEST_SLOTS>;
+pub(crate) type RequestReader = Reader<REQUEST_WORDS, REQUEST_SLOTS>;
+pub(crate) type AnswerWriter = Writer<ANSWER_WORDS, REQUEST_SLOTS>;
+
+/// What somebody asks, as it lies in a mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) request: Request,
+    /// Comes back with the answer. Whoever asks never uses one twice.
+    pub(crate) token: u64,
+    /// Presses of the emergency stop that whoever asks knew of.
+    pub(crate) presses: u64,
+}
+
+impl Asked {
+    pub(crate) const fn words(&self) -> [u64; REQUEST_WORDS] {
+        [code(self.request), self.token, self.presses]
+    }
+
+    fn from_words([word, token, presses]: [u64; REQUEST_WORDS]) -> Option<Self> {
+        let request = REQUESTS.iter().find(|r| code(**r) == word).copied()?;
+        Some(Self { request, token, presses })
+    }
+}
+
+/// What the servo thread made of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// The request's.
+    pub(crate) token: u64,
+    /// It was not done.
+    pub(crate) is_refused: bool,
+    /// The robot's operating state when that was decided.
+    pub(crate) operating_state: OperatingState,
+}
+
+impl Answer {
+    pub(crate) const fn words(&self) -> [u64; ANSWER_WORDS] {
+        let refused = if self.is_refused { 1 } else { 0 };
+        [self.token, refused, self.operating_state.number()]
+    }
+
+    /// `None` where the words are no answer, which a sound servo never writes.
+    pub(crate) fn from_words([token, refused, state]: [u64; ANSWER_WORDS]) -> Option<Self> {
+        let operating_state = OperatingState::ALL.into_iter().find(|s| s.number() == state)?;
+        Some(Self { token, is_refused: refused != 0, operating_state })
+    }
+}
 
 /// Levels and counts that both sides read without waiting.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     pub(crate) stop: AtomicBool,
-    pub(crate) emergency_stop: AtomicBool,
+    /// Presses of the emergency stop. Only ever rises.
+    pub(crate) presses: AtomicU64,
+    /// Of those, how many have acted: a tick has run with the stop asserted.
+    pub(crate) presses_acted: AtomicU64,
     pub(crate) corrupted: AtomicU64,
     pub(crate) protocol: AtomicU64,
     /// Commands whose bytes changed between the network side and here.
@@ -51,6 +108,7 @@ pub(crate) struct Shared {
 pub(crate) struct Ends {
     pub(crate) commands: CommandWriter,
     pub(crate) network_requests: RequestWriter,
+    pub(crate) network_answers: AnswerReader,
     pub(crate) bedside_requests: RequestWriter,
     pub(crate) bedside_answers: AnswerReader,
     pub(crate) network_states: StateReader,
@@ -61,16 +119,20 @@ pub(crate) struct Ends {
 /// The loop's own ends.
 pub(crate) struct ServoLoop {
     commands: Reader<COMMAND_WORDS, COMMAND_SLOTS>,
-    network_requests: Reader<1, REQUEST_SLOTS>,
-    bedside_requests: Reader<1, REQUEST_SLOTS>,
-    bedside_answers: Writer<2, REQUEST_SLOTS>,
-    network_states: Writer<STATE_WORDS, STATE_SLOTS>,
-    watch_states: Writer<STATE_WORDS, STATE_SLOTS>,
+    network_requests: RequestReader,
+    network_answers: AnswerWriter,
+    bedside_requests: RequestReader,
+    bedside_answers: AnswerWriter,
+    network_states: StateWriter,
+    watch_states: StateWriter,
     shared: Arc<Shared>,
     doorbell: Doorbell,
     inbox: Vec<Inbound>,
-    bedside_waiting: VecDeque<Request>,
-    network_waiting: VecDeque<Request>,
+    bedside_waiting: VecDeque<Asked>,
+    network_waiting: VecDeque<Asked>,
+    emergency_stop: EmergencyStop,
+    /// The stage after the last tick.
+    stage: Stage,
 }
 
 /// Makes the mailboxes.
@@ -78,6 +140,7 @@ pub(crate) fn mailboxes(doorbell: Doorbell) -> (ServoLoop, Ends) {
     let shared = Arc::new(Shared::default());
     let (command_writer, commands) = Mailbox::pair();
     let (network_request_writer, network_requests) = Mailbox::pair();
+    let (network_answers, network_answer_reader) = Mailbox::pair();
     let (bedside_request_writer, bedside_requests) = Mailbox::pair();
     let (bedside_answers, bedside_answer_reader) = Mailbox::pair();
     let (network_states, network_state_reader) = Mailbox::pair();
@@ -85,6 +148,7 @@ pub(crate) fn mailboxes(doorbell: Doorbell) -> (ServoLoop, Ends) {
     let servo = ServoLoop {
         commands,
         network_requests,
+        network_answers,
         bedside_requests,
         bedside_answers,
         network_states,
@@ -94,10 +158,13 @@ pub(crate) fn mailboxes(doorbell: Doorbell) -> (ServoLoop, Ends) {
         inbox: Vec::with_capacity(COMMAND_SLOTS),
         bedside_waiting: VecDeque::with_capacity(REQUEST_SLOTS),
         network_waiting: VecDeque::with_capacity(REQUEST_SLOTS),
+        emergency_stop: EmergencyStop::default(),
+        stage: Stage::Disabled,
     };
     let ends = Ends {
         commands: command_writer,
         network_requests: network_request_writer,
+        network_answers: network_answer_reader,
         bedside_requests: bedside_request_writer,
         bedside_answers: bedside_answer_reader,
         network_states: network_state_reader,
@@ -138,24 +205,55 @@ impl ServoLoop {
         now: Instant<Robot>,
     ) {
         self.take_commands();
-        let bedside = take_request(&mut self.bedside_requests, &mut self.bedside_waiting);
-        let network = match bedside {
-            Some(_) => None,
-            None => take_request(&mut self.network_requests, &mut self.network_waiting),
+        take_requests(&mut self.bedside_requests, &mut self.bedside_waiting);
+        take_requests(&mut self.network_requests, &mut self.network_waiting);
+        // After the requests: every press that a restart knows of is then seen here, too.
+        let presses = self.shared.presses.load(Ordering::Acquire);
+        let restart = self.emergency_stop.judge(presses, self.bedside_waiting.front());
+        // One request a tick: each gets a tick of its own and an answer of its own.
+        let bedside = match restart {
+            Restart::Waits => None,
+            Restart::None | Restart::Releases | Restart::Refused => {
+                self.bedside_waiting.pop_front()
+            }
         };
+        let network = match (bedside, restart) {
+            (None, Restart::None) => self.network_waiting.pop_front(),
+            _ => None,
+        };
+        let asked = bedside.or(network);
+        let request = asked
+            .map(|asked| asked.request)
+            .filter(|request| restart != Restart::Refused && applies(*request, self.stage));
         let output = servo.turn(&Turn {
             now,
             scheduled_at,
             inbox: &self.inbox,
-            emergency_stop: self.shared.emergency_stop.load(Ordering::Relaxed),
+            emergency_stop: self.emergency_stop.is_asserted(restart),
             peer_faults: PeerFaults {
                 corrupted: self.shared.corrupted.load(Ordering::Relaxed),
                 protocol: self.shared.protocol.load(Ordering::Relaxed),
             },
-            request: bedside.or(network),
+            request,
         });
-        if let Some(request) = bedside {
-            self.bedside_answers.push(&[code(request), answer_code(output.answer)]);
+        self.stage = output.state.stage;
+        self.emergency_stop.settle(restart, output.answer);
+        self.shared.presses_acted.store(presses, Ordering::Release);
+        if let Some(asked) = asked {
+            let is_done = request.is_some()
+                && output.answer != Transition::Refuse
+                && applies(asked.request, self.stage);
+            let answer = Answer {
+                token: asked.token,
+                is_refused: !is_done,
+                operating_state: self.stage.operating_state(),
+            };
+            let answers = if bedside.is_some() {
+                &mut self.bedside_answers
+            } else {
+                &mut self.network_answers
+            };
+            answers.push(&answer.words());
         }
         self.publish(&output.state);
     }
@@ -175,9 +273,7 @@ impl ServoLoop {
     }
 
     fn publish(&mut self, state: &FollowerState) {
-        let report = StateReport { state: *state, ..StateReport::default() };
-        let bytes = wire::encode_state(&report);
-        if let Some(words) = from_bytes::<STATE_WORDS>(&bytes) {
+        if let Some(words) = pack_state(state) {
             self.network_states.push(&words);
             self.watch_states.push(&words);
         }
@@ -205,6 +301,12 @@ fn unpack(words: &[u64; COMMAND_WORDS]) -> Option<Inbound> {
     Some(Inbound { command, received_at: Instant::from_micros(*received_at) })
 }
 
+/// A state as words.
+pub(crate) fn pack_state(state: &FollowerState) -> Option<[u64; STATE_WORDS]> {
+    let report = StateReport { state: *state, ..StateReport::default() };
+    from_bytes(&wire::encode_state(&report))
+}
+
 /// A state out of a mailbox. `None` where it cannot be read, which a sound servo never writes.
 pub(crate) fn unpack_state(words: &[u64; STATE_WORDS]) -> Option<FollowerState> {
     let mut bytes = [0; wire::STATE_LEN];
@@ -212,20 +314,88 @@ pub(crate) fn unpack_state(words: &[u64; STATE_WORDS]) -> Option<FollowerState> 
     wire::decode_state(&bytes).ok().map(|report| report.state)
 }
 
-/// The oldest request that waits. One a tick: each gets a tick of its own and an answer of its own.
-fn take_request(
-    mailbox: &mut Reader<1, REQUEST_SLOTS>,
-    waiting: &mut VecDeque<Request>,
-) -> Option<Request> {
-    let _drained = mailbox.drain(u64::MAX, |[word]| {
-        let request = REQUESTS.iter().find(|r| code(**r) == *word).copied();
-        if let Some(request) = request
-            && waiting.len() < waiting.capacity()
+/// Requests out of a mailbox, behind those that wait. When full the newest is dropped, unanswered.
+fn take_requests(mailbox: &mut RequestReader, waiting: &mut VecDeque<Asked>) {
+    let _drained = mailbox.drain(u64::MAX, |words| {
+        if let Some(asked) = Asked::from_words(*words)
+            && waiting.len() < REQUEST_SLOTS
         {
-            waiting.push_back(request);
+            waiting.push_back(asked);
         }
     });
-    waiting.pop_front()
+}
+
+/// A console's word is for a robot that is on and well. Otherwise it is not even handed on: told
+/// "refused", the console must not find later that it was heeded all the same. What the bedside
+/// may ask, the supervisor's table says.
+const fn applies(request: Request, stage: Stage) -> bool {
+    let is_on = match stage.operating_state() {
+        OperatingState::Enabled | OperatingState::Paused => true,
+        OperatingState::Disabled | OperatingState::Fault => false,
+    };
+    match request {
+        Request::ConsolePause | Request::ConsoleResume => is_on,
+        Request::Enable
+        | Request::Disable
+        | Request::Pause
+        | Request::Resume
+        | Request::Release
+        | Request::HandOver
+        | Request::Restart => true,
+    }
+}
+
+/// The emergency stop, latched.
+#[derive(Debug, Default)]
+struct EmergencyStop {
+    /// Presses counted in.
+    seen: u64,
+    is_pressed: bool,
+}
+
+/// What becomes, in this tick, of a restart while the emergency stop is pressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Restart {
+    /// None is asked for, or nothing is pressed.
+    None,
+    /// The press has not acted yet: the restart waits for the next tick.
+    Waits,
+    /// The stop was pressed again since it was asked for: it did not mean that press.
+    Refused,
+    /// The stop is not asserted in this tick, and released if the follower restarts.
+    Releases,
+}
+
+impl EmergencyStop {
+    /// Counts the presses in and looks at the bedside's next request.
+    fn judge(&mut self, presses: u64, next: Option<&Asked>) -> Restart {
+        let is_new = presses != self.seen;
+        self.seen = presses;
+        self.is_pressed |= is_new;
+        match next {
+            Some(asked) if self.is_pressed && asked.request == Request::Restart => {
+                if asked.presses != presses {
+                    Restart::Refused
+                } else if is_new {
+                    Restart::Waits
+                } else {
+                    Restart::Releases
+                }
+            }
+            Some(_) | None => Restart::None,
+        }
+    }
+
+    fn is_asserted(&self, restart: Restart) -> bool {
+        self.is_pressed && restart != Restart::Releases
+    }
+
+    /// After the tick. A restart that the follower refused has released nothing.
+    fn settle(&mut self, restart: Restart, answer: Transition) {
+        if restart == Restart::Releases && matches!(answer, Transition::To(_)) {
+            self.is_pressed = false;
+        }
+    }
 }
 
 const REQUESTS: [Request; 9] = [
@@ -241,7 +411,7 @@ const REQUESTS: [Request; 9] = [
 ];
 
 /// A request as a word in a mailbox.
-pub(crate) const fn code(request: Request) -> u64 {
+const fn code(request: Request) -> u64 {
     match request {
         Request::Enable => 1,
         Request::Disable => 2,
@@ -255,12 +425,192 @@ pub(crate) const fn code(request: Request) -> u64 {
     }
 }
 
-/// Whether a request was refused, as a word in a mailbox.
-pub(crate) const REFUSED: u64 = 0;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arm::simulated::{PSM_CLASSIC, SimulatedPsm};
+    use crate::arm::{ArmDrive, ArmReading};
+    use crate::servo::HOME;
+    use longhand_follower::Follower;
+    use longhand_follower::profile::Profile;
+    use longhand_protocol::geometry::PerArm;
+    use longhand_protocol::message::Reason;
+    use std::sync::Mutex;
 
-const fn answer_code(answer: Transition) -> u64 {
-    match answer {
-        Transition::Refuse => REFUSED,
-        Transition::Stay | Transition::To(_) => 1,
+    /// The loop under a clock of the test's own.
+    struct Bench {
+        servo: Servo<SimulatedPsm>,
+        servo_loop: ServoLoop,
+        ends: Ends,
+        at: Instant<Robot>,
+        token: u64,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let (servo_loop, ends) = mailboxes(Doorbell::new().unwrap());
+            let at = Instant::from_micros(1_000_000);
+            let arm = || SimulatedPsm::new(&PSM_CLASSIC, &HOME.0, HOME.1, at);
+            let arms = PerArm { psm1: arm(), psm2: arm() };
+            let servo = Servo::new(Follower::new(Profile::DEFAULT), arms);
+            let mut bench = Self { servo, servo_loop, ends, at, token: 0 };
+            for request in [Request::Enable, Request::HandOver] {
+                bench.ask(request);
+                bench.tick();
+                assert!(!bench.answer().unwrap().is_refused);
+            }
+            bench
+        }
+
+        /// The bedside asks; it knows of every press so far.
+        fn ask(&mut self, request: Request) -> u64 {
+            self.token += 1;
+            let (token, presses) = (self.token, self.ends.shared.presses.load(Ordering::Acquire));
+            self.ends.bedside_requests.push(&Asked { request, token, presses }.words());
+            token
+        }
+
+        fn console_asks(&mut self, request: Request) {
+            self.ends.network_requests.push(&Asked { request, token: 9, presses: 0 }.words());
+        }
+
+        fn press(&self) {
+            self.ends.shared.presses.fetch_add(1, Ordering::AcqRel);
+        }
+
+        fn tick(&mut self) -> (Stage, Reason) {
+            self.at = self.at.after(TICK);
+            self.servo_loop.tick(&mut self.servo, self.at, self.at);
+            let (words, _) = self.ends.watch_states.newest();
+            let state = unpack_state(&words.unwrap()).unwrap();
+            (state.stage, state.reason)
+        }
+
+        fn answer(&mut self) -> Option<Answer> {
+            self.ends.bedside_answers.newest().0.and_then(Answer::from_words)
+        }
+
+        fn console_answer(&mut self) -> Answer {
+            self.ends.network_answers.newest().0.and_then(Answer::from_words).unwrap()
+        }
+    }
+
+    const STOPPED: (Stage, Reason) = (Stage::SafeOff, Reason::EmergencyStop);
+
+    #[test]
+    fn a_press_and_a_restart_within_one_tick_both_act_one_after_the_other() {
+        let mut bench = Bench::new();
+        bench.press();
+        let token = bench.ask(Request::Restart);
+        assert_eq!(bench.tick(), STOPPED);
+        assert_eq!(bench.ends.shared.presses_acted.load(Ordering::Acquire), 1);
+        assert_eq!(bench.answer(), None, "not even considered yet");
+        assert_eq!(bench.tick().0, Stage::Disabled);
+        let answer = bench.answer().unwrap();
+        assert_eq!((answer.token, answer.is_refused), (token, false));
+        assert_eq!(bench.tick().0, Stage::Disabled, "released");
+    }
+
+    #[test]
+    fn a_restart_does_not_release_a_press_that_came_after_it() {
+        let mut bench = Bench::new();
+        bench.press();
+        assert_eq!(bench.tick(), STOPPED);
+        bench.ask(Request::Restart);
+        bench.press();
+        for _ in 0..10 {
+            assert_eq!(bench.tick(), STOPPED);
+        }
+        assert!(bench.answer().unwrap().is_refused);
+        bench.ask(Request::Restart);
+        assert_eq!(bench.tick().0, Stage::Disabled);
+    }
+
+    #[test]
+    fn nothing_but_an_accepted_restart_releases_the_emergency_stop() {
+        let mut bench = Bench::new();
+        bench.press();
+        bench.tick();
+        for request in REQUESTS.into_iter().filter(|request| *request != Request::Restart) {
+            bench.ask(request);
+            assert_eq!(bench.tick(), STOPPED, "{request:?}");
+            // A restart from the network: there is no such word, and it would not help.
+            bench.console_asks(Request::Restart);
+            assert_eq!(bench.tick(), STOPPED, "{request:?}");
+        }
+        let restart = Asked { request: Request::Restart, token: 1, presses: 1 };
+        let mut stop = EmergencyStop { seen: 1, is_pressed: true };
+        assert_eq!(stop.judge(1, Some(&restart)), Restart::Releases);
+        stop.settle(Restart::Releases, Transition::Refuse);
+        assert!(stop.is_asserted(Restart::None), "the follower refused it");
+    }
+
+    #[test]
+    fn an_answer_says_which_request_it_answers() {
+        let mut bench = Bench::new();
+        let first = bench.ask(Request::HandOver);
+        let second = bench.ask(Request::HandOver);
+        assert_ne!(first, second);
+        bench.tick();
+        assert_eq!(bench.answer().unwrap().token, first);
+        bench.tick();
+        assert_eq!(bench.answer().unwrap().token, second);
+    }
+
+    #[test]
+    fn a_console_is_answered_what_was_decided_and_refused_is_not_heeded() {
+        let mut bench = Bench::new();
+        bench.console_asks(Request::ConsolePause);
+        assert_eq!(bench.tick().0, Stage::Latched);
+        let paused = bench.console_answer();
+        assert!(!paused.is_refused && paused.operating_state == OperatingState::Paused);
+        bench.press();
+        bench.console_asks(Request::ConsoleResume);
+        // The stop acts in the very tick that would have resumed.
+        assert_eq!(bench.tick(), STOPPED);
+        let in_fault = bench.console_answer();
+        assert!(in_fault.is_refused && in_fault.operating_state == OperatingState::Fault);
+        bench.ask(Request::Restart);
+        bench.tick();
+        bench.console_asks(Request::ConsolePause);
+        bench.tick();
+        let off = bench.console_answer();
+        assert!(off.is_refused && off.operating_state == OperatingState::Disabled);
+    }
+
+    /// An arm that keeps what it was told.
+    struct Witness(Arc<Mutex<Vec<ArmDrive>>>);
+
+    impl Arm for Witness {
+        fn read(&mut self, _now: Instant<Robot>) -> ArmReading {
+            ArmReading { measured_js: HOME.0, measured_jaw: HOME.1, ..ArmReading::default() }
+        }
+
+        fn write(&mut self, _now: Instant<Robot>, drive: &ArmDrive) {
+            self.0.lock().unwrap().push(*drive);
+        }
+    }
+
+    #[test]
+    fn the_brakes_are_written_when_the_loop_ends() {
+        let told: PerArm<Arc<Mutex<Vec<ArmDrive>>>> =
+            PerArm { psm1: Arc::default(), psm2: Arc::default() };
+        let arm = |told: &Arc<_>| Witness(Arc::clone(told));
+        let arms = PerArm { psm1: arm(&told.psm1), psm2: arm(&told.psm2) };
+        let servo = Servo::new(Follower::new(Profile::DEFAULT), arms);
+        let (servo_loop, mut ends) = mailboxes(Doorbell::new().unwrap());
+        let thread = std::thread::spawn(move || servo_loop.run(servo, None, |_| ()));
+        while ends.watch_states.newest().0.is_none() {
+            std::thread::yield_now();
+        }
+        ends.shared.stop.store(true, Ordering::Relaxed);
+        thread.join().unwrap();
+        for told in told.iter() {
+            let told = told.lock().unwrap();
+            // Disabled until then: off, not braked.
+            assert_eq!(told.first(), Some(&ArmDrive::Off));
+            assert_eq!(told.last(), Some(&ArmDrive::Brake));
+            assert_eq!(told.iter().filter(|drive| **drive == ArmDrive::Brake).count(), 1);
+        }
     }
 }

@@ -41,8 +41,15 @@ impl From<OutboxError> for Close {
     }
 }
 
+impl Default for Outbox {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Outbox {
-    pub(crate) fn new() -> Self {
+    /// An empty one. A link gets its own from the pump; this is for whoever tries a link without.
+    pub fn new() -> Self {
         Self { bytes: Vec::with_capacity(OUTBOX_MAX) }
     }
 
@@ -66,11 +73,13 @@ impl Outbox {
         self.bytes.is_empty()
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// What waits to be sent: each frame behind its length.
+    pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    pub(crate) fn sent(&mut self, count: usize) {
+    /// So many bytes of it are sent.
+    pub fn sent(&mut self, count: usize) {
         self.bytes.drain(..count.min(self.bytes.len()));
     }
 }
