@@ -1,0 +1,105 @@
+//! The bedside's socket, with the real agent behind it: nobody's silence keeps another from the
+//! emergency stop.
+#![allow(clippy::unwrap_used, reason = "a test: a panic is how it fails")]
+
+use longhand_protocol::message::RobotId;
+use longhand_quic::trust::{Credentials, Role, Trust};
+use longhand_robot_agent::agent::{Agent, AgentConfig};
+use longhand_robot_agent::controls::{self, CLIENTS_MAX};
+use longhand_robot_agent::profile_file::NamedProfile;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
+struct Bench {
+    folder: PathBuf,
+    agent: Option<Agent>,
+}
+
+impl Bench {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("longhand-{name}-{}", std::process::id()));
+        let trust = Trust::init(&folder, "Test Hospital").unwrap();
+        trust.issue(Role::Robot, "or3", 30, Some(RobotId::new(1))).unwrap();
+        let agent = Agent::start(AgentConfig {
+            bind: "127.0.0.1:0".parse().unwrap(),
+            robot: RobotId::new(1),
+            credentials: Credentials::load(&folder.join("or3")).unwrap(),
+            profile: NamedProfile::load("default").unwrap(),
+            state: folder.join("state"),
+            qlog: None,
+            real_time: false,
+            tolerate_stalls: true,
+            observer: None,
+        })
+        .unwrap();
+        controls::obey_socket(agent.bedside(), folder.join("sock")).unwrap();
+        Self { folder, agent: Some(agent) }
+    }
+
+    fn connect(&self) -> UnixStream {
+        UnixStream::connect(self.folder.join("sock")).unwrap()
+    }
+
+    fn say(&self, word: &str) -> String {
+        controls::say(&self.folder.join("sock"), word).unwrap()
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _stopped = self.agent.take().map(Agent::stop);
+        let _gone = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Says a word and hears the answer; the client stays connected.
+fn ask(client: &mut UnixStream, word: &str) -> String {
+    writeln!(client, "{word}").unwrap();
+    let mut answer = String::new();
+    BufReader::new(client).read_line(&mut answer).unwrap();
+    answer.trim_end().to_owned()
+}
+
+#[test]
+fn idle_clients_keep_nobody_from_the_emergency_stop() {
+    let bench = Bench::new("bedside-idle");
+    // One that has said something and stays is served at the same time as the next.
+    let mut first = bench.connect();
+    assert_eq!(ask(&mut first, "enable"), "ok: enable");
+    assert_eq!(bench.say("hand-over"), "ok: hand-over");
+    assert_eq!(ask(&mut first, "release"), "ok: release", "still connected, never in the way");
+    drop(first);
+
+    // A full house: each has been heard, so each has its seat.
+    let mut clients: Vec<UnixStream> = Vec::new();
+    while clients.len() < CLIENTS_MAX {
+        let mut client = bench.connect();
+        // The seat of the one that has just left may not be free yet.
+        if ask(&mut client, "release") == "ok: release" {
+            clients.push(client);
+        }
+    }
+    let refused = bench.say("hand-over");
+    assert!(refused.starts_with("refused: 8 clients are connected already"), "{refused}");
+    assert_eq!(bench.say("estop"), "ok: emergency stop pressed");
+    // It has acted by the time it is answered, and only a restart releases it.
+    let mut seated = clients.pop().unwrap();
+    assert_eq!(ask(&mut seated, "enable"), "refused: enable is not allowed in the present stage");
+    assert_eq!(ask(&mut seated, "restart"), "ok: restart");
+    assert_eq!(ask(&mut seated, "enable"), "ok: enable");
+}
+
+#[test]
+fn a_stop_and_a_restart_in_one_breath_both_act() {
+    let bench = Bench::new("bedside-breath");
+    for _ in 0..20 {
+        let mut client = bench.connect();
+        write!(client, "estop\nrestart\nenable\nrelease\n").unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        let answers: Vec<String> =
+            BufReader::new(client).lines().map(|line| line.unwrap()).collect();
+        let good = ["ok: emergency stop pressed", "ok: restart", "ok: enable", "ok: release"];
+        assert_eq!(answers, good);
+    }
+}
