@@ -85,6 +85,8 @@ pub(crate) struct Ends {
     pub(crate) clerk: SyncSender<News>,
     pub(crate) asks: Receiver<StateCommand>,
     pub(crate) news_lost: u64,
+    /// The epoch of the newest session that this console had, on whatever connection.
+    pub(crate) had: Option<Epoch>,
 }
 
 impl Ends {
@@ -153,10 +155,24 @@ impl Connect for Door {
                 }
                 (Shown::Down, format!("not connected: {why}; trying again"))
             }
+            LinkState::TakenOver { why } => {
+                // What was asked before this is not meant to undo it.
+                while ends.asks.try_recv().is_ok() {}
+                let words = format!("{why}; to take it back, ask to resume");
+                ends.tell(News::Refused { words: words.clone(), lasting: true });
+                (Shown::Down, format!("not connected: {words}"))
+            }
             // We are ending: how the link stood until then is what the report should say.
             LinkState::Stopped => return,
         };
         ends.tell(News::Link { state: shown, words });
+    }
+
+    /// A resume that is asked for while the lease is another's asks for the lease.
+    fn may_try_again(&mut self) -> bool {
+        let ends = lock(&self.ends);
+        let mut asked = std::iter::from_fn(|| ends.asks.try_recv().ok());
+        asked.any(|command| command == StateCommand::Resume)
     }
 }
 
@@ -165,7 +181,7 @@ fn is_lasting(why: &Closed) -> bool {
     match why.how {
         How::Certificate => true,
         How::Here(code) | How::There(code) => match code {
-            CloseCode::Role | CloseCode::WrongPeer => true,
+            CloseCode::Role | CloseCode::WrongPeer | CloseCode::TakenOver => true,
             CloseCode::Done
             | CloseCode::Refused
             | CloseCode::Full
@@ -183,7 +199,8 @@ const fn lasts(why: RefusalKind) -> bool {
         RefusalKind::LeaseHeld
         | RefusalKind::State
         | RefusalKind::InFault
-        | RefusalKind::OutOfOrder => false,
+        | RefusalKind::OutOfOrder
+        | RefusalKind::NotDurable => false,
     }
 }
 
@@ -263,6 +280,7 @@ impl RobotLink {
         self.phase =
             Phase::Live { half, epoch: key.epoch, commands: outgoing, leaving, states: incoming };
         let robot = self.who.clone();
+        ends.had = Some(key.epoch);
         ends.tell(News::Welcome { robot, key, terms });
         let words = format!("in session with {}", self.who);
         ends.tell(News::Link { state: Shown::Up, words });
@@ -270,8 +288,7 @@ impl RobotLink {
     }
 
     fn refused(&mut self, refusal: &Refusal) -> Result<(), Close> {
-        let Refusal { why, expected, got } = *refusal;
-        let words = format!("{} (expected {expected}, got {got})", why.advice());
+        let words = refusal.to_string();
         match self.phase {
             Phase::Live { .. } => {
                 let Some(command) = self.asked.pop_front() else {
@@ -283,8 +300,15 @@ impl RobotLink {
             }
             Phase::Hello(_) | Phase::Awaiting(_) | Phase::Over => {
                 self.phase = Phase::Over;
-                let lasting = lasts(why);
-                lock(&self.ends).tell(News::Refused { words: words.clone(), lasting });
+                let mut ends = lock(&self.ends);
+                // Somebody got a lease after ours. This console must not wait at the door for the
+                // first moment of silence and take it back unasked.
+                let later = ends.had.is_some_and(|had| refusal.got > had.get());
+                if refusal.why == RefusalKind::LeaseHeld && later {
+                    return Err(Close::new(CloseCode::TakenOver, words));
+                }
+                let lasting = lasts(refusal.why);
+                ends.tell(News::Refused { words: words.clone(), lasting });
                 Err(Close::new(CloseCode::Refused, words))
             }
         }

@@ -26,6 +26,9 @@ pub const TICK: Micros = Micros::from_micros(1_000);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Micros(u64);
 
+/// Chosen: a year; no program of ours is asked to run longer, and no arithmetic overflows below it.
+const WRITTEN_SECS_MAX: f64 = 31_536_000.0;
+
 impl Micros {
     /// No time at all.
     pub const ZERO: Self = Self(0);
@@ -51,6 +54,17 @@ impl Micros {
     #[expect(clippy::as_conversions, reason = "float to int `as` saturates and maps NaN to zero")]
     pub fn from_secs_f64(s: f64) -> Self {
         Self(libm::round(s * 1e6) as u64)
+    }
+
+    /// Seconds as a person writes them after `--for`: a decimal number from 0 to a year.
+    ///
+    /// Errors: words for that person.
+    pub fn from_written_secs(text: &str) -> Result<Self, &'static str> {
+        match text.parse::<f64>() {
+            Ok(s) if (0.0..=WRITTEN_SECS_MAX).contains(&s) => Ok(Self::from_secs_f64(s)),
+            Ok(_) => Err("must be seconds, 0 to 31536000 (a year)"),
+            Err(_) => Err("not a number of seconds; 60 is a minute"),
+        }
     }
 
     /// The span in microseconds.
@@ -271,6 +285,16 @@ mod tests {
         assert_eq!(Micros::from_secs_f64(f64::NAN), Micros::ZERO);
         assert_eq!(Micros::from_secs_f64(-1.0), Micros::ZERO);
         assert_eq!(Micros::from_secs_f64(f64::INFINITY), Micros::MAX);
+    }
+
+    #[test]
+    fn written_seconds_are_zero_to_a_year() {
+        for (text, micros) in [("0", 0), ("0.5", 500_000), ("31536000", 31_536_000_000_000)] {
+            assert_eq!(Micros::from_written_secs(text), Ok(Micros::from_micros(micros)));
+        }
+        for text in ["-1", "31536001", "inf", "NaN", "", "1 s"] {
+            assert!(Micros::from_written_secs(text).is_err(), "{text}");
+        }
     }
 
     #[test]

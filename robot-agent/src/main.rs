@@ -88,7 +88,7 @@ struct Run {
     #[arg(long)]
     no_real_time: bool,
     /// Stop by itself after so many seconds.
-    #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long = "for", value_name = "SECONDS", value_parser = Micros::from_written_secs)]
     limit: Option<Micros>,
     /// Write one qlog file per connection here.
     #[arg(long)]
@@ -270,15 +270,6 @@ fn wait(limit: Option<Micros>, asked: &AtomicBool, failed: impl Fn() -> bool) {
     let is_over = || limit.is_some_and(|limit| robot_now().since(began) >= limit);
     while !asked.load(Ordering::Relaxed) && !failed() && !is_over() {
         std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn seconds(text: &str) -> Result<Micros, String> {
-    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if (0.0..=31_536_000.0).contains(&seconds) {
-        Ok(Micros::from_secs_f64(seconds))
-    } else {
-        Err("must be 0 to a year of seconds".to_owned())
     }
 }
 

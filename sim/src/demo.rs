@@ -43,8 +43,8 @@ pub struct DemoArgs {
     #[arg(long)]
     pub headless: bool,
     /// Stop by itself after so many seconds
-    #[arg(long = "for", value_name = "SECONDS")]
-    pub seconds: Option<f64>,
+    #[arg(long = "for", value_name = "SECONDS", value_parser = Micros::from_written_secs)]
+    pub seconds: Option<Micros>,
     #[command(flatten)]
     link: LinkChoice,
     #[command(flatten)]
@@ -107,8 +107,6 @@ pub enum DemoError {
     Report(#[from] HlogError),
     #[error("the servo loop did not take the bedside's words; look for an error above")]
     Bedside,
-    #[error("{0}; --for takes seconds above 0, at most a day")]
-    Seconds(f64),
     #[error("the report could not be written: {0}")]
     Output(#[from] io::Error),
 }
@@ -192,11 +190,6 @@ struct Parts {
 ///
 /// Errors: [`DemoError`].
 pub fn run(args: &DemoArgs, stop: &AtomicBool) -> Result<(), DemoError> {
-    if let Some(seconds) = args.seconds
-        && !(seconds > 0.0 && seconds <= 86_400.0)
-    {
-        return Err(DemoError::Seconds(seconds));
-    }
     let parts = start(args)?;
     let began = console_now();
     introduce(args, &parts);
@@ -311,7 +304,7 @@ fn open_in_browser(url: &str) {
 const SETTLE: Micros = Micros::from_millis(2_000);
 
 fn watch(args: &DemoArgs, parts: &Parts, began: Instant<ConsoleClock>, stop: &AtomicBool) {
-    let limit = args.seconds.map(Micros::from_secs_f64);
+    let limit = args.seconds;
     let live = io::stderr().is_terminal();
     let mut printed = began;
     while !stop.load(Ordering::Relaxed) && !parts.agent.has_failed() {

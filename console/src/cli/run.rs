@@ -56,8 +56,8 @@ pub struct Run {
     #[arg(long)]
     no_page: bool,
     /// End after so many seconds; left out, at Ctrl-C.
-    #[arg(long = "for", value_name = "S", value_parser = seconds)]
-    run_for: Option<Duration>,
+    #[arg(long = "for", value_name = "S", value_parser = Micros::from_written_secs)]
+    run_for: Option<Micros>,
     /// Write one qlog file per connection into this folder.
     #[arg(long, value_name = "DIR")]
     qlog: Option<PathBuf>,
@@ -72,14 +72,6 @@ pub struct Run {
 fn scale(text: &str) -> Result<f64, String> {
     let scale: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     if (0.05..=1.0).contains(&scale) { Ok(scale) } else { Err("must be 0.05 to 1".to_owned()) }
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    match Duration::try_from_secs_f64(seconds) {
-        Ok(span) if !span.is_zero() => Ok(span),
-        Ok(_) | Err(_) => Err("must be above zero".to_owned()),
-    }
 }
 
 impl Run {
@@ -150,9 +142,7 @@ impl Run {
                 next_line = console_now().after(LINE_EVERY);
             }
             let is_hopeless = status.sessions == 0 && status.link.refused_for_good;
-            let is_over = self.run_for.is_some_and(|limit| {
-                Duration::from_micros(console_now().since(begun).as_micros()) >= limit
-            });
+            let is_over = self.run_for.is_some_and(|limit| console_now().since(begun) >= limit);
             if is_hopeless || is_over || end.load(Ordering::Acquire) {
                 return status;
             }

@@ -174,7 +174,9 @@ impl Clerk {
             PageRequest::Acknowledge(id) => notes.alarms.acknowledge(id),
             PageRequest::StateCommand(command) => {
                 let name = command.name();
-                if notes.link.state != LinkState::Up {
+                // A lease that was taken over is asked back by a resume.
+                let asks_back = command == StateCommand::Resume && notes.link.refused_for_good;
+                if notes.link.state != LinkState::Up && !asks_back {
                     let words = format!("{name} was not sent: there is no session with the robot");
                     notes.ask_refused = Some((words, now));
                 } else if self.asks.try_send(command).is_err() {
