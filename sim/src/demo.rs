@@ -120,7 +120,7 @@ pub struct DemoReport {
     profile: String,
     input: String,
     seconds: f64,
-    /// From hand sample to first use by the servo thread, milliseconds.
+    /// From hand sample to the servo tick that first uses it, milliseconds.
     hand_to_joint: Option<Spread>,
     /// From hand sample to the first state that echoes it, milliseconds.
     round_trip: Spread,

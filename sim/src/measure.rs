@@ -209,7 +209,7 @@ impl Measure {
         self.playout_us / float(self.following.max(1)) * 1e-3
     }
 
-    /// From hand sample to first use by the servo thread.
+    /// From hand sample to the servo tick that first uses it.
     pub const fn hand_to_joint(&self) -> &Delays {
         &self.hand_to_joint
     }

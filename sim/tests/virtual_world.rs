@@ -11,7 +11,7 @@ use longhand_link::{Directions, Disturb, LinkModel, PROFILES};
 use longhand_protocol::geometry::{ArmId, Pose};
 use longhand_protocol::message::Stage;
 use longhand_protocol::units::{Console, Instant, Link, Micros};
-use longhand_sim::measure::Measure;
+use longhand_sim::measure::{self, Measure};
 use longhand_sim::world::{World, WorldConfig, WorldTick, profile_for};
 use nalgebra::{UnitQuaternion, Vector3};
 
@@ -318,24 +318,75 @@ fn random_loss_costs_time_never_motion() {
     }
 }
 
+/// The largest rate, in events of the same span, of which `count` or fewer are seen in one span of
+/// twenty. Source: Garwood 1936, "fiducial limits for the Poisson distribution", 95 % one-sided, by
+/// the approximation of Wilson and Hilferty 1931 (exact for 0: 3.00; this says 2.97).
+fn poisson_upper_95(count: u64) -> f64 {
+    let n = measure::float(count + 1);
+    n * (1.0 - 1.0 / (9.0 * n) + 1.645 / (3.0 * n.sqrt())).powi(3)
+}
+
 #[test]
-fn stops_are_as_rare_as_promised() {
-    for (link, minutes, per_hour) in [
-        ("city-5g-sa", 20, 6.0),
-        ("national-dedicated", 20, 6.0),
-        ("beijing-sanya-5g-public", 20, 120.0),
-    ] {
-        let mut w = world(link, 11, Disturb::default(), peg_transfer());
-        let mut measure = Measure::default();
-        for _ in 0..minutes * 60_000 {
-            let tick = w.tick();
-            measure.observe(&tick.state, tick.hand_to_joint());
-        }
-        let rate = measure.stops_per_hour().unwrap();
-        println!("{link}: {rate:.1} stops an hour, playout {:.1} ms", measure.playout_mean_ms());
-        assert!(rate < per_hour, "{link}: {rate}");
+fn the_upper_bound_is_the_tables() {
+    for (count, bound) in [(0, 2.996), (1, 4.744), (5, 10.513), (20, 29.062)] {
+        let got = poisson_upper_95(count);
+        assert!((got - bound).abs() < 0.03, "{count}: {got} for {bound}");
     }
 }
+
+/// Stops and hours of motion over one link, from one seed.
+fn stops(link: &str, seed: u64, minutes: u64) -> (u64, f64) {
+    let mut w = world(link, seed, Disturb::default(), peg_transfer());
+    let mut measure = Measure::default();
+    for _ in 0..minutes * 60_000 {
+        let tick = w.tick();
+        measure.observe(&tick.state, tick.hand_to_joint());
+    }
+    let stages = measure.stages();
+    (measure.stops(), (stages.follow.seconds + stages.coast.seconds) / 3_600.0)
+}
+
+/// What so many stops say of a promise.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Said {
+    /// The promise is kept: the 95 % upper bound of the rate lies below it.
+    Shown,
+    /// It is not broken: no more stops than a rate as promised brings in 95 of 100 such spans. To
+    /// show that it is kept takes ten hours, which is `longhand-sim table --minutes 600`.
+    NotRefuted,
+}
+
+#[test]
+fn stops_are_as_rare_as_promised() {
+    for (link, seeds, minutes, per_hour, said) in PROMISES {
+        let each = std::thread::scope(|scope| {
+            let runs: Vec<_> =
+                (1..=seeds).map(|seed| scope.spawn(move || stops(link, seed, minutes))).collect();
+            runs.into_iter().map(|run| run.join().unwrap()).collect::<Vec<_>>()
+        });
+        let count: u64 = each.iter().map(|(count, _)| count).sum();
+        let hours: f64 = each.iter().map(|(_, hours)| hours).sum();
+        println!("{link}: {count} stops in {hours:.2} h: {each:?}");
+        match said {
+            Said::Shown => {
+                let most = poisson_upper_95(count) / hours;
+                assert!(most < per_hour, "{link}: at most {most:.1} an hour, {each:?}");
+            }
+            Said::NotRefuted => {
+                let expected = per_hour * hours;
+                let most = expected + 1.645 * expected.sqrt();
+                assert!(measure::float(count) <= most, "{link}: above {most:.1}, {each:?}");
+            }
+        }
+    }
+}
+
+/// Link, seeds, minutes from each, stops an hour, and what that shows of it.
+const PROMISES: [(&str, u64, u64, f64, Said); 3] = [
+    ("city-5g-sa", 6, 10, 6.0, Said::Shown),
+    ("national-dedicated", 6, 4, 6.0, Said::NotRefuted),
+    ("beijing-sanya-5g-public", 4, 3, 120.0, Said::Shown),
+];
 
 #[test]
 fn the_same_seed_is_the_same_run() {

@@ -231,7 +231,7 @@ impl Connect for Door {
     }
 
     fn state(&mut self, state: &LinkState) {
-        if let LinkState::Waiting { why, .. } = state
+        if let LinkState::Waiting { why, .. } | LinkState::TakenOver { why } = state
             && why.is_refusal()
         {
             self.0.lock().unwrap().refusals.push(why.reason.clone());

@@ -122,8 +122,8 @@ impl Scene {
         Process::start(CONSOLE, &[&asked[..], &more[..]].concat())
     }
 
-    /// The robot's fencing number, as it is on disk.
-    pub fn epoch(&self) -> u64 {
+    /// Every epoch up to here may have been given out: the robot's reserve, as it is on disk.
+    pub fn reserved(&self) -> u64 {
         let text = std::fs::read_to_string(self.folder.join("state/epoch")).unwrap();
         text.trim().parse().unwrap()
     }
@@ -228,6 +228,16 @@ impl Agent {
     pub fn until_later(&self, from: usize, millis: u64) -> usize {
         let then = self.moments()[from].robot_us + millis * 1_000;
         self.until(from, "later", |moment| moment.robot_us >= then)
+    }
+
+    /// The epoch of the newest session, as the log says it.
+    pub fn epoch(&self) -> u64 {
+        until("a session in the log", || {
+            let log = self.log();
+            let (_, newest) = log.rsplit_once(" epoch=")?;
+            let digits = newest.find(|c: char| !c.is_ascii_digit())?;
+            newest[..digits].parse().ok()
+        })
     }
 
     pub fn log(&self) -> String {
