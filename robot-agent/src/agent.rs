@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | servo | real-time 80 | the 1 kHz loop; waits for nothing but its timer |
 //! | pump | real-time 70 | QUIC, TLS, sessions |
-//! | watch | normal | log, counters, whoever wants to see every state; the epoch's reserve on disk |
+//! | watch | normal | log, counters, whoever wants to see every state; epochs on disk |
 
 use crate::arm::simulated::{DEAD_MAN, PSM_CLASSIC, SimulatedPsm};
 use crate::epoch::{EpochError, EpochStore};

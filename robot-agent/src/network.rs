@@ -5,9 +5,9 @@
 //!
 //! One surgeon holds the robot at a time. The holder who comes again (a lost link, a restarted
 //! console) takes over their own lease, with a new session and a higher epoch, and the connection
-//! that had it is told so and closed; anybody else is refused until the holder's connection is gone. When the bedside takes the robot, or the lease
-//! runs out, the session is dead, and a new one is granted on the same connection by another
-//! welcome.
+//! that had it is told so and closed; anybody else is refused until the holder's connection is
+//! gone. When the bedside takes the robot, or the lease runs out, the session is dead, and a new
+//! one is granted on the same connection by another welcome.
 
 use crate::epoch::{Epochs, NotDurable};
 use crate::servo_thread::{
