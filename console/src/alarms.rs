@@ -280,7 +280,7 @@ pub const fn reason_words(reason: Reason) -> &'static str {
         Reason::BedsideOwns => "it has not been handed over",
         Reason::HoldError => "an arm left its place",
         Reason::MissedTicks => "the robot's control loop was late",
-        Reason::Drive => "a drive reported a fault",
+        Reason::Drive => "a drive reported a fault or an arm did not follow",
         Reason::Broken => "its software found itself broken",
         Reason::EmergencyStop => "the emergency stop is pressed",
     }

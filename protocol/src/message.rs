@@ -188,7 +188,7 @@ pub enum Stage {
     Latched,
     /// The bedside owns the robot; comes back only by an explicit hand-over.
     Bedside,
-    /// Brakes on, power off; comes back only by local restart and homing.
+    /// Brakes on, power off; comes back only by local restart.
     SafeOff,
     /// Not enabled yet: brakes on, power off, nothing wrong.
     #[default]
@@ -373,7 +373,7 @@ pub struct FollowerState {
     pub stage: Stage,
     /// Why the robot is not following.
     pub reason: Reason,
-    /// The robot has been homed.
+    /// The arms are enabled, their positions known. CRTK's word; nothing homes the simulated arms.
     pub is_homed: bool,
     /// Time since the newest accepted command had its turn.
     pub age: Micros,
@@ -522,7 +522,7 @@ pub enum RefusalKind {
     LeaseHeld,
     /// The state command does not apply in this operating state.
     State,
-    /// The robot is in Fault: it needs a local restart and homing.
+    /// The robot is in Fault: it needs a local restart.
     InFault,
     /// The frame makes no sense here: hello comes first, and once.
     OutOfOrder,
@@ -555,7 +555,7 @@ impl RefusalKind {
                 "another console holds the robot; wait, or ask the bedside to release it"
             }
             Self::State => "that does not apply in the robot's present state",
-            Self::InFault => "the robot is in fault; it needs a local restart and homing",
+            Self::InFault => "the robot is in fault; it needs a local restart",
             Self::OutOfOrder => "the hello must come first, and once",
             Self::NotDurable => {
                 "the robot cannot keep its epoch on its disk; have its state folder seen to"
@@ -563,6 +563,12 @@ impl RefusalKind {
         }
     }
 }
+
+/// Hand and tool must be aligned to this before the tool follows, radians; the robot asks the same
+/// of goal and tool before it leaves Latched. Source: dVRK, 5 deg.
+pub const ALIGN_MAX_RAD: f64 = 5.0 * core::f64::consts::PI / 180.0;
+/// The same after a clutch, radians. Source: dVRK, 2 deg.
+pub const REALIGN_MAX_RAD: f64 = 2.0 * core::f64::consts::PI / 180.0;
 
 impl Terms {
     /// How much of its full speed the tool may use at this loop age: all of it up to the warning,

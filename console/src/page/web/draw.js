@@ -29,7 +29,7 @@ Longhand.STAGES = {
     meaning: "The bedside owns the robot until it hands it over.",
     shape: "M3 6v13M3 16h18v3M21 16v-3a3 3 0 0 0-3-3h-8v6M6.5 11.5a1.5 1.5 0 1 0 .01 0" },
   SafeOff: { colour: "#ff5f56", letters: "SO", pattern: "cross",
-    meaning: "Brakes are on and power is off; the robot needs a local restart and homing.",
+    meaning: "Brakes are on and power is off; the robot needs a local restart.",
     shape: "M8 2h8l6 6v8l-6 6H8l-6-6V8zM8 8l8 8M16 8l-8 8" },
   Disabled: { colour: "#a9b9c3", letters: "Di", pattern: "empty",
     meaning: "Brakes are on and power is off; nothing is wrong.",
