@@ -17,7 +17,7 @@ use crate::servo_thread::{
     Answer, AnswerReader, Asked, RequestWriter, Shared, StateReader, mailboxes, unpack_state,
 };
 use longhand_follower::Follower;
-use longhand_follower::supervisor::Request;
+use longhand_follower::supervisor::{Outcome, Request};
 use longhand_protocol::geometry::PerArm;
 use longhand_protocol::message::{FollowerState, RobotId, Stage};
 use longhand_protocol::units::{Console, Instant, Micros, Robot};
@@ -262,9 +262,9 @@ impl Bedside {
         Self { ends: Arc::new(Mutex::new(ends)), shared: Arc::clone(shared) }
     }
 
-    /// Asks the robot for something; says whether it was allowed in its present stage. `None`: the
-    /// servo loop did not answer within a tenth of a second, which means that it does not run.
-    pub fn ask(&self, request: Request) -> Option<bool> {
+    /// Asks the robot for something; says what became of it. `None`: the servo loop did not answer
+    /// within a tenth of a second, which means that it does not run.
+    pub fn ask(&self, request: Request) -> Option<Outcome> {
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         let token = ends.last_token.saturating_add(1);
         ends.last_token = token;
@@ -275,7 +275,7 @@ impl Bedside {
             // An answer that came too late for whoever asked waits here: not ours.
             let _drained = ends.answers.drain(u64::MAX, |words| {
                 let answer = Answer::from_words(*words).filter(|answer| answer.token == token);
-                found = answer.map(|answer| !answer.is_refused).or(found);
+                found = answer.map(|answer| answer.outcome).or(found);
             });
             found
         })

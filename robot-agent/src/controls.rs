@@ -7,7 +7,7 @@
 //! comes beyond that may only press the emergency stop. Standard input has a thread of its own.
 
 use crate::agent::Bedside;
-use longhand_follower::supervisor::Request;
+use longhand_follower::supervisor::{Denial, Outcome, Request};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -19,14 +19,14 @@ use std::time::Duration;
 
 /// Every word, what it does, for help and for errors.
 pub const WORDS: [(&str, &str); 8] = [
-    ("enable", "power on, home; the bedside keeps the robot"),
+    ("enable", "power on, where the arms stand; the bedside keeps the robot"),
     ("hand-over", "give the robot to the console"),
     ("release", "take the robot back: it holds, the lease ends"),
     ("pause", "hold until resumed"),
     ("resume", "end the pause; the surgeon still has to engage"),
     ("disable", "power off, brakes on"),
     ("estop", "press the emergency stop"),
-    ("restart", "release the emergency stop, restart and home after a fault"),
+    ("restart", "release the emergency stop, restart after a fault; then enable"),
 ];
 
 /// Longest line that is read: a word is short, and nobody may fill the memory.
@@ -60,9 +60,24 @@ pub fn obey(bedside: &Bedside, line: &str) -> String {
         }
     };
     match bedside.ask(request) {
-        Some(true) => format!("ok: {}", line.trim()),
-        Some(false) => format!("refused: {} is not allowed in the present stage", line.trim()),
+        Some(Outcome::Done) => format!("ok: {}", line.trim()),
+        Some(Outcome::Refused(denial)) => format!("refused: {}", denial_words(line.trim(), denial)),
         None => "error: the servo loop does not answer".to_owned(),
+    }
+}
+
+/// Why `word` was refused, and what to do.
+fn denial_words(word: &str, denial: Denial) -> String {
+    match denial {
+        Denial::Stage => format!("{word} is not allowed in the present stage"),
+        Denial::Unreadable(arm) => {
+            format!("{}'s position cannot be read; see to its encoders, then {word}", arm.name())
+        }
+        Denial::Outside(arm, joint) => format!(
+            "{}'s {} stands outside its range; move the arm inside by hand, then {word}",
+            arm.name(),
+            joint.name()
+        ),
     }
 }
 

@@ -391,7 +391,7 @@ impl RobotLink {
 
 /// The servo thread's answer in the words of the wire.
 fn verdict(word: StateCommand, answer: &Answer) -> Result<Frame, Refusal> {
-    if !answer.is_refused {
+    if !answer.is_refused() {
         return Ok(Frame::StateAccepted(word));
     }
     let got = answer.operating_state;
@@ -532,6 +532,7 @@ mod tests {
     use crate::epoch::EpochStore;
     use crate::servo_thread::{AnswerWriter, RequestReader, StateWriter, pack_state};
     use longhand_follower::profile::Profile;
+    use longhand_follower::supervisor::{Denial, Outcome};
     use longhand_protocol::message::Command;
     use longhand_quic::mailbox::Mailbox;
     use longhand_quic::pump::How;
@@ -707,7 +708,9 @@ mod tests {
         let mut tokens = Vec::new();
         bench.requests.drain(u64::MAX, |[_, token, _]| tokens.push(*token));
         let mut decide = |index: usize, is_refused, operating_state| {
-            let answer = Answer { token: tokens[index], is_refused, operating_state };
+            let refused = Outcome::Refused(Denial::Stage);
+            let outcome = if is_refused { refused } else { Outcome::Done };
+            let answer = Answer { token: tokens[index], outcome, operating_state };
             bench.answers.push(&answer.words());
         };
         // Of a connection that is gone.

@@ -170,6 +170,7 @@ struct Motion {
     align_max_rad: f64,
     anchor_max_m: f64,
     anchor_max_rad: f64,
+    tracking_error_max_m: f64,
     hold_error_max_m: f64,
 }
 
@@ -179,6 +180,8 @@ struct Joints {
     low: [f64; 6],
     high: [f64; 6],
     speed_max: [f64; 6],
+    acceleration_max: [f64; 6],
+    jerk_max: [f64; 6],
     margin: [f64; 6],
     jaw_rad: [f64; 2],
 }
@@ -188,6 +191,7 @@ struct Joints {
 struct Box3 {
     low_m: [f64; 3],
     high_m: [f64; 3],
+    depth_m: [f64; 2],
 }
 
 impl File {
@@ -204,10 +208,16 @@ impl File {
                 low: j.low,
                 high: j.high,
                 speed_max: j.speed_max,
+                acceleration_max: j.acceleration_max,
+                jerk_max: j.jerk_max,
                 margin: j.margin,
                 jaw: j.jaw_rad,
             },
-            volume: Volume { low: Vector3::from(v.low_m), high: Vector3::from(v.high_m) },
+            volume: Volume {
+                low: Vector3::from(v.low_m),
+                high: Vector3::from(v.high_m),
+                depth: v.depth_m,
+            },
         }
     }
 
@@ -224,10 +234,12 @@ impl File {
                 low: j.low,
                 high: j.high,
                 speed_max: j.speed_max,
+                acceleration_max: j.acceleration_max,
+                jerk_max: j.jerk_max,
                 margin: j.margin,
                 jaw_rad: j.jaw,
             },
-            volume: Box3 { low_m: v.low.into(), high_m: v.high.into() },
+            volume: Box3 { low_m: v.low.into(), high_m: v.high.into(), depth_m: v.depth },
         }
     }
 }
@@ -290,6 +302,7 @@ impl Motion {
             blend_max: mismatch(self.blend_max_m, self.blend_max_rad),
             align_max: mismatch(self.align_max_m, self.align_max_rad),
             anchor_max: mismatch(self.anchor_max_m, self.anchor_max_rad),
+            tracking_error_max: self.tracking_error_max_m,
             hold_error_max: self.hold_error_max_m,
         }
     }
@@ -311,6 +324,7 @@ impl Motion {
             align_max_rad: m.align_max.angle_rad,
             anchor_max_m: m.anchor_max.distance_m,
             anchor_max_rad: m.anchor_max.angle_rad,
+            tracking_error_max_m: m.tracking_error_max,
             hold_error_max_m: m.hold_error_max,
         }
     }

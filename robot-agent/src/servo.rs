@@ -13,7 +13,8 @@ use longhand_protocol::session::{Reject, Rejects};
 use longhand_protocol::units::{Instant, Robot};
 use longhand_protocol::wire::WireError;
 
-/// Where the arms stand after homing: straight down, 11 cm deep, jaws a little open.
+/// Where the simulated arms stand at the start: straight down, 11 cm deep, jaws a little open.
+/// Nothing homes an arm: it is enabled where it stands.
 ///
 /// Chosen: in the middle of the work volume, far from every limit.
 pub const HOME: (JointPositions, f64) =

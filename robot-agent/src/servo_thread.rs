@@ -10,8 +10,10 @@
 use crate::arm::Arm;
 use crate::servo::{Servo, Turn};
 use longhand_follower::PeerFaults;
+use longhand_follower::kinematics::Joint;
 use longhand_follower::playout::Inbound;
-use longhand_follower::supervisor::{Request, Transition};
+use longhand_follower::supervisor::{Denial, Outcome, Request};
+use longhand_protocol::geometry::ArmId;
 use longhand_protocol::message::{Command, FollowerState, OperatingState, Stage, StateReport};
 use longhand_protocol::units::{Instant, Robot, TICK};
 use longhand_protocol::wire;
@@ -71,22 +73,26 @@ impl Asked {
 pub(crate) struct Answer {
     /// The request's.
     pub(crate) token: u64,
-    /// It was not done.
-    pub(crate) is_refused: bool,
+    /// What became of it.
+    pub(crate) outcome: Outcome,
     /// The robot's operating state when that was decided.
     pub(crate) operating_state: OperatingState,
 }
 
 impl Answer {
-    pub(crate) const fn words(&self) -> [u64; ANSWER_WORDS] {
-        let refused = if self.is_refused { 1 } else { 0 };
-        [self.token, refused, self.operating_state.number()]
+    pub(crate) fn words(&self) -> [u64; ANSWER_WORDS] {
+        [self.token, outcome_code(self.outcome), self.operating_state.number()]
     }
 
     /// `None` where the words are no answer, which a sound servo never writes.
-    pub(crate) fn from_words([token, refused, state]: [u64; ANSWER_WORDS]) -> Option<Self> {
+    pub(crate) fn from_words([token, outcome, state]: [u64; ANSWER_WORDS]) -> Option<Self> {
         let operating_state = OperatingState::ALL.into_iter().find(|s| s.number() == state)?;
-        Some(Self { token, is_refused: refused != 0, operating_state })
+        Some(Self { token, outcome: outcome_of(outcome)?, operating_state })
+    }
+
+    /// Whether it was not done.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.outcome != Outcome::Done
     }
 }
 
@@ -237,15 +243,17 @@ impl ServoLoop {
             request,
         });
         self.stage = output.state.stage;
-        self.emergency_stop.settle(restart, output.answer);
+        self.emergency_stop.settle(restart, output.outcome);
         self.shared.presses_acted.store(presses, Ordering::Release);
         if let Some(asked) = asked {
-            let is_done = request.is_some()
-                && output.answer != Transition::Refuse
-                && applies(asked.request, self.stage);
+            let in_force = request.is_some() && applies(asked.request, self.stage);
+            let outcome = match output.outcome {
+                Outcome::Done if !in_force => Outcome::Refused(Denial::Stage),
+                outcome @ (Outcome::Done | Outcome::Refused(_)) => outcome,
+            };
             let answer = Answer {
                 token: asked.token,
-                is_refused: !is_done,
+                outcome,
                 operating_state: self.stage.operating_state(),
             };
             let answers = if bedside.is_some() {
@@ -391,11 +399,39 @@ impl EmergencyStop {
     }
 
     /// After the tick. A restart that the follower refused has released nothing.
-    fn settle(&mut self, restart: Restart, answer: Transition) {
-        if restart == Restart::Releases && matches!(answer, Transition::To(_)) {
+    fn settle(&mut self, restart: Restart, outcome: Outcome) {
+        if restart == Restart::Releases && outcome == Outcome::Done {
             self.is_pressed = false;
         }
     }
+}
+
+/// An outcome as a word in a mailbox: 0 for done, else the denial's place.
+fn outcome_code(outcome: Outcome) -> u64 {
+    match outcome {
+        Outcome::Done => 0,
+        Outcome::Refused(denial) => {
+            denials().zip(1..).find_map(|(d, word)| (d == denial).then_some(word)).unwrap_or(1)
+        }
+    }
+}
+
+/// The outcome that a word in a mailbox stands for, if it does.
+fn outcome_of(word: u64) -> Option<Outcome> {
+    if word == 0 {
+        return Some(Outcome::Done);
+    }
+    let denial = denials().zip(1..).find_map(|(denial, w)| (w == word).then_some(denial));
+    denial.map(Outcome::Refused)
+}
+
+/// Every denial, `Stage` first.
+fn denials() -> impl Iterator<Item = Denial> {
+    let of_arm = |arm| {
+        let outside = Joint::ALL.into_iter().map(move |joint| Denial::Outside(arm, joint));
+        core::iter::once(Denial::Unreadable(arm)).chain(outside)
+    };
+    core::iter::once(Denial::Stage).chain(ArmId::ALL.into_iter().flat_map(of_arm))
 }
 
 const REQUESTS: [Request; 9] = [
@@ -457,7 +493,7 @@ mod tests {
             for request in [Request::Enable, Request::HandOver] {
                 bench.ask(request);
                 bench.tick();
-                assert!(!bench.answer().unwrap().is_refused);
+                assert!(!bench.answer().unwrap().is_refused());
             }
             bench
         }
@@ -507,7 +543,7 @@ mod tests {
         assert_eq!(bench.answer(), None, "not even considered yet");
         assert_eq!(bench.tick().0, Stage::Disabled);
         let answer = bench.answer().unwrap();
-        assert_eq!((answer.token, answer.is_refused), (token, false));
+        assert_eq!((answer.token, answer.is_refused()), (token, false));
         assert_eq!(bench.tick().0, Stage::Disabled, "released");
     }
 
@@ -521,7 +557,7 @@ mod tests {
         for _ in 0..10 {
             assert_eq!(bench.tick(), STOPPED);
         }
-        assert!(bench.answer().unwrap().is_refused);
+        assert!(bench.answer().unwrap().is_refused());
         bench.ask(Request::Restart);
         assert_eq!(bench.tick().0, Stage::Disabled);
     }
@@ -541,7 +577,7 @@ mod tests {
         let restart = Asked { request: Request::Restart, token: 1, presses: 1 };
         let mut stop = EmergencyStop { seen: 1, is_pressed: true };
         assert_eq!(stop.judge(1, Some(&restart)), Restart::Releases);
-        stop.settle(Restart::Releases, Transition::Refuse);
+        stop.settle(Restart::Releases, Outcome::Refused(Denial::Stage));
         assert!(stop.is_asserted(Restart::None), "the follower refused it");
     }
 
@@ -563,19 +599,19 @@ mod tests {
         bench.console_asks(Request::ConsolePause);
         assert_eq!(bench.tick().0, Stage::Latched);
         let paused = bench.console_answer();
-        assert!(!paused.is_refused && paused.operating_state == OperatingState::Paused);
+        assert!(!paused.is_refused() && paused.operating_state == OperatingState::Paused);
         bench.press();
         bench.console_asks(Request::ConsoleResume);
         // The stop acts in the very tick that would have resumed.
         assert_eq!(bench.tick(), STOPPED);
         let in_fault = bench.console_answer();
-        assert!(in_fault.is_refused && in_fault.operating_state == OperatingState::Fault);
+        assert!(in_fault.is_refused() && in_fault.operating_state == OperatingState::Fault);
         bench.ask(Request::Restart);
         bench.tick();
         bench.console_asks(Request::ConsolePause);
         bench.tick();
         let off = bench.console_answer();
-        assert!(off.is_refused && off.operating_state == OperatingState::Disabled);
+        assert!(off.is_refused() && off.operating_state == OperatingState::Disabled);
     }
 
     /// An arm that keeps what it was told.
@@ -612,5 +648,19 @@ mod tests {
             assert_eq!(told.last(), Some(&ArmDrive::Brake));
             assert_eq!(told.iter().filter(|drive| **drive == ArmDrive::Brake).count(), 1);
         }
+    }
+
+    #[test]
+    fn every_outcome_survives_the_mailbox() {
+        let mut words = vec![outcome_code(Outcome::Done)];
+        assert_eq!(outcome_of(0), Some(Outcome::Done));
+        for denial in denials() {
+            let word = outcome_code(Outcome::Refused(denial));
+            assert_eq!(outcome_of(word), Some(Outcome::Refused(denial)));
+            assert!(!words.contains(&word), "{denial:?} has a word of its own");
+            words.push(word);
+        }
+        assert_eq!(words.len(), 1 + 1 + 2 * 7);
+        assert_eq!(outcome_of(99), None);
     }
 }

@@ -13,7 +13,7 @@ use clap::Args;
 use longhand_console::input::script::{Script, ScriptError};
 use longhand_console::status::{ConsoleReport, ConsoleStatus, HlogError, Loss, Spread};
 use longhand_console::{Console, ConsoleConfig, ConsoleError, HandChoice, PagePort};
-use longhand_follower::supervisor::Request;
+use longhand_follower::supervisor::{Outcome, Request};
 use longhand_leader::frames::{HAND_BASE, seen_from_arm};
 use longhand_link::LinkModel;
 use longhand_protocol::geometry::ArmId;
@@ -242,7 +242,7 @@ fn start(args: &DemoArgs) -> Result<Parts, DemoError> {
         same_clock: true,
     })?;
     for request in [Request::Enable, Request::HandOver] {
-        if agent.bedside().ask(request) != Some(true) {
+        if agent.bedside().ask(request) != Some(Outcome::Done) {
             return Err(DemoError::Bedside);
         }
     }

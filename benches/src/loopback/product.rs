@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use longhand_console::input::script::Script;
 use longhand_console::{Console, ConsoleConfig, DEFAULT_SCALE, HandChoice, Spread};
-use longhand_follower::supervisor::Request;
+use longhand_follower::supervisor::{Outcome, Request};
 use longhand_protocol::message::{RobotId, Stage as RobotStage};
 use longhand_protocol::units::Micros;
 use longhand_quic::clock::console_now;
@@ -79,7 +79,7 @@ impl Stage {
         let mut agent = self.agent()?;
         let console = self.console(agent.local_addr())?;
         for request in [Request::Enable, Request::HandOver] {
-            if agent.bedside().ask(request) != Some(true) {
+            if agent.bedside().ask(request) != Some(Outcome::Done) {
                 return Err("the servo loop did not take the bedside's words".to_owned());
             }
         }

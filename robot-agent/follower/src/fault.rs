@@ -12,17 +12,21 @@ use longhand_protocol::message::Reason;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// A joint, speed or workspace limit would have been broken. The tick's setpoint is refused and
-    /// the last good one held. Clears by engaging anew.
+    /// both arms come to rest. Clears by engaging anew.
     Limit,
-    /// The arm left the pose it should hold. Clears by local restart and homing.
+    /// An arm is not where it was told, for longer than a drive takes. It is held where it is told
+    /// to be; if it is not there at rest either, that is a [`Fault::HoldError`]. Clears by the arm
+    /// being where it is told, then engaging anew.
+    Tracking,
+    /// The arm left the pose it should hold. Clears by local restart.
     HoldError,
     /// The servo loop missed more ticks in a row than the profile allows. Clears by restart.
     MissedTicks,
-    /// A drive reported a fault. Clears by local restart and homing.
+    /// A drive reported a fault. Clears by local restart.
     Drive,
     /// A rule that must always hold did not: a defect in the software. Clears by restart.
     Broken,
-    /// The emergency stop is pressed. Clears by releasing it, then local restart and homing.
+    /// The emergency stop is pressed. Clears by releasing it, then local restart.
     EmergencyStop,
 }
 
@@ -31,9 +35,10 @@ impl Fault {
     pub const fn reason(self) -> Reason {
         match self {
             Self::Limit => Reason::Limit,
+            // "... or did not do what it was told".
+            Self::Tracking | Self::Drive => Reason::Drive,
             Self::HoldError => Reason::HoldError,
             Self::MissedTicks => Reason::MissedTicks,
-            Self::Drive => Reason::Drive,
             Self::Broken => Reason::Broken,
             Self::EmergencyStop => Reason::EmergencyStop,
         }

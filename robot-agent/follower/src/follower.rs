@@ -2,13 +2,13 @@
 //!
 //! Knows: the order of the rooms. Does not know: what any of them decides.
 
-use crate::fault::{Broken, Fault, ensure};
+use crate::fault::Fault;
 use crate::kinematics::PsmGeometry;
-use crate::limits::{Checked, Limits};
+use crate::limits::{Checked, Limits, Told};
 use crate::playout::{Goal, Inbound, Pick, Playout};
 use crate::profile::Profile;
-use crate::shaper::Shaper;
-use crate::supervisor::{Observation, Permit, Request, Supervisor, Transition};
+use crate::shaper::{Motion, Shaper};
+use crate::supervisor::{Denial, Observation, Outcome, Permit, Request, Supervisor};
 use crate::watchdog::{Verdict, Watchdog};
 use longhand_protocol::geometry::{ArmId, JointPositions, Mismatch, PerArm, Pose, RobotBase, Tip};
 use longhand_protocol::message::{ArmState, Counters, FollowerState, Levels, SessionKey, Stage};
@@ -81,7 +81,10 @@ pub struct TickOutput {
     /// What to tell the world.
     pub state: FollowerState,
     /// What became of the request.
-    pub answer: Transition,
+    pub outcome: Outcome,
+    /// Sessions of this epoch and older are dead: the bedside has taken the robot since. Whoever
+    /// grants sessions must grant a newer one before anybody can move the robot again.
+    pub fence: Epoch,
 }
 
 /// A second corrupted message within this time latches. Source: I23, after OPC UA Safety's
@@ -91,6 +94,12 @@ const CORRUPTED_WITHIN: Micros = Micros::from_secs(36_000);
 const LATE_AFTER: Micros = Micros::from_micros(200);
 /// Held this long, the arm must be where it was told. Chosen: five times a drive's settling time.
 const SETTLED_AFTER_TICKS: u32 = 100;
+/// Off its setpoint for this long is a fault. Source: I24, an alarm within 100 ms; chosen: half of
+/// it, the rest is the way to the surgeon.
+const OFF_TRACK_TICKS: u32 = 50;
+/// A stop that takes longer is none. Chosen: three times what the shipped profiles need at full
+/// speed; the proof that an arm can stop looks no farther.
+const STOP_TICKS_MAX: u32 = 100;
 
 /// The robot's side of the law, for both arms.
 #[derive(Debug)]
@@ -109,6 +118,7 @@ pub struct Follower {
     last_slot: Option<Instant<Robot>>,
     counters: Counters,
     held_ticks: u32,
+    off_track_ticks: u32,
     peer_faults: PeerFaults,
     corrupted_at: Option<Instant<Robot>>,
 }
@@ -119,7 +129,9 @@ struct ArmLaw {
     limits: Limits,
     shaper: Shaper,
     /// What the arm was told last; its reading while the drives are off.
-    told: JointPositions,
+    told: Told,
+    /// Where the arm's tip is, by its reading.
+    measured_cp: Pose<RobotBase, Tip>,
     /// Where the setpoint was when the newest command had its turn: blind motion counts from here.
     fresh_from: Pose<RobotBase, Tip>,
     /// Slows the tip where the joints would be too fast.
@@ -148,6 +160,7 @@ impl Follower {
             last_slot: None,
             counters: Counters::default(),
             held_ticks: 0,
+            off_track_ticks: 0,
             peer_faults: PeerFaults::default(),
             corrupted_at: None,
         }
@@ -181,13 +194,14 @@ impl Follower {
             new_session,
             integrity,
             fault: self.find_fault(input, missed),
+            unfit: self.unfit(input),
             request: input.request,
         };
-        let (permit, answer) = self.supervisor.next(&seen);
+        let (permit, outcome) = self.supervisor.next(&seen);
         let drive = self.drive(&permit, input);
         self.close(pick.as_ref(), input.now, before);
         let state = self.report(input, pick.as_ref(), &verdict, &drive);
-        TickOutput { drive, state, answer }
+        TickOutput { drive, state, outcome, fence: self.fence }
     }
 
     /// Ticks that never began since the last one.
@@ -253,13 +267,31 @@ impl Follower {
         let driven = !matches!(self.stage(), Stage::SafeOff | Stage::Disabled);
         for arm in ArmId::ALL {
             let law = self.arms.get_mut(arm);
+            law.measured_cp = law.limits.geometry().forward(&input.measured.get(arm).measured_js);
             if !driven {
                 law.rest_at_reading(input.measured.get(arm));
             } else if stalled {
                 law.shaper.stand();
+                law.told = law.told.standing();
             }
             law.aim(pick.map(|p| p.goal.get(arm)));
         }
+        let bound = self.profile.motion.tracking_error_max;
+        let off = driven && self.arms.iter().any(|law| law.tracking_error() > bound);
+        self.off_track_ticks = if off { self.off_track_ticks.saturating_add(1) } else { 0 };
+    }
+
+    /// Why the arms cannot be enabled where they stand. The work volume is no reason: an arm that
+    /// stands outside it may move, but only inward.
+    fn unfit(&self, input: &TickInput<'_>) -> Option<Denial> {
+        ArmId::ALL.into_iter().find_map(|arm| {
+            let reading = input.measured.get(arm);
+            if !reading.measured_js.is_finite() || !reading.measured_jaw.is_finite() {
+                return Some(Denial::Unreadable(arm));
+            }
+            let outside = self.arms.get(arm).limits.joint_outside(&reading.measured_js);
+            outside.map(|joint| Denial::Outside(arm, joint))
+        })
     }
 
     fn mismatch(&self) -> Option<Mismatch> {
@@ -283,19 +315,15 @@ impl Follower {
         let driven = !matches!(self.stage(), Stage::SafeOff | Stage::Disabled);
         let drive = input.measured.iter().any(|r| r.drive_fault);
         let finite = input.measured.iter().all(|r| r.measured_js.is_finite());
-        let strayed = held
-            && ArmId::ALL.into_iter().any(|arm| {
-                let law = self.arms.get(arm);
-                let at = law.limits_geometry().forward(&input.measured.get(arm).measured_js);
-                let off = (at.position() - law.shaper.setpoint().position()).norm();
-                off > self.profile.motion.hold_error_max
-            });
+        let strays = |law: &ArmLaw| law.tracking_error() > self.profile.motion.hold_error_max;
+        let strayed = held && self.arms.iter().any(strays);
         [
             (missed > self.profile.stages.missed_ticks_max, Fault::MissedTicks),
             // With its power off a drive clears its fault; until then nobody is moving anyway.
             (drive && driven, Fault::Drive),
             (strayed, Fault::HoldError),
-            (!finite, Fault::Drive),
+            (self.off_track_ticks >= OFF_TRACK_TICKS, Fault::Tracking),
+            (!finite && driven, Fault::Drive),
             (input.emergency_stop, Fault::EmergencyStop),
         ]
         .into_iter()
@@ -309,54 +337,44 @@ impl Follower {
             self.settle_off(input);
             return Drive::Brake;
         }
-        match self.servo(permit) {
-            Ok(servo) => Drive::Servo(servo),
-            Err(fault) => {
-                self.supervisor.fault(fault);
-                self.hold_last(permit, fault)
+        let refused = match self.servo(permit, permit.motion()) {
+            Ok(servo) => return Drive::Servo(servo),
+            Err(fault) => fault,
+        };
+        self.supervisor.fault(refused);
+        // Both arms begin to stop instead, energy off. Where not even that passes, or the software
+        // itself is broken, the drives brake: no setpoint that breaks a limit ever goes out.
+        let stop =
+            if refused == Fault::Limit { self.servo(permit, Motion::Stop) } else { Err(refused) };
+        match stop {
+            Ok(servo) => Drive::Servo(Servo { energy: PerArm::default(), ..servo }),
+            Err(worse) => {
+                self.supervisor.fault(worse.max(Fault::HoldError));
+                self.settle_off(input);
+                Drive::Brake
             }
         }
     }
 
-    fn servo(&mut self, permit: &Permit) -> Result<Servo, Fault> {
-        let psm1 = self.arms.psm1.tick(permit)?;
-        let psm2 = self.arms.psm2.tick(permit)?;
-        ensure(permit.may_drive())?;
-        self.arms.psm1.told = psm1.0.get();
-        self.arms.psm2.told = psm2.0.get();
-        Ok(Servo {
-            joints: PerArm { psm1: psm1.0, psm2: psm2.0 },
-            jaw: PerArm { psm1: psm1.1, psm2: psm2.1 },
-            energy: permit.energy(),
-        })
-    }
-
-    /// A setpoint was refused: both arms stay where they were told last, energy off. Where not even
-    /// that passes, or the software itself is broken, the drives brake.
-    fn hold_last(&mut self, permit: &Permit, fault: Fault) -> Drive {
-        let mut hold = |arm: ArmId| -> Result<(Checked<JointPositions>, Checked<f64>), Fault> {
-            let law = self.arms.get_mut(arm);
-            let told = law.told;
-            law.shaper.rest_at(law.limits_geometry().forward(&told));
-            Ok((
-                law.limits.check(permit, told, &told)?,
-                law.limits.check_jaw(permit, law.shaper.jaw())?,
-            ))
-        };
-        let held = if fault == Fault::Limit {
-            hold(ArmId::Psm1).and_then(|one| hold(ArmId::Psm2).map(|two| (one, two)))
-        } else {
-            Err(fault)
-        };
-        match held {
-            Ok((one, two)) => Drive::Servo(Servo {
-                joints: PerArm { psm1: one.0, psm2: two.0 },
-                jaw: PerArm { psm1: one.1, psm2: two.1 },
-                energy: PerArm::default(),
-            }),
-            Err(worse) => {
-                self.supervisor.fault(worse.max(Fault::HoldError));
-                Drive::Brake
+    /// One tick of both arms. Nothing is kept unless both pass.
+    fn servo(&mut self, permit: &Permit, motion: Motion) -> Result<Servo, Fault> {
+        let kept = self.arms.map(|law| law.shaper);
+        let psm1 = self.arms.psm1.tick(permit, motion);
+        let psm2 = self.arms.psm2.tick(permit, motion);
+        match (psm1, psm2) {
+            (Ok(one), Ok(two)) => {
+                self.arms.psm1.told = one.0.get();
+                self.arms.psm2.told = two.0.get();
+                Ok(Servo {
+                    joints: PerArm { psm1: one.0.joints(), psm2: two.0.joints() },
+                    jaw: PerArm { psm1: one.1, psm2: two.1 },
+                    energy: permit.energy(),
+                })
+            }
+            (one, two) => {
+                self.arms.psm1.shaper = kept.psm1;
+                self.arms.psm2.shaper = kept.psm2;
+                Err(one.err().max(two.err()).unwrap_or(Fault::Broken))
             }
         }
     }
@@ -420,7 +438,7 @@ impl Follower {
                 ArmState {
                     measured_js: reading.measured_js,
                     measured_jaw: reading.measured_jaw,
-                    measured_cp: law.limits_geometry().forward(&reading.measured_js),
+                    measured_cp: law.measured_cp,
                     setpoint_cp: law.shaper.setpoint(),
                     setpoint_jaw: law.shaper.jaw(),
                     energy: *energy.get(arm),
@@ -434,12 +452,12 @@ impl Follower {
 
 impl ArmLaw {
     fn new(profile: &Profile) -> Self {
-        let geometry = PsmGeometry::CLASSIC_LND_400006;
         let pose = Pose::IDENTITY;
         Self {
-            limits: Limits::new(profile.joints, profile.volume, geometry),
+            limits: Limits::new(profile, PsmGeometry::CLASSIC_LND_400006),
             shaper: Shaper::at_rest(profile.motion, profile.stages.blend_over, pose, 0.0),
-            told: JointPositions::default(),
+            told: Told::at_rest(JointPositions::default(), pose.position()),
+            measured_cp: pose,
             fresh_from: pose,
             joint_scale: 1.0,
             goal: None,
@@ -448,15 +466,16 @@ impl ArmLaw {
         }
     }
 
-    const fn limits_geometry(&self) -> &PsmGeometry {
-        self.limits.geometry()
+    /// How far the tip is from where it was told to be a tick ago, metres.
+    fn tracking_error(&self) -> f64 {
+        (self.measured_cp.position() - self.told.tip()).norm()
     }
 
     /// The drives are off: the setpoint is where the arm is, so that power never makes it jump.
     fn rest_at_reading(&mut self, reading: &ArmReading) {
         if reading.measured_js.is_finite() {
-            self.told = reading.measured_js;
-            self.shaper.rest_at(self.limits_geometry().forward(&reading.measured_js));
+            self.told = Told::at_rest(reading.measured_js, self.measured_cp.position());
+            self.shaper.rest_at(self.measured_cp);
         }
         if reading.measured_jaw.is_finite() {
             self.shaper.rest_jaw_at(self.limits.clamp_jaw(reading.measured_jaw));
@@ -465,8 +484,7 @@ impl ArmLaw {
     }
 
     fn aim(&mut self, goal: Option<&Goal>) {
-        let near = self.told;
-        let reachable = goal.map(|goal| self.limits.reachable(goal, &near));
+        let reachable = goal.map(|goal| self.limits.reachable(goal, &self.told));
         self.limited = matches!(reachable, Some(None))
             || reachable.flatten().is_some_and(|reachable| reachable.limited);
         self.has_inverse = matches!(reachable, Some(Some(_)));
@@ -493,47 +511,216 @@ impl ArmLaw {
         }
     }
 
-    /// One tick of one arm. Nothing is kept unless the check passes.
-    fn tick(&mut self, permit: &Permit) -> Result<(Checked<JointPositions>, Checked<f64>), Fault> {
-        let before = *self;
-        let checked = self.try_tick(permit);
-        if checked.is_err() {
-            *self = before;
-        }
-        checked
-    }
-
-    fn try_tick(
+    /// One tick of one arm. Away from open country a step toward the goal is taken only with the
+    /// proof that the arm can stop after it; else the arm begins to stop now, which the step before
+    /// proved it can. So neither a wall nor a joint's limit ever stops it abruptly.
+    fn tick(
         &mut self,
         permit: &Permit,
-    ) -> Result<(Checked<JointPositions>, Checked<f64>), Fault> {
-        self.shaper.shape(self.goal.as_ref(), permit.motion(), self.joint_scale);
+        motion: Motion,
+    ) -> Result<(Checked<Told>, Checked<f64>), Fault> {
+        let kept = self.shaper;
+        let mut joints = self.shape(motion);
+        if motion != Motion::Stop && !joints.is_some_and(|joints| self.may_go_to(&joints)) {
+            self.shaper = kept;
+            self.limited = true;
+            self.joint_scale = (self.joint_scale * EASE_REFUSED).max(SCALE_MIN);
+            joints = self.shape(Motion::Stop);
+        }
+        let joints = joints.ok_or(Fault::Limit)?;
         let setpoint = self.shaper.setpoint();
-        ensure(setpoint.is_finite())?;
-        let joints = self
-            .limits_geometry()
-            .inverse(&setpoint, &self.told)
-            .map_err(|_unreachable| Fault::Limit)?;
-        self.yield_to_joints(&joints);
-        let checked = self.limits.check(permit, joints, &self.told)?;
-        let jaw = self.limits.check_jaw(permit, self.shaper.jaw())?;
-        self.agrees(&checked)?;
-        Ok((checked, jaw))
+        let checked = self.limits.check(permit, &joints, &setpoint, &self.told)?;
+        self.yield_to_joints(&checked.get());
+        Ok((checked, self.limits.check_jaw(permit, self.shaper.jaw())?))
+    }
+
+    /// Moves the setpoint one tick; the joints that make it, if any do.
+    fn shape(&mut self, motion: Motion) -> Option<JointPositions> {
+        self.shaper.shape(self.goal.as_ref(), motion, self.joint_scale);
+        self.limits.geometry().inverse(&self.shaper.setpoint(), self.told.joints()).ok()
+    }
+
+    /// Whether the arm may take this step toward its goal.
+    fn may_go_to(&self, joints: &JointPositions) -> bool {
+        let tip = self.shaper.setpoint().position();
+        let told = self.limits.judge(joints, tip, &self.told);
+        // What open country lets through, the check judges again.
+        self.limits.is_open_country(&self.told) || told.is_some_and(|told| self.can_stop(told))
+    }
+
+    /// Whether the arm, told this, comes to rest by braking alone without breaking a limit. Cost:
+    /// an inverse for each tick of the stop.
+    fn can_stop(&self, mut told: Told) -> bool {
+        let mut shaper = self.shaper;
+        for _ in 0..STOP_TICKS_MAX {
+            if shaper.is_at_rest() {
+                return true;
+            }
+            shaper.shape(None, Motion::Stop, 0.0);
+            let setpoint = shaper.setpoint();
+            let joints = self.limits.geometry().inverse(&setpoint, told.joints()).ok();
+            let next = joints.and_then(|q| self.limits.judge(&q, setpoint.position(), &told));
+            let Some(next) = next else { return false };
+            told = next;
+        }
+        false
     }
 
     /// Slows the tip before the joints reach their speed limit, and lets go slowly.
-    fn yield_to_joints(&mut self, joints: &JointPositions) {
+    fn yield_to_joints(&mut self, told: &Told) {
         // Chosen: from 70 % of any joint's speed on; 1 % a tick back.
         const EASE_AT: f64 = 0.7;
-        let load = self.limits.joint_load(joints, &self.told);
+        let load = self.limits.joint_load(told);
         let wanted = if load > EASE_AT { self.joint_scale * EASE_AT / load } else { 1.0 };
-        self.joint_scale = wanted.clamp(0.02, 1.0).min(self.joint_scale * 1.01 + 1e-3);
+        self.joint_scale = wanted.clamp(SCALE_MIN, 1.0).min(self.joint_scale * 1.01 + 1e-3);
+    }
+}
+
+/// The slowest that the joints' limits may make the tip, as a share. Chosen: still moving.
+const SCALE_MIN: f64 = 0.02;
+/// What a refused step leaves of the tip's speed. Chosen: ten refusals leave a third.
+const EASE_REFUSED: f64 = 0.9;
+
+#[cfg(test)]
+mod tests {
+    //! What follows a step that the door refuses; only defects make it, so the limits are tampered
+    //! with in mid-motion.
+    use super::*;
+    use longhand_protocol::geometry::Twist;
+    use longhand_protocol::message::{ArmCommand, Command, Reason};
+    use nalgebra::Vector3;
+
+    const HOME: JointPositions = JointPositions([0.0, 0.0, 0.12, 0.0, 0.0, 0.0]);
+    const SPEED: Vector3<f64> = Vector3::new(0.05, 0.0, 0.0);
+
+    struct Rig {
+        follower: Follower,
+        tick: u64,
+        arms: PerArm<ArmReading>,
+        state: FollowerState,
+        /// Where PSM1's tip is to be.
+        goal: Option<Vector3<f64>>,
     }
 
-    /// The joints that go out must put the tip where the shaper put it: the inverse, checked by the
-    /// forward solution, to a nanometre.
-    fn agrees(&self, joints: &Checked<JointPositions>) -> Result<(), Broken> {
-        let tip = self.limits_geometry().forward(&joints.get());
-        ensure((tip.position() - self.shaper.setpoint().position()).norm() <= 1e-9)
+    impl Rig {
+        /// PSM1 moves along x at 50 mm/s.
+        fn moving() -> Self {
+            let arm = ArmReading { measured_js: HOME, ..ArmReading::default() };
+            let arms = PerArm { psm1: arm, psm2: arm };
+            let follower = Follower::new(Profile::DEFAULT);
+            let state = FollowerState::default();
+            let mut rig = Self { follower, tick: 0, arms, state, goal: None };
+            rig.step(false, Some(Request::Enable));
+            rig.step(false, Some(Request::HandOver));
+            for _ in 0..700 {
+                rig.step(false, None);
+            }
+            for _ in 0..400 {
+                rig.step(true, None);
+            }
+            assert_eq!(rig.state.stage, Stage::Follow);
+            let speed = rig.follower.arms.psm1.shaper.twist().linear.x;
+            assert!((speed - 0.05).abs() < 1e-3, "{speed}");
+            rig
+        }
+
+        fn step(&mut self, pedal: bool, request: Option<Request>) -> Drive {
+            self.tick += 1;
+            let now = Instant::from_micros(1_000_000 + self.tick * 1_000);
+            let mut command = Command { number: Seq::new(self.tick), ..Command::default() };
+            command.key.epoch = Epoch::new(1);
+            let intent = &mut command.intent;
+            intent.hand_time = Instant::from_micros(self.tick * 1_000);
+            intent.echo_robot_time = now.before(Micros::from_millis(3));
+            intent.valid_for = Micros::from_millis(100);
+            intent.levels.operator_present = pedal;
+            intent.levels.energy = PerArm { psm1: true, psm2: true };
+            for arm in ArmId::ALL {
+                let state = self.state.arms.get(arm);
+                let moves = arm == ArmId::Psm1 && self.state.stage <= Stage::Coast;
+                let (mut servo_cp, mut servo_cv) = (state.setpoint_cp, Twist::ZERO);
+                if moves {
+                    let was = self.goal.unwrap_or(servo_cp.position());
+                    let goal = was + SPEED * TICK.as_secs_f64();
+                    self.goal = Some(goal);
+                    servo_cp = Pose::new(goal, servo_cp.rotation());
+                    servo_cv.linear = SPEED;
+                }
+                *intent.arms.get_mut(arm) = ArmCommand { servo_cp, servo_cv, jaw: 0.0 };
+            }
+            let inbox = [Inbound { command, received_at: now }];
+            let output = self.follower.step(&TickInput {
+                now,
+                scheduled_at: now,
+                inbox: &inbox,
+                measured: self.arms,
+                emergency_stop: false,
+                peer_faults: PeerFaults::default(),
+                request,
+            });
+            self.state = output.state;
+            if let Drive::Servo(servo) = &output.drive {
+                for arm in ArmId::ALL {
+                    self.arms.get_mut(arm).measured_js = servo.joints.get(arm).get();
+                }
+            }
+            output.drive
+        }
+
+        /// From now on no joint may be faster than this share of what PSM1's yaw does.
+        fn limit_yaw(&mut self, share: f64) {
+            let law = &mut self.follower.arms.psm1;
+            let mut joints = Profile::DEFAULT.joints;
+            let load = law.limits.joint_load(&law.told);
+            let [yaw, ..] = joints.speed_max;
+            joints.speed_max = [yaw * load * share; 6];
+            law.limits = law.limits.with_joints(joints);
+        }
+
+        fn yaw(&self) -> f64 {
+            let [yaw, ..] = self.arms.psm1.measured_js.0;
+            yaw
+        }
+    }
+
+    #[test]
+    fn a_refused_step_becomes_a_stop_within_the_limits() {
+        let mut rig = Rig::moving();
+        let energy = |drive: &Drive| match drive {
+            Drive::Servo(servo) => servo.energy,
+            Drive::Brake => PerArm::default(),
+        };
+        assert_eq!(energy(&rig.step(true, None)), PerArm { psm1: true, psm2: true });
+        // Going on as before is too fast from here on; the first tick of a stop is not.
+        let before = rig.yaw();
+        rig.limit_yaw(0.995);
+        let drive = rig.step(true, None);
+        assert!(matches!(drive, Drive::Servo(_)), "{drive:?}");
+        assert_eq!((rig.state.stage, rig.state.reason), (Stage::Latched, Reason::Limit));
+        assert_eq!(energy(&drive), PerArm::default());
+        let first = rig.yaw() - before;
+        assert!(first > 0.9 * 0.05 * 1e-3 / 0.12, "it went on, a little slower: {first}");
+        let (mut last, mut ticks) = (first, 0);
+        while last.abs() > 0.0 {
+            let at = rig.yaw();
+            rig.step(true, None);
+            let now = rig.yaw() - at;
+            assert!(now.abs() <= last.abs() + 1e-12, "it only slows down: {last} to {now}");
+            let deceleration = (last - now).abs() / 1e-6;
+            assert!(deceleration <= 60.0, "{deceleration} rad/s2");
+            (last, ticks) = (now, ticks + 1);
+            assert!(ticks < 30, "it stands");
+        }
+        assert!(ticks > 10, "it took its time: {ticks} ticks");
+    }
+
+    #[test]
+    fn a_refused_stop_brakes_and_breaks_no_limit() {
+        let mut rig = Rig::moving();
+        rig.limit_yaw(0.5);
+        let before = rig.arms;
+        assert_eq!(rig.step(true, None), Drive::Brake);
+        assert_eq!(rig.state.stage, Stage::SafeOff);
+        assert_eq!(rig.arms, before, "no setpoint went out");
     }
 }

@@ -5,7 +5,7 @@
 //! agent reads and hashes a profile), or what happens when a number is passed.
 
 use longhand_protocol::geometry::Mismatch;
-use longhand_protocol::message::Terms;
+use longhand_protocol::message::{ALIGN_MAX_RAD, Terms};
 use longhand_protocol::units::{Micros, TICK};
 use nalgebra::Vector3;
 
@@ -81,6 +81,8 @@ pub struct MotionLimits {
     pub align_max: Mismatch,
     /// Goal farther than this from the tool: Latched.
     pub anchor_max: Mismatch,
+    /// The arm may be this far from where it was told a tick ago, moving or not.
+    pub tracking_error_max: f64,
     /// The held arm may be this far from its setpoint.
     pub hold_error_max: f64,
 }
@@ -105,20 +107,37 @@ pub struct JointLimits {
     pub high: [f64; 6],
     /// Fastest, radians per second; metres per second for the insertion.
     pub speed_max: [f64; 6],
-    /// Goals stay this far inside `low` and `high`, so that the tool can stop before the limit.
+    /// Greatest acceleration, per second squared.
+    pub acceleration_max: [f64; 6],
+    /// Greatest jerk, per second cubed.
+    pub jerk_max: [f64; 6],
+    /// Goals stay this far inside `low` and `high`.
     pub margin: [f64; 6],
     /// Lowest and highest jaw opening, radians.
     pub jaw: [f64; 2],
 }
 
-/// A box in the arm's base frame, metres.
+/// Where the tip may be: a box in the arm's base frame, and in it a shell about the remote centre.
+/// Metres.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Volume {
-    /// Lowest corner.
+    /// Lowest corner of the box.
     pub low: Vector3<f64>,
-    /// Highest corner.
+    /// Highest corner of the box.
     pub high: Vector3<f64>,
+    /// The depth guard: least and greatest distance of the tip from the remote centre.
+    pub depth: [f64; 2],
 }
+
+// What joints may do, in the order of `JointLimits`. Accelerations, chosen: nine tenths of what the
+// simulated PSM's motors can give (`arm/simulated.rs`, efforts from dVRK's PSM.json). Speeds and
+// jerks, chosen: twice and more what any motion within the tip's own limits asks for in open
+// country (`limits`); the worst that `tests/limits_hold.rs` finds there are 1.1 rad/s, 56 rad/s2
+// and 14,000 rad/s3 for yaw and pitch, 0.1 m/s, 5.4 m/s2 and 1,200 m/s3 for the insertion, 3.3
+// rad/s, 190 rad/s2 and 42,000 rad/s3 for roll and wrist. Toward a singular place they bind.
+const JOINT_SPEED: [f64; 6] = [4.0, 4.0, 0.3, 8.0, 8.0, 8.0];
+const JOINT_ACCELERATION: [f64; 6] = [99.0, 99.0, 22.0, 450.0, 450.0, 450.0];
+const JOINT_JERK: [f64; 6] = [3e4, 3e4, 4e3, 1.5e5, 1.5e5, 1.5e5];
 
 const fn deg(degrees: f64) -> f64 {
     degrees * core::f64::consts::PI / 180.0
@@ -170,25 +189,35 @@ impl Profile {
             jaw_rate_max: 4.0, // chosen: open to closed in half a second
             coast_max: Mismatch { distance_m: 0.5e-3, angle_rad: deg(0.5) }, // design.md
             blend_max: Mismatch { distance_m: 1e-3, angle_rad: deg(2.0) }, // design.md; dVRK 2 deg
-            align_max: Mismatch { distance_m: 5e-3, angle_rad: deg(5.0) }, // dVRK 5 deg
+            align_max: Mismatch { distance_m: 5e-3, angle_rad: ALIGN_MAX_RAD }, // safety.md 4.3
             anchor_max: Mismatch { distance_m: 20e-3, angle_rad: deg(5.0) }, // design.md
+            // I24. The simulated arm stays within 3 um at 100 mm/s (measured); a 45 Hz drive
+            // without feed-forward lags 0.7 mm there, so 1 mm is a fault in either.
+            tracking_error_max: 1e-3,
             hold_error_max: 2e-3, // design.md
         },
         joints: JointLimits {
             // dVRK PSM.json and LARGE_NEEDLE_DRIVER_400006.json; kinematics.md. The insertion's
-            // lower end is the depth guard, chosen: 30 mm keeps the wrist outside the cannula.
+            // lower end, chosen: 30 mm keeps the wrist outside the cannula.
             low: [-1.588, -0.925_025, 0.030, -4.537_86, -1.396_26, -1.396_26],
             high: [1.588, 0.925_025, 0.240, 4.537_86, 1.396_26, 1.396_26],
-            // Chosen: what 100 mm/s and 2 rad/s ask for 40 mm below the remote centre, with room.
-            speed_max: [4.0, 4.0, 0.3, 8.0, 8.0, 8.0],
-            // Chosen: more than the stopping distance at full speed.
+            speed_max: JOINT_SPEED,
+            acceleration_max: JOINT_ACCELERATION,
+            jerk_max: JOINT_JERK,
+            // Chosen: no pose that a hand asks for presses on a stop. What it takes to stop before
+            // the limit itself does not rest on it: near the remote centre 1.5 mm of tip are more
+            // than 0.05 rad. `follower` proves, before each step there, that the arm can stop.
             margin: [0.05, 0.05, 0.003, 0.05, 0.05, 0.05],
             jaw: [-0.698_132, 1.396_26],
         },
         volume: Volume {
-            // Chosen: what the joint limits leave anyway, rounded outwards.
-            low: Vector3::new(-0.25, -0.25, -0.25),
-            high: Vector3::new(0.25, 0.25, 0.05),
+            // Chosen: a task box about the place of homing, 160 by 160 by 140 mm, above and below
+            // which the depth guard rounds it off: the FLS pegboard with its clearance fits in.
+            low: Vector3::new(-0.08, -0.08, -0.19),
+            high: Vector3::new(0.08, 0.08, -0.05),
+            // Chosen: 60 mm keep the whole wrist well out of the cannula and the yaw lever above
+            // 50 mm; 200 mm end where the shaft is still inside its range at any wrist pose.
+            depth: [0.06, 0.20],
         },
     };
 
@@ -199,9 +228,9 @@ impl Profile {
             // acceptable, cameras included; the buffer and its jitter need the rest. Chosen.
             loop_age_warn: Micros::from_millis(300),
             loop_age_max: Micros::from_millis(450),
-            // The hard cap, Franka's and UR's 20 ms: blind motion stays bound by 0.5 mm, which at
-            // 50 mm/s ends it after 10 ms as ever; a slow or still tool need not stop so often.
-            brake_after: Micros::from_millis(20),
+            // `brake_after` stays at 10 ms. 20 ms, the cap, would save a third of the stops on
+            // Beijing-Sanya (48 an hour against 31, three seeds of an hour each); one in more than
+            // a minute is rare enough, and the arm stands sooner.
             ..Self::DEFAULT.stages
         },
         playout: PlayoutLimits {
@@ -250,6 +279,24 @@ impl Profile {
         self.validate_joints()
     }
 
+    /// Whether the tip moves within, and the joints may do at least, what the shipped profiles say:
+    /// only then is it known that in open country (`limits`) no joint limit is near. In any other
+    /// profile every step is proved, everywhere.
+    pub fn has_open_country(&self) -> bool {
+        let (m, d) = (&self.motion, &Self::DEFAULT.motion);
+        // Softer braking would lengthen the stop, harder would load the joints more.
+        let same = |a: f64, b: f64| (a - b).abs() <= 0.0;
+        let like = |a: &RateLimits, b: &RateLimits| {
+            a.speed <= b.speed && same(a.acceleration, b.acceleration) && same(a.jerk, b.jerk)
+        };
+        let (j, e) = (&self.joints, &Self::DEFAULT.joints);
+        let rates = [j.speed_max, j.acceleration_max, j.jerk_max];
+        let least = [e.speed_max, e.acceleration_max, e.jerk_max];
+        like(&m.tip, &d.tip)
+            && like(&m.rotation, &d.rotation)
+            && rates.iter().flatten().zip(least.iter().flatten()).all(|(rate, least)| rate >= least)
+    }
+
     fn validate_stages(&self) -> Result<(), ProfileError> {
         use ProfileError as E;
         let s = &self.stages;
@@ -290,16 +337,19 @@ impl Profile {
         rule(m.align_max.within(m.anchor_max), E::MismatchOrder)?;
         let anchor = Mismatch { distance_m: 20e-3, angle_rad: deg(5.0) + 1e-12 };
         rule(m.anchor_max.within(anchor), E::AnchorCap)?;
-        rule(m.hold_error_max > 0.0 && m.hold_error_max <= 2e-3, E::HoldErrorCap)
+        rule(m.hold_error_max > 0.0 && m.hold_error_max <= 2e-3, E::HoldErrorCap)?;
+        rule(m.tracking_error_max > 0.0 && m.tracking_error_max <= 1e-3, E::TrackingErrorCap)
     }
 
     fn validate_joints(&self) -> Result<(), ProfileError> {
         use ProfileError as E;
         let j = &self.joints;
-        let rows = j.low.iter().zip(j.high).zip(j.speed_max).zip(j.margin);
-        for (((low, high), speed), margin) in rows {
-            rule((low + high + speed + margin).is_finite(), E::JointRange)?;
-            rule(margin >= 0.0 && low + 2.0 * margin < high && speed > 0.0, E::JointRange)?;
+        for ((low, high), margin) in j.low.iter().zip(j.high).zip(j.margin) {
+            rule((low + high + margin).is_finite(), E::JointRange)?;
+            rule(margin >= 0.0 && low + 2.0 * margin < high, E::JointRange)?;
+        }
+        for rate in [j.speed_max, j.acceleration_max, j.jerk_max].iter().flatten() {
+            rule(rate.is_finite() && *rate > 0.0, E::JointRates)?;
         }
         let [jaw_low, jaw_high] = j.jaw;
         rule(jaw_low.is_finite() && jaw_high.is_finite() && jaw_low < jaw_high, E::JointRange)?;
@@ -307,7 +357,8 @@ impl Profile {
         for (low, high) in inside {
             rule(low.is_finite() && high.is_finite() && low < high, E::VolumeRange)?;
         }
-        Ok(())
+        let [least, most] = self.volume.depth;
+        rule(least >= 0.0 && least < most && most.is_finite(), E::VolumeRange)
     }
 }
 
@@ -362,9 +413,13 @@ pub enum ProfileError {
     AnchorCap,
     /// `hold_error_max` must lie above 0 and may be 2 mm at most.
     HoldErrorCap,
-    /// Each joint's low, high, speed and margin must be finite and leave room between.
+    /// `tracking_error_max` must lie above 0 and may be 1 mm at most.
+    TrackingErrorCap,
+    /// Each joint's low, high and margin must be finite and leave room between.
     JointRange,
-    /// The volume's low corner must lie below its high corner.
+    /// Each joint's speed, acceleration and jerk must be positive and finite.
+    JointRates,
+    /// The volume's low corner must lie below its high corner, its least depth below its greatest.
     VolumeRange,
 }
 
@@ -394,8 +449,10 @@ impl ProfileError {
             Self::MismatchOrder => "blend_max, align_max, anchor_max must not shrink in this order",
             Self::AnchorCap => "anchor_max may be 20 mm and 5 deg at most",
             Self::HoldErrorCap => "hold_error_max must lie above 0 and may be 2 mm at most",
+            Self::TrackingErrorCap => "tracking_error_max must lie above 0 and be 1 mm at most",
+            Self::JointRates => "each joint's speed, acceleration, jerk must be positive, finite",
             Self::JointRange => "each joint needs finite low < high with room for its margin",
-            Self::VolumeRange => "the volume's low corner must lie below its high corner",
+            Self::VolumeRange => "the volume's lows must lie below its highs, its depths likewise",
         }
     }
 }

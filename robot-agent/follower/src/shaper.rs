@@ -14,9 +14,8 @@ use longhand_protocol::geometry::{Mismatch, Pose, RobotBase, Tip, Twist, clamp_n
 use longhand_protocol::units::{Micros, TICK};
 use nalgebra::{UnitQuaternion, Vector3};
 
-/// Seconds in a tick; [`TICK`] as a number.
-const DT: f64 = 1e-3;
-const _: () = assert!(TICK.as_micros() == 1_000);
+/// Seconds in a tick.
+const DT: f64 = TICK.as_secs_f64();
 
 /// What the setpoint is allowed to do in this tick.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -107,7 +106,7 @@ impl Shaper {
         self.linear.velocity.norm() <= 1e-4 && self.angular.velocity.norm() <= 1.7e-3
     }
 
-    /// Puts the setpoint at rest somewhere else: homing, or a refused tick.
+    /// Puts the setpoint at rest somewhere else: its drives are off.
     pub fn rest_at(&mut self, setpoint: Pose<RobotBase, Tip>) {
         self.setpoint = setpoint;
         self.linear = Mover::default();
@@ -222,8 +221,8 @@ impl Mover {
         self.accelerate(error * limits.speed_gain(), limits);
     }
 
-    /// One tick of braking: the time-optimal law (full deceleration, eased out along the jerk
-    /// parabola), with a dead-beat end so that the rest is exact.
+    /// One tick of braking: full deceleration, eased out as the jerk limit asks, so that the speed
+    /// falls to exact rest without swinging through it.
     fn stop(&mut self, limits: &RateLimits) {
         let speed = self.velocity.norm();
         let jerk_step = limits.jerk * DT;
@@ -234,8 +233,13 @@ impl Mover {
             self.velocity = Vector3::zeros();
             return;
         }
-        // Ease out at 0.7 of the jerk limit: the slack pays for whole ticks. Chosen.
-        let ease = libm::sqrt(2.0 * 0.7 * limits.jerk * speed);
+        // In whole ticks: from a deceleration A that is eased by J a tick, A + (A - J) + ... is
+        // taken off the speed before rest. The A whose sum is just this speed, so that it ends
+        // in rest and never beyond. J is 0.9 of what the jerk limit allows. Chosen: the rest is
+        // for an acceleration that does not lie along the velocity.
+        let (per_tick, j) = (speed / DT, 0.9 * jerk_step);
+        let n = libm::floor((libm::sqrt(1.0 + 8.0 * per_tick / j) - 1.0) / 2.0);
+        let ease = per_tick / (n + 1.0) + j * n / 2.0;
         let brake = self.velocity * (-ease.min(limits.acceleration) / speed.max(f64::MIN_POSITIVE));
         self.accelerate(brake, limits);
     }
@@ -356,6 +360,29 @@ mod tests {
             }
             prop_assert!(observer.within(&Profile::DEFAULT.motion.tip),
                 "{} {} {}", observer.speed_max, observer.acceleration_max, observer.jerk_max);
+        }
+
+        #[test]
+        fn a_stop_only_slows_down_and_never_turns_round(
+            v in prop::array::uniform3(-0.09..0.09f64), ticks in 1usize..300,
+        ) {
+            let mut s = shaper();
+            let v = clamp_norm(Vector3::from(v), 0.09);
+            for tick in 0..ticks {
+                let at = v * (f64::from(u32::try_from(tick).unwrap()) * DT);
+                s.shape(Some(&goal(at, v)), Motion::Toward(1.0), 1.0);
+            }
+            // An acceleration that still has to end may raise the speed at first.
+            while s.linear.acceleration.dot(&s.linear.velocity) > 0.0 {
+                s.shape(None, Motion::Stop, 1.0);
+            }
+            while !s.is_at_rest() {
+                let before = s.twist().linear;
+                s.shape(None, Motion::Stop, 1.0);
+                let now = s.twist().linear;
+                prop_assert!(now.norm() <= before.norm() + 1e-12, "{before:?} to {now:?}");
+                prop_assert!(now.dot(&before) >= -1e-15, "{before:?} turned to {now:?}");
+            }
         }
 
         #[test]

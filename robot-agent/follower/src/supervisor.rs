@@ -8,10 +8,11 @@
 //! from [`next`] into `STAGES.md` and compared by a test.
 
 use crate::fault::Fault;
+use crate::kinematics::Joint;
 use crate::profile::Profile;
 use crate::shaper::Motion;
 use crate::watchdog::{Freshness, Verdict};
-use longhand_protocol::geometry::{Mismatch, PerArm};
+use longhand_protocol::geometry::{ArmId, Mismatch, PerArm};
 use longhand_protocol::message::{Levels, Reason, Stage, Terms};
 use longhand_protocol::units::{Micros, TICK};
 
@@ -38,11 +39,11 @@ pub enum Event {
     Release,
     /// The bedside gives the robot to the console.
     HandOver,
-    /// Power on; the arms are homed.
+    /// Power on: the arms are enabled where they stand.
     Enable,
     /// Power off, by the bedside.
     Disable,
-    /// After a fault: the bedside has restarted and homed the robot.
+    /// After a fault: the bedside has seen to it and restarts the robot.
     Restart,
     /// The robot is not well.
     Fault,
@@ -175,7 +176,7 @@ pub const fn next(stage: Stage, event: Event) -> Transition {
 /// and its end: a network event may hold the robot, never take its power (A21).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// Power on; the arms are homed.
+    /// Power on: the arms are enabled where they stand.
     Enable,
     /// Power off.
     Disable,
@@ -191,8 +192,28 @@ pub enum Request {
     Release,
     /// The bedside gives the robot to the console.
     HandOver,
-    /// The bedside has restarted and homed the robot after a fault.
+    /// The bedside has seen to the fault and restarts the robot.
     Restart,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is so now; or nothing was asked.
+    Done,
+    /// It was refused.
+    Refused(Denial),
+}
+
+/// Why a request was refused. Each says what to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// Not in the present stage: see the table in `STAGES.md`.
+    Stage,
+    /// Enable: this arm's position cannot be read. See to its encoders.
+    Unreadable(ArmId),
+    /// Enable: this joint of this arm stands outside its range. Move it inside by hand.
+    Outside(ArmId, Joint),
 }
 
 /// All that the supervisor looks at in one tick.
@@ -216,12 +237,26 @@ pub struct Observation {
     pub integrity: bool,
     /// What is wrong with the robot, the worst of this tick.
     pub fault: Option<Fault>,
+    /// Why the arms cannot be enabled where they stand, if they cannot.
+    pub unfit: Option<Denial>,
     /// What somebody asks.
     pub request: Option<Request>,
 }
 
 /// Leave to move in one tick. Made by [`Supervisor::next`] alone.
-#[derive(Clone, Copy, Debug, PartialEq)]
+///
+/// Neither `Copy` nor `Clone`: it is lent to one tick and ends with it.
+///
+/// ```compile_fail
+/// fn keep(lent: &longhand_follower::supervisor::Permit) -> longhand_follower::supervisor::Permit {
+///     *lent
+/// }
+/// ```
+/// ```compile_fail
+/// fn is_clone<T: Clone>() {}
+/// is_clone::<longhand_follower::supervisor::Permit>();
+/// ```
+#[derive(Debug, PartialEq)]
 pub struct Permit {
     motion: Motion,
     drive: bool,
@@ -242,6 +277,14 @@ impl Permit {
     /// Whether each arm's energy may be on.
     pub const fn energy(&self) -> PerArm<bool> {
         self.energy
+    }
+}
+
+#[cfg(test)]
+impl Permit {
+    /// A permit for the tests of what stands behind it.
+    pub(crate) fn of_a_test(drive: bool) -> Self {
+        Self { motion: Motion::Toward(1.0), drive, energy: PerArm::default() }
     }
 }
 
@@ -302,10 +345,10 @@ impl Supervisor {
     }
 
     /// Decides one tick. What somebody asks comes first, then what the robot and the link say, so a
-    /// request cannot mask a fault. `Refuse` of a request comes back beside the permit.
-    pub fn next(&mut self, seen: &Observation) -> (Permit, Transition) {
+    /// request cannot mask a fault. What became of the request comes back beside the permit.
+    pub fn next(&mut self, seen: &Observation) -> (Permit, Outcome) {
         self.note(seen);
-        let answer = seen.request.map_or(Transition::Stay, |asked| self.ask(asked));
+        let answer = seen.request.map_or(Outcome::Done, |asked| self.ask(asked, seen.unfit));
         let (event, why) = self.event(seen);
         self.apply(event, why);
         (self.permit(seen), answer)
@@ -314,7 +357,7 @@ impl Supervisor {
     /// A fault found after the permit was given, in the same tick.
     pub fn fault(&mut self, fault: Fault) {
         let event = match fault {
-            Fault::Limit => Event::Latch,
+            Fault::Limit | Fault::Tracking => Event::Latch,
             Fault::HoldError
             | Fault::MissedTicks
             | Fault::Drive
@@ -339,7 +382,7 @@ impl Supervisor {
         self.held_for = if moving { Micros::ZERO } else { self.held_for.saturating_add(TICK) };
     }
 
-    fn ask(&mut self, asked: Request) -> Transition {
+    fn ask(&mut self, asked: Request, unfit: Option<Denial>) -> Outcome {
         let (event, why) = match asked {
             Request::Enable => (Event::Enable, Reason::BedsideOwns),
             Request::Disable => (Event::Disable, Reason::None),
@@ -356,22 +399,30 @@ impl Supervisor {
             }
             Request::Resume => {
                 self.paused = false;
-                return Transition::Stay;
+                return Outcome::Done;
             }
             Request::ConsoleResume => {
                 self.console_paused = false;
-                return Transition::Stay;
+                return Outcome::Done;
             }
         };
-        let answer = next(self.stage, event);
-        self.apply(event, why);
-        answer
+        match (next(self.stage, event), unfit) {
+            (Transition::Refuse, _) => Outcome::Refused(Denial::Stage),
+            // An arm that no setpoint fits would be a fault in the tick that enables it.
+            (Transition::To(_), Some(unfit)) if event == Event::Enable => Outcome::Refused(unfit),
+            (Transition::Stay | Transition::To(_), _) => {
+                self.apply(event, why);
+                Outcome::Done
+            }
+        }
     }
 
     /// The worst thing that happens in this tick, and why.
     fn event(&self, seen: &Observation) -> (Event, Reason) {
         match seen.fault {
-            Some(Fault::Limit) => return (Event::Latch, Reason::Limit),
+            Some(fault @ (Fault::Limit | Fault::Tracking)) => {
+                return (Event::Latch, fault.reason());
+            }
             Some(fault) => return (Event::Fault, fault.reason()),
             None => {}
         }
@@ -564,6 +615,7 @@ mod tests {
             new_session: false,
             integrity: false,
             fault: None,
+            unfit: None,
             request: None,
         }
     }
@@ -733,7 +785,7 @@ mod tests {
         assert!(!permit.may_drive());
         for request in [Request::Enable, Request::HandOver, Request::Release, Request::Disable] {
             let (_, answer) = s.next(&asking(request));
-            assert_eq!((s.stage(), answer), (Stage::SafeOff, Transition::Refuse));
+            assert_eq!((s.stage(), answer), (Stage::SafeOff, Outcome::Refused(Denial::Stage)));
         }
         s.next(&asking(Request::Restart));
         assert_eq!(s.stage(), Stage::Disabled);

@@ -1,8 +1,11 @@
 //! Whole ticks of the follower, where one room alone would not show it: leases, faults, sessions.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: a panic is how it fails")]
+
+use longhand_follower::kinematics::Joint;
 use longhand_follower::playout::Inbound;
 use longhand_follower::profile::Profile;
-use longhand_follower::supervisor::Request;
+use longhand_follower::supervisor::{Denial, Outcome, Request};
 use longhand_follower::{ArmReading, Drive, Follower, PeerFaults, TickInput, TickOutput};
 use longhand_protocol::geometry::{ArmId, JointPositions, PerArm};
 use longhand_protocol::message::{Command, Reason, Stage};
@@ -238,4 +241,81 @@ fn one_contradiction_latches_at_once() {
     bench.peer_faults.protocol = 1;
     let output = bench.step(Some(true), None);
     assert_eq!((output.state.stage, output.state.reason), (Stage::Latched, Reason::Integrity));
+}
+
+#[test]
+fn an_ended_lease_is_told_by_its_epoch_and_by_nothing_else() {
+    let mut bench = Bench::following();
+    let fence = |bench: &Bench| bench.last.unwrap().fence;
+    assert_eq!(fence(&bench), Epoch::ZERO);
+    assert_eq!(bench.run(None, 300), Stage::Latched);
+    assert_eq!(fence(&bench), Epoch::ZERO, "a latch ends no lease");
+    bench.ask(Request::Release);
+    assert_eq!(fence(&bench), Epoch::new(1));
+    // The bedside takes it again while nobody had it since: nothing new has ended.
+    bench.ask(Request::HandOver);
+    bench.ask(Request::Release);
+    assert_eq!(fence(&bench), Epoch::new(1));
+}
+
+#[test]
+fn an_arm_out_of_its_range_is_not_enabled_and_the_bedside_is_told_why() {
+    let high = Profile::DEFAULT.joints.high[4];
+    for (wrist, fits) in [(high - 1e-9, true), (high, true), (high + 1e-9, false)] {
+        let mut bench = Bench::new();
+        bench.ask(Request::Disable);
+        bench.arms.psm2.measured_js.0[4] = wrist;
+        bench.ask(Request::Enable);
+        let answer = bench.last.unwrap().outcome;
+        let outside = Outcome::Refused(Denial::Outside(ArmId::Psm2, Joint::WristPitch));
+        assert_eq!(answer, if fits { Outcome::Done } else { outside });
+        let stage = if fits { Stage::Bedside } else { Stage::Disabled };
+        assert_eq!(bench.run(None, 10), stage, "and no fault comes of it");
+        // Moved inside by hand, it is enabled.
+        bench.arms.psm2.measured_js.0[4] = 0.0;
+        bench.ask(Request::Disable);
+        bench.ask(Request::Enable);
+        assert_eq!(bench.follower.stage(), Stage::Bedside);
+    }
+}
+
+#[test]
+fn an_arm_that_cannot_be_read_is_not_enabled() {
+    let mut bench = Bench::new();
+    bench.ask(Request::Disable);
+    bench.arms.psm1.measured_js.0[0] = f64::NAN;
+    bench.ask(Request::Enable);
+    assert_eq!(bench.last.unwrap().outcome, Outcome::Refused(Denial::Unreadable(ArmId::Psm1)));
+    assert_eq!(bench.run(None, 10), Stage::Disabled);
+    bench.arms.psm1.measured_js = HOME;
+    bench.arms.psm2.measured_jaw = f64::INFINITY;
+    bench.ask(Request::Enable);
+    assert_eq!(bench.last.unwrap().outcome, Outcome::Refused(Denial::Unreadable(ArmId::Psm2)));
+    // In mid-motion it is a fault, as ever.
+    bench.arms.psm2.measured_jaw = 0.0;
+    bench.ask(Request::Enable);
+    bench.arms.psm2.measured_js.0[3] = f64::NAN;
+    let output = bench.step(None, None);
+    assert_eq!((output.state.stage, output.state.reason), (Stage::SafeOff, Reason::Drive));
+}
+
+/// PSM1 is `off` metres deeper than told for `ticks`, then where it should be.
+fn off_track(bench: &mut Bench, off: f64, ticks: u32) -> TickOutput {
+    for _ in 0..ticks {
+        bench.arms.psm1.measured_js.0[2] += off;
+        bench.step(Some(true), None);
+    }
+    bench.step(Some(true), None)
+}
+
+#[test]
+fn an_arm_that_does_not_follow_latches_within_50_ms_and_a_jolt_does_not() {
+    let mut bench = Bench::following();
+    assert_eq!(off_track(&mut bench, 0.99e-3, 200).state.stage, Stage::Follow);
+    assert_eq!(off_track(&mut bench, 1.01e-3, 49).state.stage, Stage::Follow);
+    let state = off_track(&mut bench, 1.01e-3, 50).state;
+    assert_eq!((state.stage, state.reason), (Stage::Latched, Reason::Drive));
+    // Held, it may be 2 mm off; beyond, power goes.
+    assert_eq!(off_track(&mut bench, 1.9e-3, 300).state.stage, Stage::Latched);
+    assert_eq!(off_track(&mut bench, 2.1e-3, 1).state.stage, Stage::SafeOff);
 }
