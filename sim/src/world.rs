@@ -8,16 +8,16 @@
 //! half a millisecond later. Every packet keeps its exact due time as its receive time.
 
 use longhand_console::input::{Hand, Seen};
-use longhand_follower::Follower;
 use longhand_follower::playout::Inbound;
 use longhand_follower::profile::Profile;
 use longhand_follower::supervisor::Request;
+use longhand_follower::{Follower, PeerFaults};
 use longhand_leader::hand::HandSample;
 use longhand_leader::{Leader, LeaderOutput};
 use longhand_link::{Direction, Disturb, Emulator, LinkModel, Pipe};
 use longhand_protocol::geometry::PerArm;
 use longhand_protocol::message::{
-    FollowerState, ProfileHash, RobotId, SessionId, SessionKey, Stage, StateReport, Terms,
+    FollowerState, ProfileHash, RobotId, SessionId, SessionKey, StateReport, Terms,
 };
 use longhand_protocol::session::{ConsoleSession, RobotSession};
 use longhand_protocol::units::{Console, Epoch, Instant, Link, Micros, Robot, TICK};
@@ -82,7 +82,8 @@ pub struct World {
     seen: Seen,
     key: SessionKey,
     terms: Terms,
-    last_stage: Stage,
+    /// What the sessions before this one found wrong with their peer.
+    peer_faults: PeerFaults,
 }
 
 /// The two clocks have nothing to do with each other. Chosen: 7 s and 1000 s after world time.
@@ -125,7 +126,7 @@ impl World {
             seen: Seen::default(),
             key,
             terms: config.profile.terms(),
-            last_stage: Stage::Disabled,
+            peer_faults: PeerFaults::default(),
         };
         for request in [Request::Enable, Request::HandOver] {
             world.bedside(request);
@@ -182,16 +183,17 @@ impl World {
         self.at = self.at.saturating_add(TICK);
         self.deliver(self.at);
         let now = robot_clock(self.at);
+        let peer_faults = self.peer_faults();
         let output = self.servo.turn(&Turn {
             now,
             scheduled_at: now,
             inbox: &self.inbox,
             emergency_stop,
-            peer_faults: peer_faults(self.robot.rejects()),
+            peer_faults,
             request,
         });
         self.inbox.clear();
-        self.note_lease(output.state.stage);
+        self.note_lease(output.fence);
         let report = self.robot.report(output.state);
         self.send(self.at, Direction::Down, &report);
         let phase = self.at.saturating_add(CONSOLE_PHASE);
@@ -202,16 +204,24 @@ impl World {
 
     /// When the lease ends the agent grants a new session on the same connection, by another
     /// welcome on the reliable stream; here that word arrives at once.
-    fn note_lease(&mut self, stage: Stage) {
-        let ended = stage == Stage::Bedside && self.last_stage < Stage::Bedside;
-        self.last_stage = stage;
-        if ended {
+    fn note_lease(&mut self, fence: Epoch) {
+        if self.key.epoch <= fence {
+            self.peer_faults = self.peer_faults();
             self.key.epoch = self.key.epoch.next();
             self.key.session = SessionId::from_halves(self.key.epoch.get(), self.at.as_micros());
             self.robot = RobotSession::new(self.key);
             self.console = ConsoleSession::new(self.key);
             self.leader.begin_session(self.terms);
             self.report = None;
+        }
+    }
+
+    /// What all sessions together found wrong with their peer.
+    fn peer_faults(&self) -> PeerFaults {
+        let now = peer_faults(self.robot.rejects());
+        PeerFaults {
+            corrupted: self.peer_faults.corrupted.saturating_add(now.corrupted),
+            protocol: self.peer_faults.protocol.saturating_add(now.protocol),
         }
     }
 
@@ -287,5 +297,53 @@ pub fn profile_for(link: &str) -> (&'static str, Profile) {
         }
         "geo" => ("satellite", Profile::SATELLITE),
         _ => ("public-5g", Profile::PUBLIC_5G),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use longhand_console::input::script::{Script, ScriptedHand};
+    use longhand_protocol::message::{Intent, Reason};
+    use longhand_protocol::session::Accepted;
+
+    fn world() -> World {
+        let script = Script::load("peg-transfer").unwrap();
+        World::new(WorldConfig {
+            link: LinkModel::from(longhand_link::Profile::by_name("ideal").unwrap()),
+            disturb: Disturb::default(),
+            seed: 1,
+            profile: Profile::DEFAULT,
+            scale: 0.2,
+            hand: Box::new(ScriptedHand::new(script)),
+        })
+    }
+
+    /// One damaged command of the session in force.
+    fn damage(world: &mut World) {
+        let mut bytes = ConsoleSession::new(world.key).send(&Intent::default()).to_vec();
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        let judged = world.robot.handle_datagram(robot_clock(world.at), &bytes);
+        assert!(judged.map(|_: Accepted| ()).is_err());
+    }
+
+    /// The lease ends between the first damaged command and the second: two within ten hours latch
+    /// all the same (I23).
+    #[test]
+    fn a_new_session_does_not_forgive_the_last_ones_faults() {
+        let mut world = world();
+        damage(&mut world);
+        assert_eq!(world.tick().state.reason, Reason::NewSession);
+        let old = world.key.epoch;
+        world.bedside(Request::Release);
+        assert!(world.key.epoch > old, "a new session began");
+        assert_eq!(world.peer_faults().corrupted, 1);
+        for _ in 0..5 {
+            world.tick();
+        }
+        world.bedside(Request::HandOver);
+        damage(&mut world);
+        assert_eq!(world.tick().state.reason, Reason::Integrity);
     }
 }
