@@ -347,14 +347,14 @@ pub struct ArmState {
     pub limited: bool,
 }
 
-/// What the robot has counted since it started. Saturating; only ever rises.
+/// What the robot has counted since it started. Saturating; all but `lost` only ever rise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Commands of this session that were accepted.
     pub accepted: u64,
     /// Datagrams that were rejected, for whatever reason.
     pub rejected: u64,
-    /// Command numbers of this session that never came.
+    /// Command numbers of this session, up to the newest, that have not come.
     pub lost: u64,
     /// Times the robot left Follow and Coast for Brake or worse because of the link.
     pub safe_stops: u32,

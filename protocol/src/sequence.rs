@@ -26,7 +26,6 @@ pub struct SeqWindow {
     /// The bit of number `n` is bit `n % 64` of word `n / 64 % 16`.
     words: [u64; WORDS],
     admitted: u64,
-    lost: u64,
 }
 
 /// A number that was taken.
@@ -83,7 +82,7 @@ impl core::error::Error for SeqReject {}
 impl SeqWindow {
     /// Nothing seen yet.
     pub const fn new() -> Self {
-        Self { newest: Seq::ZERO, words: [0; WORDS], admitted: 0, lost: 0 }
+        Self { newest: Seq::ZERO, words: [0; WORDS], admitted: 0 }
     }
 
     /// The largest number taken; [`Seq::ZERO`] before the first.
@@ -96,10 +95,13 @@ impl SeqWindow {
         self.admitted
     }
 
-    /// How many numbers left the window unseen. They will never be taken, so this only ever rises;
-    /// it says so 1024 numbers late.
+    /// How many numbers up to the newest have not been taken. Those within the window may still
+    /// come, so it may fall again by what was overtaken on the way; those behind it never will.
+    ///
+    /// Why not only the latter: they are told 1024 numbers late, so a second of loss was none, and
+    /// every share of a short run was too small.
     pub const fn lost(&self) -> u64 {
-        self.lost
+        self.newest.get().saturating_sub(self.admitted)
     }
 
     /// What [`SeqWindow::admit`] would answer; changes nothing.
@@ -137,20 +139,13 @@ impl SeqWindow {
         Ok(admitted)
     }
 
-    /// Moves the window's head to `number`, counting what falls out of it unseen.
+    /// Moves the window's head to `number`.
     fn slide_to(&mut self, number: Seq) {
         let from = self.newest.get();
         let to = number.get();
         let jump = to.saturating_sub(from);
-        // Numbers that enter and leave in the same jump never had a bit.
-        self.lost = self.lost.saturating_add(jump.saturating_sub(WINDOW));
         for step in 1..=jump.min(WINDOW) {
-            let entering = from.saturating_add(step);
-            let leaving = entering.saturating_sub(WINDOW);
-            if leaving > 0 && !self.is_set(leaving) {
-                self.lost = self.lost.saturating_add(1);
-            }
-            self.clear(entering);
+            self.clear(from.saturating_add(step));
         }
         self.newest = number;
     }
@@ -219,6 +214,17 @@ mod tests {
     }
 
     #[test]
+    fn a_lost_number_counts_at_once_and_no_longer_once_it_comes() {
+        let mut window = SeqWindow::new();
+        for number in [2, 4, 6] {
+            window.admit(Seq::new(number)).unwrap();
+        }
+        assert_eq!((window.admitted(), window.lost()), (3, 3));
+        window.admit(Seq::new(5)).unwrap();
+        assert_eq!((window.admitted(), window.lost()), (4, 2));
+    }
+
+    #[test]
     fn the_largest_number_is_final() {
         let mut window = SeqWindow::new();
         window.admit(Seq::new(u64::MAX)).unwrap();
@@ -265,9 +271,8 @@ mod tests {
                 }
                 prop_assert_eq!(window.newest(), Seq::new(newest));
                 prop_assert_eq!(window.admitted(), u64::try_from(seen.len()).unwrap());
-                let passed = newest.saturating_sub(WINDOW);
-                let seen_passed = seen.iter().filter(|n| **n <= passed).count();
-                prop_assert_eq!(window.lost(), passed - u64::try_from(seen_passed).unwrap());
+                let unseen = newest - u64::try_from(seen.len()).unwrap();
+                prop_assert_eq!(window.lost(), unseen);
             }
         }
     }

@@ -352,7 +352,7 @@ impl RobotSession {
         self.window.admitted()
     }
 
-    /// Command numbers that never came; said 1024 numbers late, and then final.
+    /// Command numbers up to the newest that have not come; those overtaken on the way still may.
     pub const fn lost(&self) -> u64 {
         self.window.lost()
     }
@@ -528,7 +528,7 @@ impl ConsoleSession {
         self.window.admitted()
     }
 
-    /// State numbers that never came; said 1024 numbers late, and then final.
+    /// State numbers up to the newest that have not come; those overtaken on the way still may.
     pub const fn lost(&self) -> u64 {
         self.window.lost()
     }
