@@ -78,9 +78,11 @@ impl Micros {
         self.0 as f64 * 1e-6
     }
 
-    /// The span in milliseconds, for people.
+    /// The span in milliseconds, for people: prints as the decimal that it is.
+    #[expect(clippy::as_conversions, reason = "no lossless u64 to f64; exact for 285 years")]
     pub const fn as_millis_f64(self) -> f64 {
-        self.as_secs_f64() * 1e3
+        // Divided, not multiplied: 27126 * 1e-3 is not the float that 27.126 is.
+        self.0 as f64 / 1e3
     }
 
     /// The sum; saturates at [`Micros::MAX`].
@@ -275,7 +277,15 @@ impl Epoch {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
     use super::*;
+
+    #[test]
+    fn millis_print_as_the_decimal_that_they_are() {
+        for (us, text) in [(27_126, "27.126"), (999_999_999, "999999.999"), (1_000, "1")] {
+            assert_eq!(std::format!("{}", Micros::from_micros(us).as_millis_f64()), text);
+        }
+    }
 
     #[test]
     fn micros_say_their_unit_at_birth() {
