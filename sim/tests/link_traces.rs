@@ -123,3 +123,22 @@ fn the_histograms_are_the_originals_and_can_be_read() {
         assert!((histogram.quantile_ms(0.5) - median_ms).abs() < 0.05, "{name}");
     }
 }
+
+/// The page of `city-5g-sa` says how far the link is from what was measured: measured here again.
+#[test]
+fn the_distance_that_the_page_tells_is_the_one_that_is_measured() {
+    let profile = longhand_link::Profile::by_name("city-5g-sa").unwrap();
+    let (mut up, mut down) = (Vec::new(), Vec::new());
+    let (span, every) = (Micros::from_secs(300), Micros::from_millis(1));
+    sample(LinkModel::from(profile), 1, span, every, 300, |packet| {
+        let delays = if packet.direction == Direction::Up { &mut up } else { &mut down };
+        delays.extend(packet.delay().map(|delay| delay.as_millis_f64() - 1.3));
+    });
+    let told = profile.basis.iter().find(|basis| basis.text.contains("KS:")).unwrap().text;
+    for (delays, name, way) in [(&mut up, "Uplink", "up"), (&mut down, "Downlink", "down")] {
+        delays.sort_by(f64::total_cmp);
+        let name = format!("det6g_ND_5G-midband-{name}_PD-Wireless-5G-2a.csv");
+        let distance = Histogram::parse(&read(&name)).unwrap().distance(delays);
+        assert!(told.contains(&format!("{distance:.2} {way}")), "{way}: {distance}, told: {told}");
+    }
+}

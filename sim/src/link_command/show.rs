@@ -7,9 +7,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use longhand_link::emulator::sample;
-use longhand_link::profile::{Jitter, Loss, OutageMode, Path, When};
+use longhand_link::profile::{DrillAct, Jitter, Loss, OutageMode, Path, When};
 use longhand_link::trace::histogram::Histogram;
-use longhand_link::{Direction, LinkModel, LinkStats, Profile};
+use longhand_link::{Direction, Directions, LinkModel, LinkStats, Profile};
 use longhand_protocol::units::{Micros, TICK};
 use serde_json::{Value, json};
 
@@ -58,8 +58,17 @@ pub struct ShowArgs {
     #[arg(long, value_enum, default_value = "up")]
     direction: Way,
     /// Take this off the link's delay before comparing, ms
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, value_name = "MS", default_value_t = 0.0, allow_negative_numbers = true,
+          value_parser = milliseconds)]
     minus_ms: f64,
+}
+
+fn milliseconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        // Chosen: a minute, beyond any link's delay.
+        Ok(ms) if (0.0..=60_000.0).contains(&ms) => Ok(ms),
+        Ok(_) | Err(_) => Err(String::from("give milliseconds, 0 to 60000")),
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -68,6 +77,15 @@ enum Way {
     Up,
     /// Robot to console
     Down,
+}
+
+impl From<Way> for Direction {
+    fn from(way: Way) -> Self {
+        match way {
+            Way::Up => Self::Up,
+            Way::Down => Self::Down,
+        }
+    }
 }
 
 /// Sorted delays of each direction in milliseconds, and the counts.
@@ -132,7 +150,12 @@ pub(super) fn show(args: &ShowArgs) -> Result<String, LinkError> {
         }
     }
     if let Some(distance) = distance {
-        let _ = writeln!(out, "\nKolmogorov-Smirnov distance to the histogram: {distance:.4}");
+        let _ = writeln!(
+            out,
+            "\nKolmogorov-Smirnov distance to the histogram, {} less {} ms: {distance:.2}",
+            Direction::from(args.direction).name(),
+            args.minus_ms
+        );
     }
     Ok(out)
 }
@@ -143,7 +166,8 @@ pub(super) fn rtt_p50_ms(profile: &Profile) -> f64 {
         jitter.target.iter().find(|knot| knot.above <= 0.5).map_or(0.0, |knot| knot.at_ms)
     };
     let one_way = |path: &Path| path.base.as_millis_f64() + median(&path.jitter);
-    one_way(&profile.up) + one_way(&profile.down)
+    // To a microsecond: sums of decimals leave float noise behind.
+    ((one_way(&profile.up) + one_way(&profile.down)) * 1e3).round() / 1e3
 }
 
 pub(super) fn profile_json(profile: &Profile) -> Value {
@@ -191,14 +215,13 @@ fn json_text(model: &LinkModel, seen: &Seen, seed: u64, distance: Option<f64>) -
         let at = |above: f64| quantile(delays, above);
         json!({
             "counts": super::lane_json(&seen.stats, direction),
-            "delay_ms": {
-                "min": at(1.0), "p50": at(0.5), "p95": at(0.05), "p99": at(0.01),
-                "p999": at(0.001), "max": at(0.0),
-            },
+            "min_ms": at(1.0), "p50_ms": at(0.5), "p95_ms": at(0.05), "p99_ms": at(0.01),
+            "p999_ms": at(0.001), "max_ms": at(0.0),
         })
     };
     let value = json!({
-        "about": about,
+        "schema": "longhand link v1",
+        "link": about,
         "sampled": {
             "seed": seed,
             "seconds": SAMPLED.as_secs_f64(),
@@ -215,14 +238,15 @@ fn json_text(model: &LinkModel, seen: &Seen, seed: u64, distance: Option<f64>) -
 fn describe(out: &mut String, profile: &Profile) {
     for direction in Direction::BOTH {
         let path = profile.path(direction);
-        let _ = write!(out, "{:4}  base {} + jitter (ms)", direction.name(), path.base);
+        let _ = write!(out, "{:4}  base {} + jitter", direction.name(), path.base);
         for knot in path.jitter.target {
-            let _ = write!(out, "  p{:.4} {}", 100.0 * (1.0 - knot.above), knot.at_ms);
+            let _ = write!(out, "  p{} {} ms", percentile(knot.above), knot.at_ms);
         }
         let _ = writeln!(out, "\n      correlation {}", path.jitter.correlation);
         let _ = writeln!(out, "      loss {}", loss_text(path.loss));
         if let Some(rate) = path.rate {
-            let _ = writeln!(out, "      rate {} bit/s, queue {}", rate.bits_per_s, rate.queue_max);
+            let mbit = rate.bits_per_s / 1_000_000;
+            let _ = writeln!(out, "      rate {mbit} Mbit/s, queue {}", rate.queue_max);
         }
         if path.radio.slot > Micros::ZERO {
             let _ = writeln!(out, "      radio slots of {}", path.radio.slot);
@@ -244,22 +268,33 @@ fn describe(out: &mut String, profile: &Profile) {
     for step in profile.drill.iter().flat_map(|drill| drill.steps) {
         let _ = writeln!(
             out,
-            "      at {:>5.1} s for {}: {:?}",
+            "      at {:>5.1} s for {}: {}",
             step.at.as_secs_f64(),
             step.lasts,
-            step.act
+            act_text(step.act)
         );
     }
     out.push('\n');
 }
 
+/// A share above as the percentile below, as people write it: 0.001 is 99.9.
+fn percentile(above: f64) -> f64 {
+    (1e6 * (1.0 - above)).round() / 1e4
+}
+
+/// A share in percent, without the float's last noise.
+fn percent(share: f64) -> f64 {
+    (share * 1e10).round() / 1e8
+}
+
 fn loss_text(loss: Loss) -> String {
     match loss {
         Loss::None => String::from("none"),
-        Loss::Random { p } => format!("{p:e} at random"),
+        Loss::Random { p } => format!("{} % at random", percent(p)),
         Loss::Bursts { good, bad, loss_in_bad } => {
             let mean = loss.mean() * 100.0;
-            format!("{mean:.4} %: good for {good}, bad for {bad}, {loss_in_bad} lost when bad")
+            let bad_percent = loss_in_bad * 100.0;
+            format!("{mean:.4} %: good for {good}, bad for {bad}, {bad_percent} % lost when bad")
         }
     }
 }
@@ -269,9 +304,29 @@ fn when_text(when: When) -> String {
         When::PerHour(rate) if rate >= 1.0 => format!("{rate} per hour"),
         When::PerHour(rate) => format!("one in {:.0} h", 1.0 / rate),
         When::Between(low, high) => {
-            format!("{:.0} to {:.0} s apart", low.as_secs_f64(), high.as_secs_f64())
+            format!("{:.0} s to {:.0} s apart", low.as_secs_f64(), high.as_secs_f64())
         }
-        When::SlotEdge(p) => format!("at a slot edge, {p} each"),
+        When::SlotEdge(p) => format!("at a slot edge, {} % of them", percent(p)),
+    }
+}
+
+fn act_text(act: DrillAct) -> String {
+    let way = |directions| match directions {
+        Directions::Up => "up",
+        Directions::Down => "down",
+        Directions::Both => "both ways",
+    };
+    match act {
+        DrillAct::BlackHole(directions) => format!("nothing gets through, {}", way(directions)),
+        DrillAct::Lose(directions, share) => {
+            format!("{} % lost, {}", percent(share), way(directions))
+        }
+        DrillAct::Duplicate(share) => format!("{} % come twice", percent(share)),
+        DrillAct::Corrupt(share) => format!("one bit wrong in {} %", percent(share)),
+        DrillAct::PathMtu(bytes) => format!("packets over {bytes} bytes are dropped"),
+        DrillAct::NatRebind => String::from("the client's address changes"),
+        DrillAct::DscpBleach => String::from("the priority mark is washed off"),
+        DrillAct::ClockStep(ms) => format!("the far end's wall clock jumps by {ms} ms"),
     }
 }
 
@@ -291,8 +346,8 @@ fn pictures(out: &mut String, seen: &Seen, seed: u64) {
         let at = |above: f64| quantile(delays, above);
         let _ = writeln!(
             out,
-            "\n{}: one-way delay p50 {:.2}  p95 {:.2}  p99 {:.2}  p99.9 {:.2}  max {:.2} ms; \
-             lost {} of {}",
+            "\n{}: one-way delay p50 {:.2} ms, p95 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms, \
+             max {:.2} ms; lost {} of {}",
             direction.name(),
             at(0.5),
             at(0.05),
@@ -350,10 +405,7 @@ fn compare(args: &ShowArgs, path: &std::path::Path, seen: &Seen) -> Result<f64, 
         why: why.to_string(),
         help: "a histogram has lines of `bin_low_ms count`",
     })?;
-    let direction = match args.direction {
-        Way::Up => Direction::Up,
-        Way::Down => Direction::Down,
-    };
+    let direction = Direction::from(args.direction);
     let moved: Vec<f64> = seen.delays(direction).iter().map(|ms| ms - args.minus_ms).collect();
     Ok(histogram.distance(&moved))
 }
