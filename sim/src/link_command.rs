@@ -189,12 +189,12 @@ struct ImportArgs {
 pub enum LinkError {
     /// No such profile.
     #[error("no link is called `{asked}`")]
-    #[diagnostic(help("did you mean `{nearest}`? `longhand-sim link list` lists them all"))]
+    #[diagnostic(help("{help}"))]
     Name {
         /// What was asked for.
         asked: String,
-        /// The nearest there is.
-        nearest: &'static str,
+        /// What to do.
+        help: String,
     },
     /// An address that is none.
     #[error("`{text}` is no address to {purpose}: {why}")]
@@ -445,7 +445,12 @@ fn import(args: &ImportArgs) -> Result<(), LinkError> {
 pub(crate) fn named(name: &str) -> Result<LinkModel, LinkError> {
     match Profile::by_name(name) {
         Ok(profile) => Ok(LinkModel::from(profile)),
-        Err(why) => Err(LinkError::Name { asked: name.to_owned(), nearest: why.nearest }),
+        Err(why) => {
+            let meant = why.nearest.map(|nearest| format!("did you mean `{nearest}`? "));
+            let help =
+                format!("{}`longhand-sim link list` lists them all", meant.unwrap_or_default());
+            Err(LinkError::Name { asked: name.to_owned(), help })
+        }
     }
 }
 

@@ -376,14 +376,17 @@ pub struct Basis {
 /// No profile has the name that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownProfile {
-    /// The nearest name there is.
-    pub nearest: &'static str,
+    /// The name that was probably meant, where one is near.
+    pub nearest: Option<&'static str>,
 }
 
 impl fmt::Display for UnknownProfile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no link profile has this name; did you mean `{}`?", self.nearest)?;
-        write!(f, " The profiles are:")?;
+        f.write_str("no link profile has this name")?;
+        if let Some(nearest) = self.nearest {
+            write!(f, "; did you mean `{nearest}`?")?;
+        }
+        f.write_str(" The profiles are:")?;
         for profile in PROFILES {
             write!(f, " {}", profile.name)?;
         }
@@ -393,15 +396,21 @@ impl fmt::Display for UnknownProfile {
 
 impl core::error::Error for UnknownProfile {}
 
-/// The profile name with the fewest edits to `name`; the first of equals.
-fn nearest(name: &str) -> &'static str {
-    PROFILES.iter().map(|p| p.name).min_by_key(|known| edits(known, name)).unwrap_or("ideal")
+/// The profile name with the fewest edits to `name`; the first of equals. `None` where every third
+/// letter is another: that is no slip of the fingers.
+fn nearest(name: &str) -> Option<&'static str> {
+    let known = PROFILES.iter().map(|p| (edits(p.name, name), p.name));
+    let (edits, nearest) = known.min_by_key(|(edits, _)| *edits)?;
+    (edits <= name.chars().count() / 3).then_some(nearest)
 }
+
+/// A part shorter than this says nothing of the whole. Chosen: "leo" and "5g-" do.
+const PART_MIN: usize = 3;
 
 /// Edit distance (insert, delete, replace), one row at a time; a part that merely is missing
 /// ("starlink" for "leo-starlink") costs nothing.
 fn edits(known: &str, asked: &str) -> usize {
-    if !asked.is_empty() && known.contains(asked) {
+    if asked.chars().count() >= PART_MIN && known.contains(asked) {
         return 0;
     }
     let mut row: alloc::vec::Vec<usize> = (0..=asked.chars().count()).collect();
@@ -426,11 +435,13 @@ mod tests {
 
     #[test]
     fn unknown_name_suggests_the_nearest() {
-        let near = |name| Profile::by_name(name).err().map(|e| e.nearest);
+        let near = |name| Profile::by_name(name).err().and_then(|e| e.nearest);
         assert_eq!(near("starlink"), Some("leo-starlink"));
         assert_eq!(near("rome-bejing"), Some("rome-beijing"));
         assert_eq!(near("city5gsa"), Some("city-5g-sa"));
-        assert_eq!(near("geo"), None);
+        for far in ["geo", "xyz", "", "my own hospital", "z"] {
+            assert_eq!(near(far), None, "{far}");
+        }
     }
 
     #[test]
