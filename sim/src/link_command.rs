@@ -5,7 +5,7 @@
 //! one piece; progress goes to standard error.
 //!
 //! Exit codes: 0 all is well; 1 an error, told with what to do; 2 the command line is wrong (clap);
-//! 3 the relay ran, but the machine stalled too often for its figures to be about the link.
+//! 3 the relay ran, but its figures are not about the link: the machine stalled, or nothing came.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -22,7 +22,7 @@ use longhand_protocol::units::Micros;
 use longhand_quic::clock::link_now;
 use serde_json::{Value, json};
 
-use crate::relay::{Relay, RelayError, RelayHandle, RelayOptions, RelayStats};
+use crate::relay::{LogFailure, Relay, RelayError, RelayHandle, RelayOptions, RelayStats};
 
 mod show;
 
@@ -81,16 +81,19 @@ impl LinkChoice {
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct DisturbArgs {
     /// Lose this share of packets at random, in place of the link's own loss (0 to 1)
-    #[arg(long, value_name = "SHARE", value_parser = share)]
+    #[arg(long, value_name = "SHARE", value_parser = share, allow_negative_numbers = true)]
     pub loss: Option<f64>,
     /// Deliver this share of packets twice (0 to 1)
-    #[arg(long, value_name = "SHARE", value_parser = share, default_value = "0")]
+    #[arg(long, value_name = "SHARE", value_parser = share, default_value = "0",
+          allow_negative_numbers = true)]
     pub duplicate: f64,
     /// Turn over one bit in this share of packets (0 to 1)
-    #[arg(long, value_name = "SHARE", value_parser = share, default_value = "0")]
+    #[arg(long, value_name = "SHARE", value_parser = share, default_value = "0",
+          allow_negative_numbers = true)]
     pub corrupt: f64,
     /// Let this share of packets be overtaken, by 5 ms (0 to 1)
-    #[arg(long, value_name = "SHARE", value_parser = share, default_value = "0")]
+    #[arg(long, value_name = "SHARE", value_parser = share, default_value = "0",
+          allow_negative_numbers = true)]
     pub reorder: f64,
 }
 
@@ -105,16 +108,17 @@ impl From<DisturbArgs> for Disturb {
 }
 
 const RUN_EXAMPLES: &str = "Examples:
-  longhand-sim link run --listen 127.0.0.1:7001 --to 127.0.0.1:7000 --link city-5g-sa
-      Point the console at port 7001 instead of the robot's 7000.
-  longhand-sim link run --listen 0.0.0.0:7001 --to robot.local:7000 --link leo-starlink --seed 7
+  longhand-sim link run --listen 127.0.0.1:7401 --to 127.0.0.1:7400 --link city-5g-sa
+      Point the console at port 7401 instead of the robot's 7400.
+  longhand-sim link run --listen 0.0.0.0:7401 --to robot.local:7400 --link leo-starlink --seed 7
       The same weather every time seed 7 is used.
-  longhand-sim link run --listen 127.0.0.1:0 --to 127.0.0.1:7000 \\
+  longhand-sim link run --listen 127.0.0.1:0 --to 127.0.0.1:7400 \\
       --trace sim/traces/cicv5g-rural-outage.csv --for 60 --json --log packets.csv
       A recorded drive for one minute; results as JSON, every packet in packets.csv.
 
-Exit codes: 0 done; 1 error; 3 done, but the machine stalled too often (error over 5 ms on more than
-one packet in 10 000), so the figures say more of the machine than of the link.";
+Exit codes: 0 done; 1 error, or the log is not whole; 2 wrong usage; 3 done, but the figures say
+nothing of the link: no packet came through, or the machine stalled too often (error over 5 ms on more
+than one packet in 10 000).";
 
 /// `longhand-sim link run`
 #[derive(Debug, Args)]
@@ -198,7 +202,7 @@ pub enum LinkError {
     },
     /// An address that is none.
     #[error("`{text}` is no address to {purpose}: {why}")]
-    #[diagnostic(help("write it as HOST:PORT, for example 127.0.0.1:7000 or [::1]:7000"))]
+    #[diagnostic(help("write it as HOST:PORT, for example 127.0.0.1:7400 or [::1]:7400"))]
     Address {
         /// What was given.
         text: String,
@@ -290,7 +294,14 @@ fn relay(args: &RunArgs, stop: &AtomicBool) -> Result<ExitCode, LinkError> {
     }
     let stats = handle.stop()?;
     say(&if args.json { run_json(&name, &stats) } else { run_text(&name, &stats) });
-    Ok(if stats.is_valid() { ExitCode::SUCCESS } else { ExitCode::from(3) })
+    if let Some(LogFailure { path, why }) = stats.log_failure {
+        let why = std::io::Error::other(why);
+        return Err(LinkError::File { doing: "write all of", path, why });
+    }
+    Ok(match stats.is_valid() {
+        Some(true) => ExitCode::SUCCESS,
+        Some(false) | None => ExitCode::from(3),
+    })
 }
 
 fn status(stats: &RelayStats) -> String {
@@ -329,37 +340,52 @@ fn run_text(name: &str, stats: &RelayStats) -> String {
         out.push('\n');
     }
     let error = &stats.error;
-    let _ = writeln!(
-        out,
-        "the relay's own error: p50 {} us, p99 {} us, p99.9 {} us, max {} us over {} packets",
-        error.p50, error.p99, error.p999, error.max, error.count
-    );
-    let verdict = if stats.is_valid() { "valid" } else { "INVALID: the machine stalled" };
-    let _ = writeln!(out, "{} packets more than 5 ms late; run {verdict}", stats.stalled);
+    match stats.is_valid() {
+        None => out.push_str(
+            "no packet came through: nothing was measured; does the console send to this relay, \
+             and does the robot serve where it sends to?\n",
+        ),
+        Some(valid) => {
+            let _ = writeln!(
+                out,
+                "the relay's own error: p50 {} us, p99 {} us, p99.9 {} us, max {} us over {} packets",
+                error.p50, error.p99, error.p999, error.max, error.count
+            );
+            let verdict = if valid { "valid" } else { "INVALID: the machine stalled" };
+            let _ = writeln!(out, "{} packets more than 5 ms late; run {verdict}", stats.stalled);
+        }
+    }
     if stats.send_failed > 0 {
         let _ = writeln!(out, "{} packets refused by the system", stats.send_failed);
     }
     if stats.log_lost > 0 {
-        let _ = writeln!(out, "{} log rows lost", stats.log_lost);
+        let _ = writeln!(out, "{} rows are not in the log", stats.log_lost);
     }
     out
 }
 
 fn run_json(name: &str, stats: &RelayStats) -> String {
+    let error = Some(&stats.error).filter(|error| error.count > 0);
     let value = json!({
+        "schema": "longhand relay report v1",
         "link": name,
         "seed": stats.seed,
         "valid": stats.is_valid(),
         "up": lane_json(&stats.link, Direction::Up),
         "down": lane_json(&stats.link, Direction::Down),
-        "error_us": stats.error,
-        "stalled_over_5_ms": stats.stalled,
+        "packets": stats.error.count,
+        "error_us_p50": error.map(|e| e.p50),
+        "error_us_p99": error.map(|e| e.p99),
+        "error_us_p999": error.map(|e| e.p999),
+        "error_us_max": error.map(|e| e.max),
+        "stalled": stats.stalled,
         "send_failed": stats.send_failed,
         "under_way": stats.under_way,
         "client": stats.client.map(|client| client.to_string()),
         "client_changes": stats.client_changes,
         "log_rows_lost": stats.log_lost,
-        "thread": stats.granted,
+        "log_failure": stats.log_failure.as_ref().map(|failure| &failure.why),
+        "real_time": stats.granted,
     });
     format!("{value:#}\n")
 }
@@ -401,7 +427,7 @@ fn list_text() -> String {
 
 fn list_json() -> String {
     let all: Vec<Value> = longhand_link::PROFILES.iter().map(show::profile_json).collect();
-    format!("{:#}\n", Value::Array(all))
+    format!("{:#}\n", json!({ "schema": "longhand links v1", "links": all }))
 }
 
 fn import(args: &ImportArgs) -> Result<(), LinkError> {

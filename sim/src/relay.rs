@@ -37,6 +37,8 @@ use crate::measure::{DelaySummary, Delays};
 
 mod log;
 
+pub use log::LogFailure;
+
 /// A packet that left later than this was stalled by the machine.
 ///
 /// Source: the brief of the relay; half of the watchdog's shortest brake threshold (10 ms, design
@@ -156,16 +158,19 @@ pub struct RelayStats {
     pub client: Option<SocketAddr>,
     /// How often the client became another.
     pub client_changes: u64,
-    /// Log lines that came too fast to be written.
+    /// Rows that are not in the log: they came too fast, or the disk refused them.
     pub log_lost: u64,
+    /// Why the log is not whole, where the disk refused; known when the relay has stopped.
+    pub log_failure: Option<LogFailure>,
     /// What the kernel granted the thread, for people.
     pub granted: String,
 }
 
 impl RelayStats {
-    /// True where the machine did not stall so often that the run says more of it than of the link.
-    pub fn is_valid(&self) -> bool {
-        self.stalled <= self.error.count / STALLED_ONE_IN
+    /// Whether the run says more of the link than of a machine that stalled; `None` where no packet
+    /// came through, which says nothing of either.
+    pub fn is_valid(&self) -> Option<bool> {
+        (self.error.count > 0).then(|| self.stalled <= self.error.count / STALLED_ONE_IN)
     }
 }
 
@@ -381,7 +386,12 @@ impl Worker {
             self.pipe.link_mut().advance(link_now());
             self.tell_events();
         }
-        self.report()
+        let log = self.log.take();
+        let mut report = self.report();
+        if let Some(log) = log {
+            (report.log_lost, report.log_failure) = log.finish();
+        }
+        report
     }
 
     /// Sleeps until a packet comes, an order comes, or the next packet is due.
@@ -512,6 +522,7 @@ impl Worker {
             client: self.client,
             client_changes: self.client_changes,
             log_lost: self.log.as_ref().map_or(0, log::Log::lost),
+            log_failure: None,
             granted: self.granted.clone(),
         }
     }
