@@ -56,13 +56,14 @@ impl Micros {
         Self(libm::round(s * 1e6) as u64)
     }
 
-    /// Seconds as a person writes them after `--for`: a decimal number from 0 to a year.
+    /// Seconds as a person writes them after `--for`: a decimal number above 0, at most a year.
     ///
     /// Errors: words for that person.
     pub fn from_written_secs(text: &str) -> Result<Self, &'static str> {
         match text.parse::<f64>() {
-            Ok(s) if (0.0..=WRITTEN_SECS_MAX).contains(&s) => Ok(Self::from_secs_f64(s)),
-            Ok(_) => Err("must be seconds, 0 to 31536000 (a year)"),
+            // Below half a microsecond is no time at all.
+            Ok(s) if s >= 1e-6 && s <= WRITTEN_SECS_MAX => Ok(Self::from_secs_f64(s)),
+            Ok(_) => Err("must be seconds above 0, at most 31536000 (a year)"),
             Err(_) => Err("not a number of seconds; 60 is a minute"),
         }
     }
@@ -298,11 +299,12 @@ mod tests {
     }
 
     #[test]
-    fn written_seconds_are_zero_to_a_year() {
-        for (text, micros) in [("0", 0), ("0.5", 500_000), ("31536000", 31_536_000_000_000)] {
+    fn written_seconds_are_above_zero_to_a_year() {
+        for (text, micros) in [("0.000001", 1), ("0.5", 500_000), ("31536000", 31_536_000_000_000)]
+        {
             assert_eq!(Micros::from_written_secs(text), Ok(Micros::from_micros(micros)));
         }
-        for text in ["-1", "31536001", "inf", "NaN", "", "1 s"] {
+        for text in ["0", "-1", "1e300", "31536001", "inf", "NaN", "", "1 s"] {
             assert!(Micros::from_written_secs(text).is_err(), "{text}");
         }
     }

@@ -46,7 +46,7 @@ fn a_run_that_cannot_begin_ends_with_1_and_says_what_to_do() {
     let folder = Folder::new("agent-usage");
     let (robot, surgeon, state) = (folder.join("or3"), folder.join("dr"), folder.join("state"));
     let run = |identity: &str, more: &[&str]| {
-        let all = ["run", "--bind", "127.0.0.1:0", "--for", "0", "--identity", identity];
+        let all = ["run", "--bind", "127.0.0.1:0", "--for", "0.01", "--identity", identity];
         agent(&[&all[..], &["--state", &state], more].concat())
     };
     for (output, words) in [
@@ -63,10 +63,10 @@ fn a_run_that_cannot_begin_ends_with_1_and_says_what_to_do() {
 }
 
 #[test]
-fn a_run_of_no_time_reports_one_object_and_ends_with_0() {
+fn a_short_run_reports_one_object_and_ends_with_0() {
     let folder = Folder::new("agent-report");
     let (robot, state) = (folder.join("or3"), folder.join("state"));
-    let all = ["run", "--bind", "127.0.0.1:0", "--for", "0", "--json", "--identity", &robot];
+    let all = ["run", "--bind", "127.0.0.1:0", "--for", "0.01", "--json", "--identity", &robot];
     let done = agent(&[&all[..], &["--state", &state, "--no-real-time"]].concat());
     assert_eq!(done.status.code(), Some(0), "{}", said(&done.stderr));
     let report: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
