@@ -172,6 +172,8 @@ struct Live {
     robot: Counters,
     /// Numbers that this console passed over.
     skipped: u64,
+    /// The first number sent after the last of them.
+    resumed: Seq,
     /// What the robot misses and this console did send.
     lost: u64,
 }
@@ -336,6 +338,7 @@ impl Running {
             echoed: Seq::ZERO,
             robot: Counters::default(),
             skipped: 0,
+            resumed: Seq::ZERO,
             lost: 0,
         });
         self.snapshot.is_current = false;
@@ -424,16 +427,22 @@ impl Live {
         let due = self.session.sent().next();
         let bytes = self.session.send(intent);
         let skipped = self.session.sent().checked_since(due).unwrap_or(0);
-        self.skipped = self.skipped.saturating_add(skipped);
+        if skipped > 0 {
+            self.skipped = self.skipped.saturating_add(skipped);
+            self.resumed = self.session.sent();
+        }
         bytes
     }
 
-    /// Takes the robot's counters. The robot misses a skipped number like a lost one, and says so a
-    /// window later; what is over what was skipped was lost on the way. That never falls: until the
-    /// robot has said so, a stall hides losses of the same second, and invents none.
+    /// Takes the robot's counters. The robot misses a skipped number like a lost one as soon as a
+    /// later one has come; what is over what was skipped was lost on the way. Until then what was
+    /// lost stays as it was: a stall neither hides a loss nor invents one.
     fn hear(&mut self, counters: &Counters) {
         self.robot = *counters;
-        self.lost = self.lost.max(counters.lost.saturating_sub(self.skipped));
+        let newest = counters.accepted.saturating_add(counters.lost);
+        if newest >= self.resumed.get() {
+            self.lost = counters.lost.saturating_sub(self.skipped);
+        }
     }
 
     fn added_to(&self, past: &Tally) -> Tally {
@@ -551,20 +560,25 @@ mod tests {
         thread.tick(&mut run, &tick_at(503_000, 700));
         let skipped = run.live.as_ref().unwrap().skipped;
         assert_eq!(skipped, 500 + 700);
-        let lost = |run: &mut Running, lost| {
+        let newest = |run: &Running| run.live.as_ref().unwrap().session.sent().get();
+        let lost = |run: &mut Running, newest: u64, lost| {
             let mut report = StateReport::default();
             report.state.counters.lost = lost;
+            report.state.counters.accepted = newest - lost;
             run.heard(&report, Instant::from_micros(2_000_000));
             let live = run.live.as_ref().unwrap();
             live.added_to(&Tally::default()).commands_lost
         };
-        assert_eq!(lost(&mut run, 0), 0);
-        assert_eq!(lost(&mut run, skipped), 0, "they were never sent");
-        assert_eq!(lost(&mut run, skipped + 7), 7);
+        let before = newest(&run);
+        assert_eq!(lost(&mut run, 1, 0), 0);
+        assert_eq!(lost(&mut run, before, skipped), 0, "they were never sent");
+        assert_eq!(lost(&mut run, before + 9, skipped + 7), 7);
+        assert_eq!(lost(&mut run, before + 9, skipped + 6), 6, "one was only overtaken");
         // Another stall, which the robot has not counted yet: what was lost stays lost.
         thread.tick(&mut run, &tick_at(1_204_000, 800));
-        assert_eq!(lost(&mut run, skipped + 7), 7);
-        assert_eq!(lost(&mut run, skipped + 800 + 9), 9);
+        assert_eq!(lost(&mut run, before + 9, skipped + 7), 6);
+        let after = newest(&run);
+        assert_eq!(lost(&mut run, after, skipped + 800 + 9), 9);
         assert_eq!(run.snapshot.tally.commands_skipped, skipped + 800);
     }
 
