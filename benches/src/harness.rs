@@ -228,6 +228,11 @@ impl Unit {
     }
 }
 
+/// Tells a person who waits how far it is: on standard error, never among the figures.
+pub fn progress(what: &str, round: u32, rounds: u32) {
+    eprintln!("{what}: round {round} of {rounds}");
+}
+
 /// Measures the subjects in turns, `rounds` times each; ratios are to the first one.
 ///
 /// Errors: the histogram's, which a constant bound never meets.
@@ -240,7 +245,8 @@ pub fn compare(
     let mut watch = Watch::begin();
     let series = |s: &Subject<'_>| Series::new(s.name, s.batch, s.goals);
     let mut said: Vec<Series> = subjects.iter().map(series).collect();
-    for _ in 0..rounds {
+    for round in 1..=rounds {
+        progress(title, round, rounds);
         for (subject, said) in subjects.iter_mut().zip(&mut said) {
             let mut recorder = Recorder::new()?;
             (subject.round)(&mut recorder);

@@ -18,7 +18,7 @@ use longhand_console::Spread;
 use longhand_protocol::units::{Micros, Robot, TICK};
 use longhand_quic::pace::{Lateness, PUMP_PRIORITY, RealTime, SERVO_PRIORITY, Ticker};
 
-use crate::harness::{Bound, Figures, Goal, Quantile, Series, Unit, Watch};
+use crate::harness::{Bound, Figures, Goal, Quantile, Series, Unit, Watch, progress};
 use crate::machine::float;
 use crate::report::Table;
 
@@ -65,7 +65,8 @@ pub fn measure(rounds: u32) -> Result<Vec<Table>, String> {
     let stage = product::Stage::build()?;
     let mut watch = Watch::begin();
     let mut granted = String::new();
-    for _ in 0..rounds {
+    for n in 1..=rounds {
+        progress("loopback", n, rounds);
         round(&stage, &mut said, &mut granted)?;
         spin_undisturbed(&mut watch);
     }
