@@ -4,6 +4,8 @@
 //! from a real robot; the report is the same.
 
 use hdrhistogram::Histogram;
+use longhand_console::Spread;
+use longhand_console::status::thousandths;
 use longhand_protocol::geometry::{ArmId, PerArm};
 use longhand_protocol::message::{FollowerState, Stage};
 use longhand_protocol::units::{Micros, Seq, TICK};
@@ -47,6 +49,15 @@ impl Delays {
         &self.histogram
     }
 
+    /// The same as every report shows a delay, milliseconds.
+    pub fn spread(&self) -> Spread {
+        let ms = |us: u64| Micros::from_micros(us).as_millis_f64();
+        let DelaySummary { count, p50, p90, p99, p999, max, out_of_range } = self.summary();
+        let (p50_ms, p90_ms, p99_ms) = (ms(p50), ms(p90), ms(p99));
+        let (p999_ms, max_ms) = (ms(p999), ms(max));
+        Spread { count, out_of_range, p50_ms, p90_ms, p99_ms, p999_ms, max_ms }
+    }
+
     /// Its quantiles.
     pub fn summary(&self) -> DelaySummary {
         let at = |q| self.histogram.value_at_quantile(q);
@@ -63,7 +74,7 @@ impl Delays {
 }
 
 /// Quantiles of a delay, all in microseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DelaySummary {
     /// How many were counted.
     pub count: u64,
@@ -87,6 +98,7 @@ pub struct StageCount {
     /// How often it was entered.
     pub entered: u64,
     /// How long the robot was in it, seconds.
+    #[serde(serialize_with = "thousandths")]
     pub seconds: f64,
 }
 
@@ -204,9 +216,9 @@ impl Measure {
         self.path
     }
 
-    /// The mean of what playout added while following, milliseconds.
-    pub fn playout_mean_ms(&self) -> f64 {
-        self.playout_us / float(self.following.max(1)) * 1e-3
+    /// The mean of what playout added while following, milliseconds; `None` while it never was.
+    pub fn playout_mean_ms(&self) -> Option<f64> {
+        (self.following > 0).then(|| self.playout_us / float(self.following) / 1e3)
     }
 
     /// From hand sample to the servo tick that first uses it.

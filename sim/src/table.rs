@@ -2,16 +2,18 @@
 //!
 //! Knows: the virtual world and its report. Does not know: real time.
 
-use crate::measure::{DelaySummary, Measure};
+use crate::measure::Measure;
 use crate::world::{World, WorldConfig, profile_for};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use longhand_console::Spread;
 use longhand_console::input::script::{Script, ScriptError, ScriptedHand};
+use longhand_console::status::rounded;
 use longhand_follower::supervisor::Request;
 use longhand_link::{Disturb, LinkModel, PROFILES};
 use longhand_protocol::message::Stage;
 use serde::Serialize;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// `longhand-sim table ...`
@@ -47,6 +49,8 @@ pub enum TableError {
     Link(#[from] longhand_link::UnknownProfile),
     #[error("the table could not be written: {0}")]
     Output(#[from] io::Error),
+    #[error("interrupted: the table is incomplete; {made} of {all} links were run to their end")]
+    Incomplete { made: usize, all: usize },
 }
 
 #[derive(Debug, Serialize)]
@@ -57,9 +61,9 @@ struct Row {
     latched_per_hour: f64,
     bedside_per_hour: f64,
     following_percent: f64,
-    playout_mean_ms: f64,
-    hand_to_joint_us: DelaySummary,
-    loop_age_us: DelaySummary,
+    playout_mean_ms: Option<f64>,
+    hand_to_joint: Spread,
+    loop_age: Spread,
 }
 
 #[derive(Debug, Serialize)]
@@ -68,6 +72,8 @@ struct Table {
     seed: u64,
     minutes: u64,
     input: String,
+    /// False where it was interrupted: the links that are missing were not run to their end.
+    complete: bool,
     rows: Vec<Row>,
 }
 
@@ -80,28 +86,36 @@ pub fn run(args: &TableArgs, stop: &AtomicBool) -> Result<(), TableError> {
         Some(name) => vec![longhand_link::Profile::by_name(name)?],
         None => PROFILES.iter().collect(),
     };
-    let minutes = u64::try_from(links.len()).unwrap_or(1).saturating_mul(args.minutes);
+    let all = links.len();
+    let minutes = u64::try_from(all).unwrap_or(1).saturating_mul(args.minutes);
     let bar = ProgressBar::new(minutes).with_style(
         ProgressStyle::with_template("{msg:26} {bar:30} {pos}/{len} virtual minutes, {eta} left")
             .unwrap_or_else(|_constant| ProgressStyle::default_bar()),
     );
     let mut rows = Vec::new();
+    if !args.json {
+        bar.suspend(|| heading(args))?;
+    }
     for link in links {
         bar.set_message(link.name);
-        match row(link, args, &script, &bar, stop) {
-            Some(row) => rows.push(row),
-            None => break,
+        let Some(row) = row(link, args, &script, &bar, stop) else { break };
+        if !args.json {
+            bar.suspend(|| print(&row))?;
+        } else if !io::stderr().is_terminal() {
+            eprintln!("{}: done", link.name);
         }
+        rows.push(row);
     }
     bar.finish_and_clear();
-    let table = Table {
-        schema: "longhand link table v1",
-        seed: args.seed,
-        minutes: args.minutes,
-        input: args.input.clone(),
-        rows,
-    };
-    Ok(print(&table, args.json)?)
+    let made = rows.len();
+    if args.json {
+        let schema = "longhand link table v1";
+        let (seed, minutes, input) = (args.seed, args.minutes, args.input.clone());
+        let table = Table { schema, seed, minutes, input, complete: made == all, rows };
+        serde_json::to_writer(io::stdout().lock(), &table).map_err(io::Error::from)?;
+        println!();
+    }
+    if made == all { Ok(()) } else { Err(TableError::Incomplete { made, all }) }
 }
 
 /// The bedside hands a robot back this many milliseconds after the lease ended. Chosen: a nurse who
@@ -144,37 +158,33 @@ fn row(
     }
     let stages = measure.stages();
     let hours = crate::measure::float(args.minutes) / 60.0;
+    let per_hour = |count| crate::measure::float(count) / hours;
     Some(Row {
         link: link.name,
         profile: name,
-        stops_per_hour: measure.stops_per_hour(),
-        latched_per_hour: crate::measure::float(stages.latched.entered.saturating_sub(1)) / hours,
-        bedside_per_hour: crate::measure::float(stages.bedside.entered) / hours,
-        following_percent: (stages.follow.seconds + stages.coast.seconds) / hours / 36.0,
-        playout_mean_ms: measure.playout_mean_ms(),
-        hand_to_joint_us: measure.hand_to_joint().summary(),
-        loop_age_us: measure.loop_age().summary(),
+        stops_per_hour: measure.stops_per_hour().map(rounded),
+        latched_per_hour: rounded(per_hour(stages.latched.entered.saturating_sub(1))),
+        bedside_per_hour: rounded(per_hour(stages.bedside.entered)),
+        following_percent: rounded((stages.follow.seconds + stages.coast.seconds) / hours / 36.0),
+        playout_mean_ms: measure.playout_mean_ms().map(rounded),
+        hand_to_joint: measure.hand_to_joint().spread(),
+        loop_age: measure.loop_age().spread(),
     })
 }
 
-fn print(table: &Table, as_json: bool) -> io::Result<()> {
+fn heading(args: &TableArgs) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    if as_json {
-        serde_json::to_writer(&mut out, table)?;
-        return writeln!(out);
-    }
     writeln!(
         out,
-        "{} virtual minutes on each link, seed {}, hands {}; stops, latches and ended \
-         leases an hour; times in ms, p50 and p99",
-        table.minutes, table.seed, table.input
+        "{} virtual minutes on each link, seed {}, hands {}",
+        args.minutes, args.seed, args.input
     )?;
     writeln!(
         out,
         "{:<24} {:<9} {:>7} {:>7} {:>7} {:>8} {:>8} {:>15} {:>15}",
         "link",
         "profile",
-        "stops/h",
+        "stops",
         "latched",
         "bedside",
         "follows",
@@ -182,24 +192,29 @@ fn print(table: &Table, as_json: bool) -> io::Result<()> {
         "hand-joint",
         "loop age"
     )?;
-    let ms = |us: u64| crate::measure::float(us) * 1e-3;
-    for r in &table.rows {
-        writeln!(
-            out,
-            "{:<24} {:<9} {:>7.1} {:>7.1} {:>7.1} {:>6.1} % {:>8.1} {:>7.1} {:>7.1} \
-             {:>7.1} {:>7.1}",
-            r.link,
-            r.profile,
-            r.stops_per_hour.unwrap_or(0.0),
-            r.latched_per_hour,
-            r.bedside_per_hour,
-            r.following_percent,
-            r.playout_mean_ms,
-            ms(r.hand_to_joint_us.p50),
-            ms(r.hand_to_joint_us.p99),
-            ms(r.loop_age_us.p50),
-            ms(r.loop_age_us.p99)
-        )?;
-    }
-    Ok(())
+    writeln!(
+        out,
+        "{:<24} {:<9} {:>7} {:>7} {:>7} {:>8} {:>8} {:>7} {:>7} {:>7} {:>7}",
+        "", "", "1/h", "1/h", "1/h", "of time", "mean ms", "p50 ms", "p99 ms", "p50 ms", "p99 ms"
+    )
+}
+
+fn print(r: &Row) -> io::Result<()> {
+    let measured = |figure: Option<f64>| figure.map_or("-".to_owned(), |f| format!("{f:.1}"));
+    let ms = |spread: &Spread, figure: f64| measured((spread.count > 0).then_some(figure));
+    writeln!(
+        io::stdout().lock(),
+        "{:<24} {:<9} {:>7} {:>7.1} {:>7.1} {:>6.1} % {:>8} {:>7} {:>7} {:>7} {:>7}",
+        r.link,
+        r.profile,
+        measured(r.stops_per_hour),
+        r.latched_per_hour,
+        r.bedside_per_hour,
+        r.following_percent,
+        measured(r.playout_mean_ms),
+        ms(&r.hand_to_joint, r.hand_to_joint.p50_ms),
+        ms(&r.hand_to_joint, r.hand_to_joint.p99_ms),
+        ms(&r.loop_age, r.loop_age.p50_ms),
+        ms(&r.loop_age, r.loop_age.p99_ms)
+    )
 }
