@@ -58,6 +58,17 @@ pub struct ConsoleConfig {
     pub same_clock: bool,
 }
 
+/// A scale as a person writes it after `--scale`: 0.05 to 1, as the leader allows.
+///
+/// Errors: words for that person.
+pub fn written_scale(text: &str) -> Result<f64, &'static str> {
+    match text.parse::<f64>() {
+        Ok(scale) if (0.05..=1.0).contains(&scale) => Ok(scale),
+        Ok(_) => Err("must be 0.05 to 1"),
+        Err(_) => Err("not a number; 0.2 moves the tip a fifth as far as the hand"),
+    }
+}
+
 /// What moves the hands.
 #[derive(Clone, Debug)]
 pub enum HandChoice {

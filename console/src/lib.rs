@@ -22,7 +22,7 @@ mod network;
 pub mod page;
 pub mod status;
 
-pub use console::{Console, ConsoleConfig, ConsoleError, HandChoice, PagePort};
+pub use console::{Console, ConsoleConfig, ConsoleError, HandChoice, PagePort, written_scale};
 pub use leader_thread::LEADER_PRIORITY;
 pub use longhand_leader::DEFAULT_SCALE;
 pub use status::{ArmStatus, ConsoleReport, ConsoleStatus, LinkStatus, Spread};

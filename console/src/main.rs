@@ -18,11 +18,11 @@ use std::process::ExitCode;
     name = "longhand-console",
     version,
     after_help = "Examples:\n  \
-        longhand-console run --robot or3.hospital:4433 --identity trust/dr-li\n  \
-        longhand-console run --robot 127.0.0.1:4433 --identity trust/dr-li --input peg-transfer \
+        longhand-console run --robot or3.hospital:7400 --identity trust/dr-lee\n  \
+        longhand-console run --robot 127.0.0.1:7400 --identity trust/dr-lee --input peg-transfer \
         --for 30 --json\n  \
         longhand-console script check my-hand.csv\n  \
-        longhand-console doctor --identity trust/dr-li"
+        longhand-console doctor --identity trust/dr-lee"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -31,14 +31,14 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Connect to a robot and move it. Exit code: 0 there was a session, 1 never connected or
-    /// refused, 2 wrong usage.
+    /// Connect to a robot and move it. Exit code: 0 there was a session, 1 none, or an error, 2 wrong
+    /// usage.
     Run(Box<cli::run::Run>),
     /// Look at hand scripts: the ones that ship, or one of yours.
     #[command(subcommand)]
     Script(cli::script::Script),
-    /// Say what this machine lacks and what follows from it. Exit code: 0 fine, 1 usable with
-    /// limits, 2 cannot run.
+    /// Say what this machine lacks and what follows from it. Exit code: 0 good, 1 limited or bad
+    /// (`health` in --json says which), 2 wrong usage.
     Doctor(cli::doctor::Doctor),
 }
 

@@ -149,11 +149,13 @@ impl Connect for Door {
                 (Shown::Connecting, format!("connected to {robot}; waiting for its welcome"))
             }
             LinkState::Waiting { why, .. } => {
+                let lasting = is_lasting(why);
                 if why.is_refusal() {
-                    let lasting = is_lasting(why);
                     ends.tell(News::Refused { words: why.reason.clone(), lasting });
                 }
-                (Shown::Down, format!("not connected: {why}; trying again"))
+                // What only a person can mend ends a console that never was in session.
+                let again = if lasting { "" } else { "; trying again" };
+                (Shown::Down, format!("not connected: {why}{again}"))
             }
             LinkState::TakenOver { why } => {
                 // What was asked before this is not meant to undo it.

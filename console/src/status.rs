@@ -11,7 +11,10 @@ use crate::leader_thread::Snapshot;
 use crate::page::{
     Advisory as AdvisoryView, AlarmView, ArmView, CountersView, LinkState, LinkView, PageView,
 };
-pub use books::{ConsoleReport, HlogError, Loss, Spread, StageReport, TickReport};
+pub use books::{
+    ConsoleReport, HlogError, Loss, Spread, StageReport, TickReport, check_report_folder, rounded,
+    thousandths,
+};
 use longhand_leader::advisory::Advisory;
 use longhand_leader::engagement::Engagement;
 use longhand_leader::hand::HandReading;

@@ -44,7 +44,7 @@ impl Drop for Folder {
 }
 
 #[test]
-fn wrong_usage_ends_with_2_and_says_what_to_do() {
+fn wrong_usage_ends_with_2_and_what_fails_with_1_and_both_say_what_to_do() {
     let folder = Folder::new("console-usage");
     let identity = folder.join("dr");
     let run = |more: &[&str]| {
@@ -52,20 +52,25 @@ fn wrong_usage_ends_with_2_and_says_what_to_do() {
         all.extend(more);
         console(&all)
     };
-    for (output, words) in [
-        (console(&["run"]), "--robot"),
-        (run(&["--input", "page", "--no-page"]), "no page is served"),
-        (run(&["--input", "script"]), "needs a file"),
-        (run(&["--input", "no-such-script"]), "peg-transfer"),
-        (run(&["--scale", "3"]), "0.05 to 1"),
-        (run(&["--for", "0"]), "above zero"),
+    let (usage, fails) = (Some(2), Some(1));
+    for (output, code, words) in [
+        (console(&["run"]), usage, "--robot"),
+        (run(&["--input", "page", "--no-page"]), usage, "no page is served"),
+        (run(&["--input", "script"]), usage, "needs a file"),
+        (run(&["--input", "no-such-script"]), fails, "peg-transfer"),
+        (run(&["--scale", "3"]), usage, "0.05 to 1"),
+        (run(&["--for", "0"]), usage, "above 0"),
+        (run(&["--for", "-1"]), usage, "above 0"),
+        (run(&["--scale", "-1"]), usage, "0.05 to 1"),
+        (run(&["--report", "/dev/null/x"]), fails, "may be written"),
         (
             console(&["run", "--robot", "127.0.0.1:9", "--identity", "/nonexistent"]),
+            fails,
             "check that it exists",
         ),
     ] {
         let error = said(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{words}: {error}");
+        assert_eq!(output.status.code(), code, "{words}: {error}");
         assert!(error.contains(words), "{words}: {error}");
         assert!(output.stdout.is_empty());
     }
@@ -110,7 +115,7 @@ fn scripts_are_listed_and_checked() {
     let check = console(&["script", "check", "tremor"]);
     assert!(check.status.success() && said(&check.stdout).contains("good"));
     let wrong = console(&["script", "check", "/nonexistent.csv"]);
-    assert_eq!(wrong.status.code(), Some(2));
+    assert_eq!(wrong.status.code(), Some(1));
     assert!(said(&wrong.stderr).contains("shipped scripts are"), "{}", said(&wrong.stderr));
 }
 
@@ -121,19 +126,18 @@ fn doctor_says_what_follows_and_its_code_is_its_worst_finding() {
     let output = console(&["doctor", "--identity", &identity, "--json"]);
     let object: Value = serde_json::from_slice(&output.stdout).unwrap();
     let code = match object["health"].as_str().unwrap() {
-        "fine" => 0,
-        "limited" => 1,
-        _ => 2,
+        "good" => 0,
+        _ => 1,
     };
     assert_eq!(output.status.code(), Some(code));
-    let findings = object["findings"].as_array().unwrap();
+    let findings = object["checks"].as_array().unwrap();
     let of = |what: &str| findings.iter().find(|one| one["what"] == what).unwrap();
-    assert_eq!(of("certificate")["health"], "fine");
+    assert_eq!(of("certificate")["health"], "good");
     for finding in findings {
-        let is_fine = finding["health"] == "fine";
-        assert_eq!(finding["follows"].as_str().unwrap().is_empty(), is_fine, "{finding}");
+        let is_good = finding["health"] == "good";
+        assert_eq!(finding["follows"].as_str().unwrap().is_empty(), is_good, "{finding}");
     }
     let without = console(&["doctor", "--identity", "/nonexistent"]);
-    assert_eq!(without.status.code(), Some(2));
+    assert_eq!(without.status.code(), Some(1));
     assert!(said(&without.stdout).contains("no robot lets this console in"));
 }

@@ -2,7 +2,7 @@
 //!
 //! Knows: what a console needs of a machine. Does not know: how it is used.
 
-use super::Done;
+use super::{Done, FAILED};
 use clap::Args;
 use longhand_console::LEADER_PRIORITY;
 use longhand_quic::pace::{Denied, Granted, RealTime, Scheduler};
@@ -20,7 +20,7 @@ const VALID_AT_LEAST: Duration = Duration::from_secs(24 * 3_600);
 /// Looks at priority, memory, ports and certificate.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  longhand-console doctor\n  \
-    longhand-console doctor --identity trust/dr-li --page-port 8080 --json")]
+    longhand-console doctor --identity trust/dr-lee --page-port 8080 --json")]
 pub struct Doctor {
     /// The identity folder to look at, as `trust issue` wrote it.
     #[arg(long, value_name = "DIR")]
@@ -37,9 +37,9 @@ pub struct Doctor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Health {
-    Fine,
+    Good,
     Limited,
-    CannotRun,
+    Bad,
 }
 
 /// One thing that was looked at.
@@ -52,8 +52,8 @@ struct Finding {
 }
 
 impl Finding {
-    fn fine(what: &'static str, found: impl Into<String>) -> Self {
-        Self { what, health: Health::Fine, found: found.into(), follows: String::new() }
+    fn good(what: &'static str, found: impl Into<String>) -> Self {
+        Self { what, health: Health::Good, found: found.into(), follows: String::new() }
     }
 
     fn bad(
@@ -68,8 +68,9 @@ impl Finding {
 
 #[derive(Debug, Serialize)]
 struct Findings {
+    schema: &'static str,
     health: Health,
-    findings: Vec<Finding>,
+    checks: Vec<Finding>,
 }
 
 impl Doctor {
@@ -87,27 +88,26 @@ impl Doctor {
                 "name the folder with --identity to have it checked",
             ),
         });
-        let health = findings.iter().map(|one| one.health).max().unwrap_or(Health::Fine);
-        let all = Findings { health, findings };
+        let health = findings.iter().map(|one| one.health).max().unwrap_or(Health::Good);
+        let all = Findings { schema: "longhand console doctor v1", health, checks: findings };
         if self.json {
             println!("{}", serde_json::to_string_pretty(&all).unwrap_or_default());
         } else {
             print(&all);
         }
         Ok(match health {
-            Health::Fine => ExitCode::SUCCESS,
-            Health::Limited => ExitCode::from(1),
-            Health::CannotRun => ExitCode::from(2),
+            Health::Good => ExitCode::SUCCESS,
+            Health::Limited | Health::Bad => ExitCode::from(FAILED),
         })
     }
 }
 
 fn print(all: &Findings) {
-    for one in &all.findings {
+    for one in &all.checks {
         let mark = match one.health {
-            Health::Fine => "fine   ",
+            Health::Good => "good   ",
             Health::Limited => "limited",
-            Health::CannotRun => "MISSING",
+            Health::Bad => "BAD    ",
         };
         println!("{mark}  {:<18} {}", one.what, one.found);
         if !one.follows.is_empty() {
@@ -117,9 +117,9 @@ fn print(all: &Findings) {
     println!(
         "{}",
         match all.health {
-            Health::Fine => "Everything is there.",
+            Health::Good => "Everything is good.",
             Health::Limited => "Usable, with the limits above.",
-            Health::CannotRun => "This console cannot run until the MISSING is there.",
+            Health::Bad => "This console cannot run until what is BAD is mended.",
         }
     );
 }
@@ -144,7 +144,7 @@ fn granted_findings(granted: &Granted) -> Vec<Finding> {
     };
     let priority = match granted.scheduler {
         Scheduler::Fifo(level) => {
-            Finding::fine("real-time priority", format!("SCHED_FIFO {}", level.get()))
+            Finding::good("real-time priority", format!("SCHED_FIFO {}", level.get()))
         }
         Scheduler::Normal(why) => refused(
             "real-time priority",
@@ -154,7 +154,7 @@ fn granted_findings(granted: &Granted) -> Vec<Finding> {
         ),
     };
     let memory = match &granted.memory_locked {
-        Ok(()) => Finding::fine("memory lock", "all memory stays in RAM"),
+        Ok(()) => Finding::good("memory lock", "all memory stays in RAM"),
         Err(why) => refused(
             "memory lock",
             why,
@@ -163,7 +163,7 @@ fn granted_findings(granted: &Granted) -> Vec<Finding> {
         ),
     };
     let sleep = match &granted.cpu_dma_latency {
-        Ok(()) => Finding::fine("processor sleep", "held awake"),
+        Ok(()) => Finding::good("processor sleep", "held awake"),
         Err(why) => refused(
             "processor sleep",
             why,
@@ -175,10 +175,10 @@ fn granted_findings(granted: &Granted) -> Vec<Finding> {
 
 fn network() -> Finding {
     match UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)) {
-        Ok(_) => Finding::fine("network", "UDP sockets can be opened"),
+        Ok(_) => Finding::good("network", "UDP sockets can be opened"),
         Err(error) => Finding::bad(
             "network",
-            Health::CannotRun,
+            Health::Bad,
             error.to_string(),
             "no robot can be reached; see the process's limits and sandbox",
         ),
@@ -187,7 +187,7 @@ fn network() -> Finding {
 
 fn page_port(port: u16) -> Finding {
     match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-        Ok(_) => Finding::fine("page", "can be served on 127.0.0.1"),
+        Ok(_) => Finding::good("page", "can be served on 127.0.0.1"),
         Err(error) => Finding::bad(
             "page",
             Health::Limited,
@@ -202,8 +202,7 @@ fn certificate(
     now: SystemTime,
 ) -> Finding {
     let what = "certificate";
-    let missing =
-        |found: String, follows: &str| Finding::bad(what, Health::CannotRun, found, follows);
+    let missing = |found: String, follows: &str| Finding::bad(what, Health::Bad, found, follows);
     let credentials = match loaded {
         Ok(credentials) => credentials,
         Err(error) => return missing(error.to_string(), "no robot lets this console in"),
@@ -229,7 +228,7 @@ fn certificate(
             until,
             "less than 24 hours left: it may end in the middle of a case; issue a new one",
         ),
-        Ok(_) => Finding::fine(what, until),
+        Ok(_) => Finding::good(what, until),
     }
 }
 
@@ -253,15 +252,15 @@ mod tests {
         let begins = good.as_ref().unwrap().who().not_before;
         let second = Duration::from_secs(1);
         for (now, health) in [
-            (ends - VALID_AT_LEAST, Health::Fine),
+            (ends - VALID_AT_LEAST, Health::Good),
             (ends - VALID_AT_LEAST + second, Health::Limited),
-            (ends + second, Health::CannotRun),
-            (begins - second, Health::CannotRun),
+            (ends + second, Health::Bad),
+            (begins - second, Health::Bad),
         ] {
             assert_eq!(certificate(&good, now).health, health, "{now:?}");
         }
         for role in [Role::Robot, Role::Engineer, Role::Observer] {
-            assert_eq!(certificate(&issued(role), begins).health, Health::CannotRun, "{role}");
+            assert_eq!(certificate(&issued(role), begins).health, Health::Bad, "{role}");
         }
     }
 

@@ -19,9 +19,9 @@ pub struct Failed {
 /// A command's end.
 pub type Done = Result<ExitCode, Failed>;
 
-/// Could not connect, or was refused.
-pub const NOT_CONNECTED: u8 = 1;
-/// Wrong arguments, or something that must be set right before it can run at all.
+/// The thing itself failed, or can be done with limits only.
+pub const FAILED: u8 = 1;
+/// The command line is wrong; nothing was tried. clap's own code.
 pub const USAGE: u8 = 2;
 
 /// Failed with these words and this advice.
@@ -36,5 +36,5 @@ pub fn wrong(error: impl std::error::Error + Send + Sync + 'static) -> Failed {
     use miette::IntoDiagnostic as _;
     let result: Result<(), _> = Err(error).into_diagnostic();
     let report = result.err().unwrap_or_else(|| miette::miette!("no error"));
-    Failed { report, code: ExitCode::from(USAGE) }
+    Failed { report, code: ExitCode::from(FAILED) }
 }

@@ -2,11 +2,12 @@
 //!
 //! Knows: what is printed where, and when it ends. Does not know: how any of it comes about.
 
-use super::{Done, Failed, NOT_CONNECTED, USAGE, failed, wrong};
+use super::{Done, FAILED, Failed, USAGE, failed, wrong};
 use clap::Args;
 use longhand_console::input::script::Script;
+use longhand_console::status::check_report_folder;
 use longhand_console::{
-    Console, ConsoleConfig, ConsoleReport, ConsoleStatus, HandChoice, PagePort,
+    Console, ConsoleConfig, ConsoleReport, ConsoleStatus, HandChoice, PagePort, written_scale,
 };
 use longhand_protocol::message::RobotId;
 use longhand_protocol::units::Micros;
@@ -28,10 +29,10 @@ const LINE_EVERY: Micros = Micros::from_secs(5);
 /// Connects to a robot and moves it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    longhand-console run --robot or3.hospital:4433 --identity trust/dr-li\n  \
-    longhand-console run --robot 127.0.0.1:4433 --identity trust/dr-li --input script my.csv \
+    longhand-console run --robot or3.hospital:7400 --identity trust/dr-lee\n  \
+    longhand-console run --robot 127.0.0.1:7400 --identity trust/dr-lee --input script my.csv \
     --no-page\n  \
-    longhand-console run --robot 127.0.0.1:4433 --identity trust/dr-li --input peg-transfer \
+    longhand-console run --robot 127.0.0.1:7400 --identity trust/dr-lee --input peg-transfer \
     --for 30 --json")]
 pub struct Run {
     /// The robot's address.
@@ -47,7 +48,8 @@ pub struct Run {
     #[arg(long, value_names = ["INPUT", "FILE"], num_args = 1..=2, default_value = "page")]
     input: Vec<String>,
     /// Tip motion per hand motion, 0.05 to 1.
-    #[arg(long, default_value_t = longhand_console::DEFAULT_SCALE, value_parser = scale)]
+    #[arg(long, default_value_t = longhand_console::DEFAULT_SCALE, value_parser = written_scale,
+          allow_negative_numbers = true)]
     scale: f64,
     /// The page's port on 127.0.0.1; left out, any free one.
     #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "no_page")]
@@ -56,7 +58,8 @@ pub struct Run {
     #[arg(long)]
     no_page: bool,
     /// End after so many seconds; left out, at Ctrl-C.
-    #[arg(long = "for", value_name = "S", value_parser = Micros::from_written_secs)]
+    #[arg(long = "for", value_name = "S", value_parser = Micros::from_written_secs,
+          allow_negative_numbers = true)]
     run_for: Option<Micros>,
     /// Write one qlog file per connection into this folder.
     #[arg(long, value_name = "DIR")]
@@ -64,14 +67,9 @@ pub struct Run {
     /// Print one JSON object at the end, and nothing else, on standard output.
     #[arg(long)]
     json: bool,
-    /// Where the histograms go, as .hlog files.
+    /// Where the histograms go, as .hlog files: a new folder in this one for each run.
     #[arg(long, value_name = "DIR", default_value = "longhand-report")]
     report: PathBuf,
-}
-
-fn scale(text: &str) -> Result<f64, String> {
-    let scale: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if (0.05..=1.0).contains(&scale) { Ok(scale) } else { Err("must be 0.05 to 1".to_owned()) }
 }
 
 impl Run {
@@ -95,9 +93,10 @@ impl Run {
         if let Some(folder) = &self.qlog {
             std::fs::create_dir_all(folder).map_err(|error| {
                 let what = format!("cannot make {} for qlog: {error}", folder.display());
-                failed(USAGE, what, "name a folder that may be written, or leave out --qlog")
+                failed(FAILED, what, "name a folder that may be written, or leave out --qlog")
             })?;
         }
+        check_report_folder(&self.report).map_err(wrong)?;
         Ok(ConsoleConfig {
             target: resolve(&self.robot)?,
             robot: RobotId::new(self.robot_id),
@@ -115,6 +114,10 @@ impl Run {
     fn hand(&self) -> Result<HandChoice, Failed> {
         let words: Vec<&str> = self.input.iter().map(String::as_str).collect();
         let name = match words.as_slice() {
+            ["page"] if self.no_page => {
+                let what = "--input page, but no page is served";
+                return Err(failed(USAGE, what, "leave out --no-page, or use a script"));
+            }
             ["page"] => return Ok(HandChoice::Page),
             ["script", file] => file,
             ["script"] => {
@@ -152,37 +155,38 @@ impl Run {
 
     fn tell(&self, report: &ConsoleReport, last: &ConsoleStatus, out: &mut Speaker) -> Done {
         out.finish();
-        let files = if report.was_connected() {
-            report.write_hlogs(&self.report).map_err(wrong)?
-        } else {
-            Vec::new()
-        };
+        if !self.json {
+            out.line(&report.to_string());
+        }
+        let written =
+            if report.was_connected() { report.write_hlogs(&self.report) } else { Ok(Vec::new()) };
+        let files = written.as_deref().unwrap_or_default();
         if self.json {
+            // Printed whatever became of the files: a report must not be lost with them.
             let mut object = serde_json::to_value(report).unwrap_or_default();
             if let Some(object) = object.as_object_mut() {
                 let files: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
                 object.insert("files".to_owned(), files.into());
             }
             println!("{object}");
-        } else {
-            out.line(&report.to_string());
-            if !files.is_empty() {
-                out.line(&format!("Histograms: {}", self.report.display()));
-            }
         }
+        for file in files {
+            out.line(&format!("wrote {}", file.display()));
+        }
+        written.map_err(wrong)?;
         if report.was_connected() {
             return Ok(ExitCode::SUCCESS);
         }
         let why = last.link.refused.as_ref().unwrap_or(&last.link.words);
         let what = format!("never in session with the robot at {}: {why}", self.robot);
         let advice = "see `longhand-console doctor --identity DIR`, and whether the robot runs";
-        Err(failed(NOT_CONNECTED, what, advice))
+        Err(failed(FAILED, what, advice))
     }
 }
 
 fn resolve(robot: &str) -> Result<SocketAddr, Failed> {
-    let advice = "write it as HOST:PORT, as in or3.hospital:4433 or 10.0.0.3:4433";
-    let bad = |why: String| failed(NOT_CONNECTED, format!("--robot {robot}: {why}"), advice);
+    let advice = "write it as HOST:PORT, as in or3.hospital:7400 or 10.0.0.3:7400";
+    let bad = |why: String| failed(FAILED, format!("--robot {robot}: {why}"), advice);
     let mut found = robot.to_socket_addrs().map_err(|error| bad(error.to_string()))?;
     found.next().ok_or_else(|| bad("no such host".to_owned()))
 }
@@ -199,7 +203,7 @@ fn status_line(status: &ConsoleStatus) -> String {
     let advisory = status.advisory.map_or("", |advisory| advisory.text());
     let loss = status.link.loss_percent.map_or_else(|| "-".to_owned(), |l| format!("{l:.2}"));
     format!(
-        "{:<8} {:<12} loop age {} ms  rtt {} ms  playout {} ms  loss {loss} %  stops {}  \
+        "{:<8} {:<12} loop age {} ms  network rtt {} ms  playout {} ms  loss {loss} %  stops {}  \
          {advisory}",
         stage.name(),
         status.engagement.name(),

@@ -13,8 +13,10 @@ use longhand_protocol::message::Stage;
 use longhand_protocol::units::{Console, Instant, Micros, TICK};
 use longhand_quic::clock::console_now;
 use longhand_quic::pace::Lateness;
-use serde::Serialize;
+use serde::ser::{SerializeMap, SerializeStruct};
+use serde::{Serialize, Serializer};
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -154,6 +156,7 @@ impl Books {
         let tally = &self.tally;
         let stages = Stage::ALL.into_iter().zip(tally.entered).zip(tally.ticks_in);
         ConsoleReport {
+            schema: "longhand console report v1",
             seconds: console_now().since(self.began_at).as_secs_f64(),
             sessions: tally.sessions,
             link: self.link.clone(),
@@ -164,7 +167,11 @@ impl Books {
             hand_to_joint: same_clock.then(|| Spread::of(&self.hand_to_joint)),
             both_ways: Spread::of(&self.both_ways),
             state_way: same_clock.then(|| Spread::of(&self.state_way)),
-            commands: Loss::new(tally.commands_accepted, tally.commands_lost),
+            commands: match tally.commands_accepted {
+                // Without a newest nobody can say which came before it: none of them came.
+                0 => Loss::new(0, tally.commands_sent),
+                accepted => Loss::new(accepted, tally.commands_lost),
+            },
             states: Loss::new(tally.states_accepted, tally.states_lost),
             commands_sent: tally.commands_sent,
             commands_skipped: tally.commands_skipped,
@@ -177,15 +184,15 @@ impl Books {
                 })
                 .collect(),
             safe_stops: tally.safe_stops,
-            leader_ticks: TickReport::of(&self.lateness, &self.real_time),
+            leader: TickReport::of(&self.lateness, &self.real_time),
             records_lost: self.records_lost,
             books: Box::new(self.clone()),
         }
     }
 }
 
-/// A histogram in six figures, milliseconds. All zero where `count` is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+/// A histogram in six figures, milliseconds. All zero where `count` is; `null` then as JSON.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Spread {
     /// Values in range.
     pub count: u64,
@@ -219,6 +226,21 @@ impl Spread {
     }
 }
 
+impl Serialize for Spread {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let ms = |figure: f64| (self.count > 0).then_some(figure);
+        let mut object = to.serialize_struct("Spread", 7)?;
+        object.serialize_field("count", &self.count)?;
+        object.serialize_field("out_of_range", &self.out_of_range)?;
+        object.serialize_field("p50_ms", &ms(self.p50_ms))?;
+        object.serialize_field("p90_ms", &ms(self.p90_ms))?;
+        object.serialize_field("p99_ms", &ms(self.p99_ms))?;
+        object.serialize_field("p999_ms", &ms(self.p999_ms))?;
+        object.serialize_field("max_ms", &ms(self.max_ms))?;
+        object.end()
+    }
+}
+
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.count == 0 {
@@ -241,10 +263,10 @@ impl fmt::Display for Spread {
 pub struct Loss {
     /// Arrived and were believed.
     pub accepted: u64,
-    /// Never came; said 1024 numbers late.
+    /// Up to the newest that came, never came.
     pub lost: u64,
-    /// Lost of all, percent.
-    pub lost_percent: f64,
+    /// Lost of all, percent; `None` where there was nothing to lose.
+    pub lost_percent: Option<f64>,
 }
 
 impl Loss {
@@ -252,27 +274,73 @@ impl Loss {
         // Exact up to 2^32 messages, 50 days at 1 kHz; beyond, the share is that of the bound.
         let number = |n: u64| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
         let all = number(accepted.saturating_add(lost));
-        let lost_percent = if all > 0.0 { 100.0 * number(lost) / all } else { 0.0 };
+        let lost_percent = (all > 0.0).then(|| rounded(100.0 * number(lost) / all));
         Self { accepted, lost, lost_percent }
     }
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.lost_percent {
+            None => f.write_str("none came, none counted"),
+            Some(percent) => {
+                let all = self.accepted.saturating_add(self.lost);
+                write!(f, "{percent:.3} % ({} of {all})", self.lost)
+            }
+        }
+    }
+}
+
+/// To a thousandth: as fine as anything here is known, and without the noise that arithmetic leaves
+/// behind the last decimal.
+pub fn rounded(figure: f64) -> f64 {
+    (figure * 1e3).round() / 1e3
+}
+
+/// The same for a field of JSON.
+///
+/// Errors: the serializer's.
+pub fn thousandths<S: Serializer>(figure: &f64, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_f64(rounded(*figure))
 }
 
 /// One stage of the robot, as the console saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct StageReport {
     /// Its name.
+    #[serde(skip)]
     pub stage: &'static str,
     /// How often it began.
     pub entered: u64,
     /// For how long it lasted, together.
+    #[serde(serialize_with = "thousandths")]
     pub seconds: f64,
+}
+
+impl fmt::Display for StageReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { stage, entered, seconds } = self;
+        match entered {
+            1 => write!(f, "{stage} once, {seconds:.1} s"),
+            times => write!(f, "{stage} {times} times, {seconds:.1} s in all"),
+        }
+    }
+}
+
+/// As one object, a key for each stage, like every report of ours.
+fn by_stage<S: Serializer>(stages: &[StageReport], to: S) -> Result<S::Ok, S::Error> {
+    let mut object = to.serialize_map(Some(stages.len()))?;
+    for stage in stages {
+        object.serialize_entry(stage.stage, stage)?;
+    }
+    object.end()
 }
 
 /// How the leader thread kept its time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct TickReport {
     /// Ticks that ran.
-    pub ran: u64,
+    pub ticks: u64,
     /// Ticks that never ran.
     pub missed: u64,
     /// Lateness, microseconds.
@@ -291,7 +359,7 @@ impl TickReport {
     fn of(lateness: &Lateness, real_time: &str) -> Self {
         let at = |per_million| lateness.quantile(per_million).as_micros();
         Self {
-            ran: lateness.ticks(),
+            ticks: lateness.ticks(),
             missed: lateness.missed(),
             late_us_p50: at(500_000),
             late_us_p99: at(990_000),
@@ -305,7 +373,10 @@ impl TickReport {
 /// What a console has measured. As JSON it is the object that `--json` prints.
 #[derive(Clone, Debug, Serialize)]
 pub struct ConsoleReport {
+    /// The layout of the object.
+    pub schema: &'static str,
     /// How long it ran.
+    #[serde(serialize_with = "thousandths")]
     pub seconds: f64,
     /// Sessions it had.
     pub sessions: u64,
@@ -339,11 +410,12 @@ pub struct ConsoleReport {
     /// States that were not believed.
     pub states_rejected: u64,
     /// Every stage.
+    #[serde(serialize_with = "by_stage")]
     pub stages: Vec<StageReport>,
     /// Times the robot stopped because of the link.
     pub safe_stops: u64,
     /// The leader thread's time.
-    pub leader_ticks: TickReport,
+    pub leader: TickReport,
     /// Measurements that were dropped because the clerk did not come to write them down.
     pub records_lost: u64,
     /// The histograms themselves.
@@ -360,13 +432,25 @@ pub struct HlogError {
 }
 
 impl ConsoleReport {
+    /// What a person must know who reads stops and loss of a run in which this console stood still.
+    pub fn stood_still(&self) -> Option<String> {
+        let (missed, skipped) = (self.leader.missed, self.commands_skipped);
+        (missed > 0 || skipped > 0).then(|| {
+            format!(
+                "stood still for {missed} ticks and never sent {skipped} commands: stops of this \
+                 run may be this machine's doing, not the link's; see `longhand-console doctor`"
+            )
+        })
+    }
+
     /// Whether there ever was a session.
     pub const fn was_connected(&self) -> bool {
         self.sessions > 0
     }
 
-    /// Writes one `.hlog` file (HdrHistogram log, V2, microseconds) for each histogram into
-    /// `folder`, which is made if it is missing; over files of the same name. Says what it wrote.
+    /// Writes one `.hlog` file (HdrHistogram log, V2, microseconds) for each histogram into a new
+    /// folder in `folder`, named after the time at which the run began: two runs never share files.
+    /// Says what it wrote.
     ///
     /// Errors: the folder or a file cannot be written.
     pub fn write_hlogs(&self, folder: &Path) -> Result<Vec<PathBuf>, HlogError> {
@@ -374,8 +458,8 @@ impl ConsoleReport {
             path: path.to_owned(),
             why: why.to_string(),
         };
-        std::fs::create_dir_all(folder).map_err(|error| fail(folder, &error))?;
         let books = &self.books;
+        let folder = &new_folder(folder, books.began).map_err(|error| fail(folder, &error))?;
         let mut written = Vec::new();
         for (name, book) in [
             ("round-trip", Some(&books.round_trip)),
@@ -391,6 +475,39 @@ impl ConsoleReport {
             written.push(path);
         }
         Ok(written)
+    }
+}
+
+/// Whether [`ConsoleReport::write_hlogs`] can make its folder in `folder`, as far as can be known
+/// before the run. Leaves nothing behind.
+///
+/// Errors: it cannot.
+pub fn check_report_folder(folder: &Path) -> Result<(), HlogError> {
+    // Of what is missing, the first folder above that is there must take what is made.
+    let there = folder.ancestors().find(|above| above.exists()).unwrap_or(Path::new("."));
+    let probe = there.join(format!(".longhand-report-{}", std::process::id()));
+    let made = std::fs::write(&probe, b"probe");
+    // Where it could not be written in full, what is there of it must go too.
+    let _gone = std::fs::remove_file(&probe);
+    made.map_err(|error| HlogError { path: folder.to_owned(), why: error.to_string() })
+}
+
+/// A folder that nobody had before: the time, and where another run began in the same minute a
+/// number.
+fn new_folder(within: &Path, began: SystemTime) -> io::Result<PathBuf> {
+    std::fs::create_dir_all(within)?;
+    let minute = longhand_quic::trust::date(began).replace(' ', "-").replace(':', "");
+    let mut attempt = 1_u32;
+    loop {
+        let name = if attempt == 1 { minute.clone() } else { format!("{minute}-{attempt}") };
+        let path = within.join(name);
+        match std::fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                attempt = attempt.saturating_add(1);
+            }
+            Err(error) => return Err(error),
+        }
     }
 }
 
@@ -417,7 +534,8 @@ impl fmt::Display for ConsoleReport {
         for refused in &self.refused {
             writeln!(f, "  refused        {refused}")?;
         }
-        if !self.was_connected() {
+        // A refusal has said it already.
+        if !self.was_connected() && self.refused.is_empty() {
             writeln!(f, "  never connected: {}", self.link)?;
         }
         writeln!(f, "  round trip     {}", self.round_trip)?;
@@ -427,26 +545,17 @@ impl fmt::Display for ConsoleReport {
         writeln!(f, "  loop age       {}", self.loop_age)?;
         writeln!(f, "  state gap      {}", self.state_gap)?;
         let (up, down) = (self.commands, self.states);
-        writeln!(
-            f,
-            "  loss           commands {:.3} % ({} of {}), states {:.3} % ({} of {})",
-            up.lost_percent,
-            up.lost,
-            up.accepted.saturating_add(up.lost),
-            down.lost_percent,
-            down.lost,
-            down.accepted.saturating_add(down.lost)
-        )?;
+        writeln!(f, "  loss           commands {up}, states {down}",)?;
         write!(f, "  stages        ")?;
         for stage in self.stages.iter().filter(|stage| stage.entered > 0) {
-            write!(f, " {} {} x {:.1} s,", stage.stage, stage.entered, stage.seconds)?;
+            write!(f, " {stage},")?;
         }
         writeln!(f, " {} safe stop(s)", self.safe_stops)?;
-        let ticks = &self.leader_ticks;
+        let ticks = &self.leader;
         writeln!(
             f,
             "  leader ticks   {} ran, {} missed, late p50 {} p99 {} p99.9 {} max {} us; {}",
-            ticks.ran,
+            ticks.ticks,
             ticks.missed,
             ticks.late_us_p50,
             ticks.late_us_p99,
@@ -454,9 +563,8 @@ impl fmt::Display for ConsoleReport {
             ticks.late_us_max,
             ticks.real_time
         )?;
-        if self.commands_skipped > 0 {
-            let skipped = self.commands_skipped;
-            writeln!(f, "  this console   stood still and never sent {skipped} commands")?;
+        if let Some(words) = self.stood_still() {
+            writeln!(f, "  this console   {words}")?;
         }
         if self.records_lost > 0 {
             writeln!(f, "  not written down: {} measurements", self.records_lost)?;
@@ -468,6 +576,30 @@ impl fmt::Display for ConsoleReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn half_lost_is_half_and_nothing_at_all_is_no_share() {
+        let percent = |accepted, lost| Loss::new(accepted, lost).lost_percent;
+        assert_eq!(percent(5_000, 5_000), Some(50.0));
+        assert_eq!(percent(0, 9), Some(100.0));
+        assert_eq!(percent(0, 0), None);
+        let object = serde_json::to_value(Spread::default()).unwrap();
+        assert!(object["p50_ms"].is_null() && object["count"] == 0, "{object}");
+    }
+
+    #[test]
+    fn two_runs_never_share_a_folder_and_a_check_leaves_nothing() {
+        let within = std::env::temp_dir().join(format!("longhand-books-{}", std::process::id()));
+        check_report_folder(&within).unwrap();
+        assert!(!within.exists());
+        let first = new_folder(&within, SystemTime::UNIX_EPOCH).unwrap();
+        let second = new_folder(&within, SystemTime::UNIX_EPOCH).unwrap();
+        assert_eq!(first, within.join("1970-01-01-0000-UTC"));
+        assert_ne!(first, second);
+        std::fs::remove_dir_all(&within).unwrap();
+        // A file where the folder should be, and a folder that is none.
+        assert!(check_report_folder(Path::new("/dev/null/report")).is_err());
+    }
 
     #[test]
     fn out_of_range_is_counted_and_not_bent() {

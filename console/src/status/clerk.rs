@@ -233,7 +233,7 @@ impl Notes {
         if now.since(at) >= LOSS_OVER {
             let loss =
                 Loss::new(accepted.saturating_sub(accepted_from), lost.saturating_sub(lost_from));
-            self.link.loss_percent = Some(loss.lost_percent);
+            self.link.loss_percent = loss.lost_percent;
             self.loss_from = Some((accepted, lost, now));
         }
     }
