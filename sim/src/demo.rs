@@ -5,14 +5,17 @@
 //!
 //! It plays the bedside's part: it enables the robot and hands it over at the start.
 
-use crate::link_command::{DisturbArgs, LinkChoice, LinkError};
+use crate::link_command::{DisturbArgs, LinkChoice, LinkError, rtt_p50_ms};
 use crate::measure::{Measure, StageCounts, float};
 use crate::relay::{Relay, RelayError, RelayHandle, RelayOptions, RelayStats};
 use crate::world::profile_for;
 use clap::Args;
 use longhand_console::input::script::{Script, ScriptError};
-use longhand_console::status::{ConsoleReport, ConsoleStatus, HlogError, Loss, Spread};
-use longhand_console::{Console, ConsoleConfig, ConsoleError, HandChoice, PagePort};
+use longhand_console::status::{
+    ConsoleReport, ConsoleStatus, HlogError, Loss, Spread, StageReport, check_report_folder,
+    rounded, thousandths,
+};
+use longhand_console::{Console, ConsoleConfig, ConsoleError, HandChoice, PagePort, written_scale};
 use longhand_follower::supervisor::{Outcome, Request};
 use longhand_leader::frames::{HAND_BASE, seen_from_arm};
 use longhand_link::LinkModel;
@@ -43,7 +46,8 @@ pub struct DemoArgs {
     #[arg(long)]
     pub headless: bool,
     /// Stop by itself after so many seconds
-    #[arg(long = "for", value_name = "SECONDS", value_parser = Micros::from_written_secs)]
+    #[arg(long = "for", value_name = "SECONDS", value_parser = Micros::from_written_secs,
+          allow_negative_numbers = true)]
     pub seconds: Option<Micros>,
     #[command(flatten)]
     link: LinkChoice,
@@ -59,12 +63,13 @@ pub struct DemoArgs {
     #[arg(long)]
     profile: Option<String>,
     /// Hand metres to tip metres
-    #[arg(long, default_value_t = longhand_leader::DEFAULT_SCALE)]
+    #[arg(long, default_value_t = longhand_leader::DEFAULT_SCALE, value_parser = written_scale,
+          allow_negative_numbers = true)]
     scale: f64,
     /// Port of the page on 127.0.0.1; any free one if not given
     #[arg(long, default_value_t = 0)]
     page_port: u16,
-    /// Folder for the .hlog histograms
+    /// Folder for the .hlog histograms: a new folder in this one for each run
     #[arg(long, default_value = "longhand-report")]
     report: PathBuf,
     /// Write one qlog file per connection here
@@ -105,6 +110,8 @@ pub enum DemoError {
     Console(#[from] ConsoleError),
     #[error(transparent)]
     Report(#[from] HlogError),
+    #[error("the console was never in session with the robot: {0}")]
+    NeverInSession(String),
     #[error("the servo loop did not take the bedside's words; look for an error above")]
     Bedside,
     #[error("the report could not be written: {0}")]
@@ -119,7 +126,11 @@ pub struct DemoReport {
     seed: u64,
     profile: String,
     input: String,
+    scale: f64,
+    #[serde(serialize_with = "thousandths")]
     seconds: f64,
+    /// Sessions that the console had.
+    sessions: u64,
     /// From hand sample to the servo tick that first uses it, milliseconds.
     hand_to_joint: Option<Spread>,
     /// From hand sample to the first state that echoes it, milliseconds.
@@ -131,7 +142,8 @@ pub struct DemoReport {
     stages: StageCounts,
     safe_stops: u64,
     stops_per_hour: Option<f64>,
-    playout_mean_ms: f64,
+    /// Mean over the time in Follow and Coast; `null` while there was none.
+    playout_mean_ms: Option<f64>,
     path_mm: [f64; 2],
     final_stage: &'static str,
     /// How far each tip is from where hand and anchors say, millimetres; `null` while not
@@ -144,6 +156,10 @@ pub struct DemoReport {
     /// Processor time that the hypervisor took away meanwhile, as the kernel counts it; `null`
     /// where it does not. Beside the missed ticks it says whose fault they were.
     stolen_ms: Option<u64>,
+    /// The histograms' files.
+    files: Vec<PathBuf>,
+    #[serde(skip)]
+    stood_still: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -152,18 +168,21 @@ struct TickFigures {
     missed: u64,
     late_us_p50: u64,
     late_us_p99: u64,
+    late_us_p999: u64,
     late_us_max: u64,
     real_time: String,
 }
 
 #[derive(Debug, Serialize)]
 struct RelayFigures {
-    /// Microseconds that packets left later than the link said.
-    error_us_p50: u64,
-    error_us_p99: u64,
-    error_us_max: u64,
+    packets: u64,
+    /// Microseconds that packets left later than the link said; `null` where none did.
+    error_us_p50: Option<u64>,
+    error_us_p99: Option<u64>,
+    error_us_p999: Option<u64>,
+    error_us_max: Option<u64>,
     stalled: u64,
-    valid: bool,
+    valid: Option<bool>,
 }
 
 #[derive(Debug, Serialize)]
@@ -184,12 +203,16 @@ struct Parts {
     /// The demo's own epoch lives as long as the demo.
     state: PathBuf,
     stolen_before: Option<u64>,
+    /// What cannot go well.
+    warning: Option<String>,
 }
 
 /// Runs the demo until `stop`, or the end of its time, and reports.
 ///
 /// Errors: [`DemoError`].
 pub fn run(args: &DemoArgs, stop: &AtomicBool) -> Result<(), DemoError> {
+    // Before the run, not after it: what cannot be written then would be lost.
+    check_report_folder(&args.report)?;
     let parts = start(args)?;
     let began = console_now();
     introduce(args, &parts);
@@ -207,6 +230,7 @@ fn start(args: &DemoArgs) -> Result<Parts, DemoError> {
     };
     let profile_name = args.profile.clone().unwrap_or_else(|| profile_for(link).0.to_owned());
     let profile = NamedProfile::load(&profile_name)?.tolerating_stalls()?;
+    let warning = too_far(&model, &profile);
     let (authority, life) = (Authority::ephemeral("Longhand demo")?, Validity::days(DAYS_DEFAULT)?);
     let robot_id = RobotId::new(1);
     let robot = authority.issue(Role::Robot, "demo-robot", Some(robot_id), life)?;
@@ -257,6 +281,22 @@ fn start(args: &DemoArgs) -> Result<Parts, DemoError> {
         input,
         state,
         stolen_before,
+        warning,
+    })
+}
+
+/// A link whose round trip alone is older than the profile lets a loop be: the robot would latch,
+/// and stay so.
+fn too_far(model: &LinkModel, profile: &NamedProfile) -> Option<String> {
+    let LinkModel::Profile(link) = model else { return None };
+    let (rtt_ms, most) = (rtt_p50_ms(link), profile.profile.terms().loop_age_max);
+    (rtt_ms >= most.as_millis_f64()).then(|| {
+        let suits = profile_for(link.name).0;
+        format!(
+            "the round trip of {} is {rtt_ms:.0} ms, and profile {} latches the robot above {most} \
+             of loop age: it will not follow; use --profile {suits}",
+            link.name, profile.name
+        )
     })
 }
 
@@ -278,6 +318,9 @@ fn introduce(args: &DemoArgs, parts: &Parts) {
         parts.link, args.seed
     );
     eprintln!("robot profile {}, hands moved by {}", parts.profile, parts.input);
+    if let Some(warning) = &parts.warning {
+        eprintln!("warning: {warning}");
+    }
     if let Some(granted) = parts.agent.granted() {
         eprintln!("servo thread: {granted}");
         granted.consequences().for_each(|so| eprintln!("  {so}"));
@@ -341,14 +384,14 @@ fn status_line(status: &ConsoleStatus, ran: Micros) -> String {
     let stage = status.stage.map_or("no state yet", Stage::name);
     let advice = status.advisory.map_or("", |a| a.text());
     let todo = status.advisory.map_or("", |a| a.do_next());
+    let loss = status.link.loss_percent.map_or("-".to_owned(), |loss| format!("{loss:.2}"));
     format!(
-        "{:>5.0} s  {stage:<8} loop age {:>4} ms  rtt {:>4} ms  playout {:>3} ms  \
-         loss {:.2} %  stops {}  {advice}{}{todo}",
+        "{:>5.0} s  {stage:<8} loop age {:>4} ms  network rtt {:>4} ms  playout {:>3} ms  \
+         loss {loss} %  stops {}  {advice}{}{todo}",
         ran.as_secs_f64(),
         ms(status.loop_age),
         ms(status.link.rtt),
         ms(status.playout_delay),
-        status.link.loss_percent.unwrap_or(0.0),
         status.counters.safe_stops,
         if todo.is_empty() { "" } else { ": " },
     )
@@ -363,14 +406,15 @@ fn finish(args: &DemoArgs, parts: Parts, ran: Micros) -> Result<(), DemoError> {
     let agent = parts.agent.stop()?;
     // Nothing of the demo's own must be left behind; what cannot be removed hurts nobody.
     let _ = std::fs::remove_dir_all(&parts.state);
-    let files = console.write_hlogs(&args.report)?;
     let report = DemoReport {
         schema: "longhand demo report v1",
         link: parts.link,
         seed: args.seed,
         profile: parts.profile,
         input: parts.input,
+        scale: args.scale,
         seconds: ran.as_secs_f64(),
+        sessions: console.sessions,
         hand_to_joint: console.hand_to_joint,
         round_trip: console.round_trip,
         loop_age: console.loop_age,
@@ -378,9 +422,9 @@ fn finish(args: &DemoArgs, parts: Parts, ran: Micros) -> Result<(), DemoError> {
         states: console.states,
         stages: *measure.stages(),
         safe_stops: u64::from(status.counters.safe_stops),
-        stops_per_hour: measure.stops_per_hour(),
-        playout_mean_ms: measure.playout_mean_ms(),
-        path_mm: [measure.path().psm1 * 1e3, measure.path().psm2 * 1e3],
+        stops_per_hour: measure.stops_per_hour().map(rounded),
+        playout_mean_ms: measure.playout_mean_ms().map(rounded),
+        path_mm: [measure.path().psm1, measure.path().psm2].map(|metres| rounded(metres * 1e3)),
         final_stage: status.stage.map_or("none", Stage::name),
         final_error_mm: final_error_mm(&status),
         servo: servo_figures(&agent),
@@ -392,17 +436,34 @@ fn finish(args: &DemoArgs, parts: Parts, ran: Micros) -> Result<(), DemoError> {
             rejected: agent.network.rejected.values().sum(),
         },
         stolen_ms: stolen_ms().zip(parts.stolen_before).map(|(now, was)| now.saturating_sub(was)),
+        files: Vec::new(),
+        stood_still: console.stood_still(),
     };
+    tell(args, report, &console)
+}
+
+/// Prints the report, whatever becomes of the files, and then says what went wrong.
+fn tell(args: &DemoArgs, mut report: DemoReport, console: &ConsoleReport) -> Result<(), DemoError> {
+    if !args.json {
+        print(&report)?;
+    }
+    let written =
+        if console.was_connected() { console.write_hlogs(&args.report) } else { Ok(Vec::new()) };
+    if let Ok(files) = &written {
+        report.files.clone_from(files);
+    }
     if args.json {
         serde_json::to_writer(io::stdout().lock(), &report).map_err(io::Error::from)?;
         println!();
-    } else {
-        print(&report)?;
-        for file in files {
-            eprintln!("wrote {}", file.display());
-        }
     }
-    Ok(())
+    for file in &report.files {
+        eprintln!("wrote {}", file.display());
+    }
+    written?;
+    if console.was_connected() {
+        return Ok(());
+    }
+    Err(DemoError::NeverInSession(console.link.clone()))
 }
 
 /// Time that the hypervisor has taken from all processors since boot. Source: proc(5), `steal`, in
@@ -422,7 +483,7 @@ fn final_error_mm(status: &ConsoleStatus) -> Option<[f64; 2]> {
         let arm = status.arms.get(arm);
         let hand = seen_from_arm(HAND_BASE, &arm.hand);
         let goal = arm.anchor.goal(&hand.pose, status.scale).position();
-        (goal - arm.state.measured_cp.position()).norm() * 1e3
+        rounded((goal - arm.state.measured_cp.position()).norm() * 1e3)
     };
     Some(ArmId::ALL.map(error))
 }
@@ -434,28 +495,33 @@ fn servo_figures(agent: &AgentReport) -> TickFigures {
         missed: l.missed(),
         late_us_p50: l.quantile(500_000).as_micros(),
         late_us_p99: l.quantile(990_000).as_micros(),
+        late_us_p999: l.quantile(999_000).as_micros(),
         late_us_max: l.worst().as_micros(),
         real_time: agent.granted.map_or("not asked for".to_owned(), |g| g.to_string()),
     }
 }
 
 fn leader_figures(console: &ConsoleReport) -> TickFigures {
-    let l = &console.leader_ticks;
+    let l = &console.leader;
     TickFigures {
-        ticks: l.ran,
+        ticks: l.ticks,
         missed: l.missed,
         late_us_p50: l.late_us_p50,
         late_us_p99: l.late_us_p99,
+        late_us_p999: l.late_us_p999,
         late_us_max: l.late_us_max,
         real_time: l.real_time.clone(),
     }
 }
 
 fn relay_figures(relay: &RelayStats) -> RelayFigures {
+    let error = Some(&relay.error).filter(|error| error.count > 0);
     RelayFigures {
-        error_us_p50: relay.error.p50,
-        error_us_p99: relay.error.p99,
-        error_us_max: relay.error.max,
+        packets: relay.error.count,
+        error_us_p50: error.map(|e| e.p50),
+        error_us_p99: error.map(|e| e.p99),
+        error_us_p999: error.map(|e| e.p999),
+        error_us_max: error.map(|e| e.max),
         stalled: relay.stalled,
         valid: relay.is_valid(),
     }
@@ -464,31 +530,33 @@ fn relay_figures(relay: &RelayStats) -> RelayFigures {
 fn print(report: &DemoReport) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "Link report: {} (seed {}), {:.1} s", report.link, report.seed, report.seconds)?;
+    writeln!(
+        out,
+        "  robot profile {}, hands moved by {} at scale {}",
+        report.profile, report.input, report.scale
+    )?;
     if let Some(spread) = &report.hand_to_joint {
         writeln!(out, "  hand to joint  {spread}")?;
     }
     writeln!(out, "  round trip     {}", report.round_trip)?;
     writeln!(out, "  loop age       {}", report.loop_age)?;
-    writeln!(
-        out,
-        "  loss           commands {:.3} %, states {:.3} %",
-        report.commands.lost_percent, report.states.lost_percent
-    )?;
+    writeln!(out, "  loss           commands {}, states {}", report.commands, report.states)?;
     let mut stages = report.stages;
     for stage in Stage::ALL {
         let count = stages.of(stage);
         if count.entered > 0 {
-            let (name, entered) = (stage.name(), count.entered);
-            writeln!(out, "  {name:<9}      entered {entered}, {:.1} s", count.seconds)?;
+            let (stage, entered, seconds) = (stage.name(), count.entered, count.seconds);
+            writeln!(out, "  stage          {}", StageReport { stage, entered, seconds })?;
         }
     }
-    writeln!(
-        out,
-        "  safe stops     {}, {:.1} an hour of motion; playout {:.1} ms on average",
-        report.safe_stops,
-        report.stops_per_hour.unwrap_or(0.0),
-        report.playout_mean_ms
-    )?;
+    match (report.stops_per_hour, report.playout_mean_ms) {
+        (Some(stops), Some(playout)) => writeln!(
+            out,
+            "  safe stops     {}, {stops:.1} an hour of motion; playout {playout:.1} ms on average",
+            report.safe_stops
+        )?,
+        _ => writeln!(out, "  safe stops     {}; the robot never followed", report.safe_stops)?,
+    }
     if let Some([psm1, psm2]) = report.final_error_mm {
         writeln!(out, "  final error    PSM1 {psm1:.3} mm, PSM2 {psm2:.3} mm")?;
     }
@@ -505,14 +573,19 @@ fn print(report: &DemoReport) -> io::Result<()> {
             figures.real_time
         )?;
     }
+    if let Some(words) = &report.stood_still {
+        writeln!(out, "  this console   {words}")?;
+    }
     if let Some(stolen) = report.stolen_ms {
         writeln!(out, "  stolen time    {stolen} ms of processor time went to other machines")?;
     }
     let r = &report.relay;
-    let verdict = if r.valid { "" } else { "; the machine stalled: do not trust the tails" };
-    writeln!(
-        out,
-        "  relay error    p50 {} p99 {} max {} us{verdict}",
-        r.error_us_p50, r.error_us_p99, r.error_us_max
-    )
+    let (Some(p50), Some(p99), Some(max)) = (r.error_us_p50, r.error_us_p99, r.error_us_max) else {
+        return writeln!(out, "  relay error    nothing measured: no packet came through");
+    };
+    let verdict = match r.valid {
+        Some(true) => "",
+        Some(false) | None => "; the machine stalled: do not trust the tails",
+    };
+    writeln!(out, "  relay error    p50 {p50} p99 {p99} max {max} us{verdict}")
 }

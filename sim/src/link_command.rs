@@ -26,6 +26,8 @@ use crate::relay::{LogFailure, Relay, RelayError, RelayHandle, RelayOptions, Rel
 
 mod show;
 
+pub(crate) use show::rtt_p50_ms;
+
 /// `longhand-sim link ...`
 #[derive(Debug, Args)]
 pub struct LinkArgs {
@@ -138,7 +140,8 @@ pub struct RunArgs {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Stop after this many seconds; without it, on Ctrl-C
-    #[arg(long = "for", value_name = "SECONDS", value_parser = Micros::from_written_secs)]
+    #[arg(long = "for", value_name = "SECONDS", value_parser = Micros::from_written_secs,
+          allow_negative_numbers = true)]
     lasts: Option<Micros>,
     /// Print the results as JSON
     #[arg(long)]

@@ -5,6 +5,7 @@
 use clap::{Parser, Subcommand};
 use longhand_sim::{demo, link_command, table};
 use miette::{IntoDiagnostic, Result};
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,6 +38,7 @@ fn main() -> Result<ExitCode> {
                 .unwrap_or_else(|_unset| "warn".into()),
         )
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     let cli = Cli::parse();
     let stop = Arc::new(AtomicBool::new(false));

@@ -161,7 +161,7 @@ pub(super) fn show(args: &ShowArgs) -> Result<String, LinkError> {
 }
 
 /// The round trip expected half of the time: both bases and both median jitters.
-pub(super) fn rtt_p50_ms(profile: &Profile) -> f64 {
+pub(crate) fn rtt_p50_ms(profile: &Profile) -> f64 {
     let median = |jitter: &Jitter| {
         jitter.target.iter().find(|knot| knot.above <= 0.5).map_or(0.0, |knot| knot.at_ms)
     };
