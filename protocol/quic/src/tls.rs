@@ -102,7 +102,9 @@ pub(crate) fn identity(
 pub(crate) const fn alert_words(alert: u8) -> &'static str {
     match alert {
         40 => "no common way to encrypt; install the same release on both ends",
-        42 => "the certificate is not valid for this purpose or name; issue a new one",
+        42 => {
+            "the certificate is not for the robot asked for; check --robot-id, or issue a new one"
+        }
         43 => "the certificate is for the other kind of end; use one issued for this role",
         44 => "the certificate was revoked; ask the hospital's engineer",
         45 => "the certificate is expired or not yet valid; check both clocks, or issue a new one",

@@ -29,8 +29,8 @@ mod authority;
 mod role;
 
 pub use authority::{Authority, DAYS_DEFAULT, DAYS_MAX, Identity, Validity};
-pub(crate) use role::shown;
 pub use role::{IdentityError, PeerIdentity, Role, date, robot_dns_name};
+pub(crate) use role::{robot_of, shown};
 
 const CA_KEY: &str = "ca.key";
 const CA_CERT: &str = "ca.pem";
@@ -83,6 +83,16 @@ pub enum TrustError {
     #[error("{} is too large to be one of our files; check the path", path.display())]
     TooLarge {
         /// The file.
+        path: PathBuf,
+    },
+    /// There is no authority in the folder.
+    #[error(
+        "there is no authority in {0}; make one with `trust init --dir {0} --hospital NAME`, or \
+         name its folder with --dir",
+        path.display()
+    )]
+    NoAuthority {
+        /// The folder.
         path: PathBuf,
     },
     /// A file does not hold what its name says.
@@ -199,6 +209,9 @@ impl Trust {
 
     /// Opens the authority in `folder`.
     pub fn open(folder: &Path) -> Result<Self, TrustError> {
+        if !folder.join(CA_CERT).exists() {
+            return Err(TrustError::NoAuthority { path: folder.to_owned() });
+        }
         let cert = read(&folder.join(CA_CERT))?;
         let key = read_key(&folder.join(CA_KEY))?;
         let list = read(&folder.join(CA_LIST))?;

@@ -9,7 +9,7 @@ use quinn::{ConnectionError, VarInt};
 use thiserror::Error;
 
 use crate::tls::alert_words;
-use crate::trust::{IdentityError, shown};
+use crate::trust::{IdentityError, robot_of, shown};
 
 /// Longest reason sent to a peer, bytes. Chosen: fits one packet beside everything else.
 const REASON_MAX: usize = 400;
@@ -153,9 +153,9 @@ impl Closed {
                 let said = shown(&local.reason);
                 match alert_of(u64::from(local.code)) {
                     Some(alert) => {
-                        let words = alert_words(alert);
-                        let reason =
-                            format!("the other end's certificate or TLS: {words} ({said})");
+                        let reason = another_robot(&local.reason).unwrap_or_else(|| {
+                            format!("the other end's certificate or TLS: {}", alert_words(alert))
+                        });
                         Self::new(How::Certificate, reason)
                     }
                     None => Self::new(How::Broken, format!("the other end broke QUIC: {said}")),
@@ -193,7 +193,7 @@ impl Closed {
             return Self::new(How::Certificate, format!("refused by the other end: {words}"));
         }
         if code == CONNECTION_REFUSED {
-            let words = "the other end has no room for another connection now; it will be retried";
+            let words = "the robot takes no new connection now: it is ending, or all are in use";
             return Self::new(How::There(CloseCode::Full), words);
         }
         let said = shown(&String::from_utf8_lossy(reason));
@@ -250,6 +250,16 @@ pub enum HandshakeError {
     Refused(Close),
 }
 
+/// Where rustls says that a certificate is not for the name asked for, which robot it is and which
+/// was asked for, in words. rustls tells it as a sentence only: the two names in it are ours.
+fn another_robot(said: &str) -> Option<String> {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+    let mut robots = said.split(|c| !is_of_name(c)).filter_map(robot_of);
+    let (asked, is) = (robots.next()?, robots.next()?);
+    let (asked, is) = (asked.get(), is.get());
+    Some(format!("this is robot {is}, you asked for robot {asked}; check --robot-id"))
+}
+
 fn alert_of(code: u64) -> Option<u8> {
     code.checked_sub(CRYPTO_BASE).and_then(|alert| u8::try_from(alert).ok())
 }
@@ -257,6 +267,7 @@ fn alert_of(code: u64) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use longhand_protocol::message::RobotId;
 
     #[test]
     fn close_codes_read_back_and_strangers_are_unknown() {
@@ -271,6 +282,21 @@ mod tests {
         let closed = Closed::from_peer_code(7, b"\x1b[2Jhello\xff");
         assert!(!closed.reason.contains('\x1b'), "{closed}");
         assert!(closed.reason.contains("hello"), "{closed}");
+    }
+
+    #[test]
+    fn another_robot_is_told_by_its_number_and_not_in_the_words_of_a_library() {
+        use rustls::pki_types::ServerName;
+        let names = [1, 2].map(|id| crate::trust::robot_dns_name(RobotId::new(id)));
+        let [is, asked] = names;
+        let error =
+            rustls::Error::InvalidCertificate(rustls::CertificateError::NotValidForNameContext {
+                expected: ServerName::try_from(asked).unwrap(),
+                presented: vec![format!("DnsName(\"{is}\")")],
+            });
+        let words = another_robot(&error.to_string()).unwrap();
+        assert_eq!(words, "this is robot 1, you asked for robot 2; check --robot-id");
+        assert_eq!(another_robot("invalid peer certificate: Expired"), None);
     }
 
     #[test]

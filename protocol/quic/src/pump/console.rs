@@ -201,7 +201,10 @@ impl ConsolePump {
         let connection = match tokio::time::timeout(ATTEMPT_TIME_MAX, connecting).await {
             Ok(done) => done.map_err(|error| Closed::from_error(&error))?,
             Err(_) => {
-                let words = format!("no answer from {}; check address, port and link", target.addr);
+                let words = format!(
+                    "nothing answers at {}; check address, port and link, and that the robot runs",
+                    target.addr
+                );
                 return Err(Closed::new(How::Silent, words));
             }
         };

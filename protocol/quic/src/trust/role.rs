@@ -262,7 +262,8 @@ impl Said {
     }
 }
 
-fn robot_of(dns: &str) -> Option<RobotId> {
+/// The robot whose name this is; `None` where it is not of the form of ours.
+pub(crate) fn robot_of(dns: &str) -> Option<RobotId> {
     let (before, after) = ROBOT_DNS;
     let id = dns.strip_prefix(before)?.strip_suffix(after)?.parse().ok().map(RobotId::new)?;
     // `007` and `+7` are not the name of robot 7.
