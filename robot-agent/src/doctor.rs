@@ -129,12 +129,14 @@ fn certificate(identity: &Path, robot: RobotId) -> Check {
 
 fn folder(state: &Path) -> Check {
     let what = "state folder";
-    if !state.exists() {
-        let found = format!("{} does not exist yet; `run` makes it", state.display());
-        return check(what, Health::Good, found);
-    }
-    match crate::epoch::EpochStore::look(state) {
-        Ok(_) => check(what, Health::Good, format!("{} keeps the epoch", state.display())),
+    match crate::epoch::check(state) {
+        Ok(()) if state.exists() => {
+            check(what, Health::Good, format!("{} keeps the epoch", state.display()))
+        }
+        Ok(()) => {
+            let found = format!("{} does not exist yet; `run` makes it", state.display());
+            check(what, Health::Good, found)
+        }
         Err(error) => check(what, Health::Bad, error.to_string()),
     }
 }

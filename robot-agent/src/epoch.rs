@@ -7,9 +7,12 @@
 //! gone. So giving one out touches no disk, and a slow one cannot hold up the pump's thread, on
 //! which the present holder's commands arrive (F31). A crash or a power cut at any moment skips
 //! what was left of the reserve: epochs only have to rise.
+//!
+//! The folder is one agent's for as long as that agent lives: a second would give out the same
+//! epochs. The lock is the kernel's and goes with the process, however that ends.
 
 use longhand_protocol::units::Epoch;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +23,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct EpochStore {
     folder: PathBuf,
     counts: Arc<Counts>,
+    /// Held, never read: the folder is ours while it is open.
+    _lock: File,
 }
 
 /// Gives epochs out: the end that never waits.
@@ -58,6 +63,7 @@ pub struct NotDurable {
 }
 
 const FILE: &str = "epoch";
+const LOCK: &str = "lock";
 /// How many are reserved at once. Chosen: more leases than a week of cases needs, and so few that a
 /// restart every second for a million years does not run out.
 const RESERVE: u64 = 1_000;
@@ -65,13 +71,15 @@ const RESERVE: u64 = 1_000;
 impl EpochStore {
     /// Opens the store in `folder`, which is made if it does not exist, and reserves.
     ///
-    /// Errors: [`EpochError`]; a file that does not hold a number is an error, never a zero.
+    /// Errors: [`EpochError`]; a file that does not hold a number is an error, never a zero; so is
+    /// a folder that another agent has.
     pub fn open(folder: &Path) -> Result<(Self, Epochs), EpochError> {
-        let last = Self::look(folder)?.get();
         std::fs::create_dir_all(folder).map_err(|error| fail(folder, "made", error))?;
+        let lock = lock(folder)?;
+        let last = Self::look(folder)?.get();
         let counts = Counts { given: AtomicU64::new(last), reserved: AtomicU64::new(last) };
         let counts = Arc::new(counts);
-        let store = Self { folder: folder.to_owned(), counts: Arc::clone(&counts) };
+        let store = Self { folder: folder.to_owned(), counts: Arc::clone(&counts), _lock: lock };
         store.reserve(last)?;
         Ok((store, Epochs { counts }))
     }
@@ -138,6 +146,38 @@ impl Epochs {
     }
 }
 
+/// The folder's lock. Errors: another agent has it, or it cannot be made.
+fn lock(folder: &Path) -> Result<File, EpochError> {
+    let file = OpenOptions::new().create(true).append(true).open(folder.join(LOCK));
+    let file = file.map_err(|error| fail(folder, "locked", error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let words = "another agent runs with this folder; stop it first";
+            Err(fail(folder, "locked", io::Error::other(words)))
+        }
+        Err(TryLockError::Error(error)) => Err(fail(folder, "locked", error)),
+    }
+}
+
+/// Whether an agent could keep its epoch in `folder` now. Leaves nothing behind.
+///
+/// Errors: [`EpochError`]: what is there cannot be read or written, or another agent has it.
+pub fn check(folder: &Path) -> Result<(), EpochError> {
+    EpochStore::look(folder)?;
+    if folder.join(LOCK).exists() {
+        // Given back at once: it is only asked whether it can be had.
+        drop(lock(folder)?);
+    }
+    // Of what is missing, the first folder above that is there must take what is made.
+    let there = folder.ancestors().find(|above| above.exists()).unwrap_or(Path::new("."));
+    let probe = there.join(format!(".longhand-state-{}", std::process::id()));
+    let written = std::fs::write(&probe, b"probe");
+    // Where it could not be written in full, what is there of it must go too.
+    let _gone = std::fs::remove_file(&probe);
+    written.map_err(|error| fail(folder, "written", error))
+}
+
 fn fail(folder: &Path, doing: &'static str, error: io::Error) -> EpochError {
     EpochError { path: folder.join(FILE), doing, error }
 }
@@ -184,6 +224,30 @@ mod tests {
         assert_eq!(epochs.grant(), Ok(due));
         assert_eq!(EpochStore::look(&folder).unwrap(), Epoch::new(2 * RESERVE));
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_folder_is_one_agents_until_that_one_ends() {
+        let folder = folder("lock");
+        check(&folder).unwrap();
+        assert!(!folder.exists(), "only asked");
+        let first = EpochStore::open(&folder).unwrap();
+        for error in [EpochStore::open(&folder).unwrap_err(), check(&folder).unwrap_err()] {
+            assert!(error.to_string().contains("another agent runs"), "{error}");
+        }
+        drop(first);
+        check(&folder).unwrap();
+        EpochStore::open(&folder).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_told_before_the_run() {
+        // Below a file, which nobody may make folders in, whoever runs the test.
+        let folder = Path::new("/dev/null/state");
+        for error in [check(folder).unwrap_err(), EpochStore::open(folder).unwrap_err()] {
+            assert!(error.to_string().contains("a folder it may write"), "{error}");
+        }
     }
 
     #[test]
