@@ -188,3 +188,23 @@ fn a_trace_runs_in_real_time_too() {
     assert_eq!(received(&far).0, 5);
     assert_eq!(relay.stop().unwrap().link.up.delivered, 1);
 }
+
+/// A disk that is full: the kernel's own, which refuses every byte.
+#[test]
+fn a_log_that_the_disk_refuses_is_told_with_the_rows_that_it_lacks() {
+    let (client, far) = (socket(), socket());
+    let path = std::path::PathBuf::from("/dev/full");
+    let options = RelayOptions { log: Some(path.clone()), ..RelayOptions::new(ideal(), SEED) };
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let relay = Relay::start_with(listen, far.local_addr().unwrap(), options).unwrap();
+    client.connect(relay.local_addr()).unwrap();
+    assert_eq!(relay.stats().unwrap().is_valid(), None, "nothing came: nothing is known");
+    for n in 0..10_u32 {
+        client.send(&n.to_le_bytes()).unwrap();
+        received(&far);
+    }
+    let stats = relay.stop().unwrap();
+    let failure = stats.log_failure.unwrap();
+    assert_eq!((failure.path, stats.log_lost), (path, 10));
+    assert!(failure.why.contains("No space"), "{}", failure.why);
+}

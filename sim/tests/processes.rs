@@ -449,8 +449,46 @@ fn the_demo_prints_one_json_object_with_the_keys_of_the_readme() {
         assert!(said["hand_to_joint"][quantile].is_number(), "{quantile}: {said}");
         assert!(said["round_trip"][quantile].is_number(), "{quantile}: {said}");
     }
-    assert!(std::path::Path::new(&report).join("round-trip.hlog").exists());
+    let files = said["files"].as_array().unwrap();
+    let written = |name: &str| files.iter().any(|file| file.as_str().unwrap().ends_with(name));
+    assert!(written("/round-trip.hlog") && written("/hand-to-joint.hlog"), "{said}");
+    assert!(files.iter().all(|file| std::path::Path::new(file.as_str().unwrap()).exists()));
 }
+
+/// Nothing comes through: no share of loss can be told, and no figure made up.
+#[test]
+fn a_demo_without_a_session_ends_with_1_and_null_where_nothing_was_measured() {
+    let scene = Scene::new();
+    let report = scene.path("report");
+    let asked = ["demo", "--headless", "--for", "1", "--link", "ideal", "--loss", "1", "--json"];
+    let demo = Process::run(SIM, &[&asked[..], &["--report", &report]].concat());
+    assert_eq!(demo.code, Some(1), "{demo:?}");
+    assert!(demo.words().contains("never in session"), "{}", demo.words());
+    let said = demo.json();
+    assert!(said["commands"]["lost_percent"].is_null(), "{said}");
+    assert!(said["round_trip"]["p50_ms"].is_null(), "{said}");
+    assert!(said["relay"]["valid"].is_null() && said["sessions"] == 0, "{said}");
+    assert!(!std::path::Path::new(&report).exists(), "nothing measured, nothing written");
+}
+
+#[test]
+fn a_demo_that_cannot_write_its_report_or_has_a_link_too_far_says_so_at_the_start() {
+    let asked = ["demo", "--headless", "--for", "1", "--link", "geo", "--profile", "default"];
+    let nowhere = Process::run(SIM, &[&asked[..], &["--report", "/dev/null/x"]].concat());
+    assert_eq!(nowhere.code, Some(1), "{nowhere:?}");
+    assert!(nowhere.words().contains("cannot write /dev/null/x"), "{}", nowhere.words());
+    assert!(!nowhere.words().contains("Ctrl-C"), "it must not have run: {}", nowhere.words());
+    let scene = Scene::new();
+    let far = Process::run(SIM, &[&asked[..], &["--report", &scene.path("report")]].concat());
+    assert!(far.words().contains("use --profile satellite"), "{}", far.words());
+    for wrong in [["--scale", "7"], ["--scale", "-1"], ["--for", "0"], ["--loss", "-1"]] {
+        let refused = Process::run(SIM, &[&["demo", "--headless"], &wrong[..]].concat());
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+    }
+    let nan = Process::run(SIM, &["link", "show", "ideal", "--minus-ms", "NaN"]);
+    assert_eq!(nan.code, Some(2), "{nan:?}");
+}
+
 
 #[test]
 fn the_demo_says_what_is_wrong_with_a_link_or_a_script() {

@@ -396,12 +396,12 @@ impl fmt::Display for UnknownProfile {
 
 impl core::error::Error for UnknownProfile {}
 
-/// The profile name with the fewest edits to `name`; the first of equals. `None` where every third
+/// The profile name with the fewest edits to `name`; the first of equals. `None` where every second
 /// letter is another: that is no slip of the fingers.
 fn nearest(name: &str) -> Option<&'static str> {
     let known = PROFILES.iter().map(|p| (edits(p.name, name), p.name));
     let (edits, nearest) = known.min_by_key(|(edits, _)| *edits)?;
-    (edits <= name.chars().count() / 3).then_some(nearest)
+    (edits.saturating_mul(2) < name.chars().count()).then_some(nearest)
 }
 
 /// A part shorter than this says nothing of the whole. Chosen: "leo" and "5g-" do.
@@ -439,6 +439,7 @@ mod tests {
         assert_eq!(near("starlink"), Some("leo-starlink"));
         assert_eq!(near("rome-bejing"), Some("rome-beijing"));
         assert_eq!(near("city5gsa"), Some("city-5g-sa"));
+        assert_eq!(near("idael"), Some("ideal"));
         for far in ["geo", "xyz", "", "my own hospital", "z"] {
             assert_eq!(near(far), None, "{far}");
         }
