@@ -578,7 +578,7 @@ mod tests {
         thread.tick(&mut run, &tick_at(1_204_000, 800));
         assert_eq!(lost(&mut run, before + 9, skipped + 7), 6);
         let after = newest(&run);
-        assert_eq!(lost(&mut run, after, skipped + 800 + 9), 9);
+        assert_eq!(lost(&mut run, after + 20, skipped + 800 + 9), 9);
         assert_eq!(run.snapshot.tally.commands_skipped, skipped + 800);
     }
 
