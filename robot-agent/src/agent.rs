@@ -19,7 +19,7 @@ use crate::servo_thread::{
 use longhand_follower::Follower;
 use longhand_follower::supervisor::{Outcome, Request};
 use longhand_protocol::geometry::PerArm;
-use longhand_protocol::message::{FollowerState, RobotId, Stage};
+use longhand_protocol::message::{FollowerState, Reason, RobotId, Stage};
 use longhand_protocol::units::{Console, Instant, Micros, Robot};
 use longhand_protocol::wire;
 use longhand_quic::clock::robot_now;
@@ -159,13 +159,14 @@ impl Agent {
             let _held = real_time.then(|| RealTime::acquire(PUMP_PRIORITY, None));
             pump.run(&mut door, &doorbell, &pump_stop)
         })?;
+        let bedside = Bedside::new(ends.bedside_requests, ends.bedside_answers, &shared);
         let (observer, watch_stop) = (config.observer, stop.clone());
         let watch_states = ends.watch_states;
         let watch =
             spawn("watch", move || watch(watch_states, observer, &epoch_store, &watch_stop))?;
         Ok(Self {
             local_addr,
-            bedside: Bedside::new(ends.bedside_requests, ends.bedside_answers, &shared),
+            bedside,
             stop,
             shared,
             network,
@@ -260,6 +261,11 @@ impl Bedside {
     ) -> Self {
         let ends = BedsideEnds { requests, answers, last_token: 0 };
         Self { ends: Arc::new(Mutex::new(ends)), shared: Arc::clone(shared) }
+    }
+
+    /// The stage after the newest tick: for people.
+    pub fn stage(&self) -> Stage {
+        self.shared.stage()
     }
 
     /// Asks the robot for something; says what became of it. `None`: the servo loop did not answer
@@ -368,10 +374,46 @@ fn watch(
     last
 }
 
+/// The robot's own time of the change stands in the line: the log's is that of its writing, up to a
+/// round of this thread later.
 fn log_stage(last: Option<Stage>, state: &FollowerState) {
-    let from = last.map_or("-", Stage::name);
-    let (to, why) = (state.stage.name(), state.reason.name());
-    let operating_state = state.stage.operating_state().name();
-    tracing::info!(operating_state, why, age = %state.age, loop_age = %state.loop_age,
-        "stage {from} -> {to}");
+    let robot_us = state.robot_time.as_micros();
+    let (age, loop_age) =
+        (tracing::field::display(state.age), tracing::field::display(state.loop_age));
+    tracing::info!(robot_us, age, loop_age, "{}", stage_words(last, state));
+}
+
+fn stage_words(last: Option<Stage>, state: &FollowerState) -> String {
+    let (to, operating_state) = (state.stage.name(), state.stage.operating_state().name());
+    let from = last.map_or(String::new(), |from| format!("{} to ", from.name()));
+    let why = match state.reason {
+        Reason::None => String::new(),
+        reason => format!(", because {}", reason_words(reason)),
+    };
+    format!("stage: {from}{to} ({operating_state}){why}")
+}
+
+/// Why the robot is not following, for the log: what it was, and what to do where a person can.
+const fn reason_words(reason: Reason) -> &'static str {
+    match reason {
+        Reason::None => "nothing is wrong",
+        Reason::LinkSilent => "the link was silent",
+        Reason::OperatorAbsent => "the pedal is not pressed",
+        Reason::Paused => "it is paused",
+        Reason::Mismatch => "hand and tool were too far apart",
+        Reason::LoopAge => "view plus command were too old",
+        Reason::NewSession => "a new session began",
+        Reason::Integrity => "the peer broke the rules",
+        Reason::Limit => "a limit refused the setpoint",
+        Reason::LeaseExpired => "the link was gone too long",
+        Reason::BedsideOwns => "the bedside has the robot",
+        Reason::HoldError => "an arm was not where it was told to be",
+        Reason::Drive => "a drive reported a fault",
+        Reason::MissedTicks => {
+            "the machine stalled and ticks were missed; `doctor` says what it lacks, simulated arms \
+             may run with --tolerate-stalls; after a fault say restart"
+        }
+        Reason::Broken => "a rule of our own was broken; this is a defect",
+        Reason::EmergencyStop => "the emergency stop was pressed; restart releases it",
+    }
 }

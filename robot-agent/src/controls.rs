@@ -8,10 +8,11 @@
 
 use crate::agent::Bedside;
 use longhand_follower::supervisor::{Denial, Outcome, Request};
+use longhand_protocol::message::Stage;
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -44,7 +45,9 @@ const CROWDED_LINE_MAX: u64 = 16;
 
 /// Does what one line asks and says what came of it.
 pub fn obey(bedside: &Bedside, line: &str) -> String {
-    let request = match line.trim() {
+    // A nurse's keyboard may be in capitals.
+    let word = line.trim().to_ascii_lowercase();
+    let request = match word.as_str() {
         "enable" => Request::Enable,
         "hand-over" => Request::HandOver,
         "release" => Request::Release,
@@ -60,16 +63,18 @@ pub fn obey(bedside: &Bedside, line: &str) -> String {
         }
     };
     match bedside.ask(request) {
-        Some(Outcome::Done) => format!("ok: {}", line.trim()),
-        Some(Outcome::Refused(denial)) => format!("refused: {}", denial_words(line.trim(), denial)),
+        Some(Outcome::Done) => format!("ok: {word}"),
+        Some(Outcome::Refused(denial)) => {
+            format!("refused: {}", denial_words(&word, denial, bedside.stage()))
+        }
         None => "error: the servo loop does not answer".to_owned(),
     }
 }
 
 /// Why `word` was refused, and what to do.
-fn denial_words(word: &str, denial: Denial) -> String {
+fn denial_words(word: &str, denial: Denial, stage: Stage) -> String {
     match denial {
-        Denial::Stage => format!("{word} is not allowed in the present stage"),
+        Denial::Stage => stage_words(word, stage),
         Denial::Unreadable(arm) => {
             format!("{}'s position cannot be read; see to its encoders, then {word}", arm.name())
         }
@@ -81,6 +86,20 @@ fn denial_words(word: &str, denial: Denial) -> String {
     }
 }
 
+/// Why a word was refused in this stage, and which word leads on.
+fn stage_words(word: &str, stage: Stage) -> String {
+    let next = match stage {
+        Stage::SafeOff => "say restart first, then enable",
+        Stage::Disabled => "say enable first",
+        Stage::Bedside if word == "enable" => "it is enabled; hand-over gives it to the console",
+        Stage::Bedside => "hand-over gives it to the console first",
+        Stage::Follow | Stage::Coast | Stage::Brake | Stage::Hold | Stage::Latched => {
+            "the console has it; release takes it back, disable switches it off"
+        }
+    };
+    format!("{word} is not allowed while the robot is in {}; {next}", stage.name())
+}
+
 fn emergency_stop(bedside: &Bedside) -> String {
     if bedside.emergency_stop() {
         "ok: emergency stop pressed".to_owned()
@@ -89,7 +108,17 @@ fn emergency_stop(bedside: &Bedside) -> String {
     }
 }
 
-/// Obeys standard input until it ends.
+/// Whether nobody can ever say a word on standard input: it is `/dev/null`, or closed.
+pub fn stdin_is_nobodys() -> bool {
+    let device = |path| std::fs::metadata(path).map(|about| about.rdev());
+    match (device("/proc/self/fd/0"), device("/dev/null")) {
+        (Ok(stdin), Ok(null)) => stdin == null,
+        (Err(_), _) => true,
+        (Ok(_), Err(_)) => false,
+    }
+}
+
+/// Obeys standard input until it ends, and says so in the log.
 pub fn obey_stdin(bedside: Bedside) -> io::Result<()> {
     thread::Builder::new().name("bedside".to_owned()).spawn(move || {
         for line in io::stdin().lock().lines() {
@@ -99,24 +128,33 @@ pub fn obey_stdin(bedside: Bedside) -> io::Result<()> {
                 eprintln!("{answer}");
             }
         }
+        tracing::info!("standard input has ended: no more bedside words come from there");
     })?;
     Ok(())
 }
 
-/// Obeys a Unix socket at `path`, for its owner only. An old socket there is replaced.
+/// A Unix socket at `path`, for its owner only. An old socket there is replaced. Who connects waits
+/// until [`obey_socket`].
 ///
 /// Errors: the socket cannot be made.
-pub fn obey_socket(bedside: Bedside, path: PathBuf) -> io::Result<()> {
-    if UnixStream::connect(&path).is_ok() {
+pub fn listen(path: &Path) -> io::Result<UnixListener> {
+    if UnixStream::connect(path).is_ok() {
         return Err(io::Error::new(io::ErrorKind::AddrInUse, "another agent listens there"));
     }
-    match std::fs::remove_file(&path) {
+    match std::fs::remove_file(path) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    let listener = UnixListener::bind(&path)?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Obeys whoever connects.
+///
+/// Errors: no thread.
+pub fn obey_socket(bedside: Bedside, listener: UnixListener) -> io::Result<()> {
     thread::Builder::new().name("bedside".to_owned()).spawn(move || {
         let clients = Arc::new(AtomicUsize::new(0));
         for stream in listener.incoming() {
@@ -167,7 +205,7 @@ fn serve_crowded(bedside: &Bedside, stream: UnixStream) -> io::Result<()> {
     let mut line = String::new();
     // Silent or not, it is answered below.
     let _said = BufReader::new(io::Read::take(stream, CROWDED_LINE_MAX)).read_line(&mut line);
-    let answer = if line.trim() == "estop" {
+    let answer = if line.trim().eq_ignore_ascii_case("estop") {
         emergency_stop(bedside)
     } else {
         format!("refused: {CLIENTS_MAX} clients are connected already; only estop is obeyed now")

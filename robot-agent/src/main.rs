@@ -7,14 +7,16 @@ use longhand_protocol::message::{RobotId, Stage};
 use longhand_protocol::units::Micros;
 use longhand_quic::clock::robot_now;
 use longhand_quic::trust::{Credentials, Role, Trust, date};
-use longhand_robot_agent::agent::{Agent, AgentConfig, AgentReport};
+use longhand_robot_agent::agent::{Agent, AgentConfig, AgentReport, Bedside};
 use longhand_robot_agent::controls::{self, WORDS};
 use longhand_robot_agent::doctor::{self, Health};
 use longhand_robot_agent::profile_file::NamedProfile;
 use longhand_robot_agent::states_json;
 use miette::{IntoDiagnostic, WrapErr};
 use serde_json::json;
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -49,8 +51,8 @@ enum Command {
         /// enable, hand-over, release, pause, resume, disable, estop, restart.
         word: String,
     },
-    /// Say what this machine grants, what is missing, and what follows. Exit 0 good, 1 limited, 2
-    /// bad.
+    /// Say what this machine grants, what is missing, and what follows. Exit code: 0 good, 1 limited
+    /// or bad (`health` in --json says which), 2 wrong usage.
     Doctor(Doctor),
     /// The hospital's certificate authority.
     #[command(subcommand)]
@@ -88,7 +90,8 @@ struct Run {
     #[arg(long)]
     no_real_time: bool,
     /// Stop by itself after so many seconds.
-    #[arg(long = "for", value_name = "SECONDS", value_parser = Micros::from_written_secs)]
+    #[arg(long = "for", value_name = "SECONDS", value_parser = Micros::from_written_secs,
+          allow_negative_numbers = true)]
     limit: Option<Micros>,
     /// Write one qlog file per connection here.
     #[arg(long)]
@@ -197,6 +200,7 @@ fn main() -> miette::Result<ExitCode> {
                 .unwrap_or_else(|_unset| "info".into()),
         )
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     match Cli::parse().command {
         Command::Run(run) => run_agent(run),
@@ -220,6 +224,12 @@ fn run_agent(run: Run) -> miette::Result<ExitCode> {
         let observer = states_json::observer(path).into_diagnostic();
         observer.wrap_err_with(|| format!("cannot write the states to {}", path.display()))
     });
+    // Before the robot runs: what is refused here must not look like an agent that serves.
+    let socket = run.bedside_socket.as_deref().map(|path| {
+        let socket = controls::listen(path).into_diagnostic();
+        socket.wrap_err_with(|| format!("cannot listen for bedside words on {}", path.display()))
+    });
+    let socket = socket.transpose()?;
     let agent = Agent::start(AgentConfig {
         bind: run.bind,
         robot: RobotId::new(run.robot_id),
@@ -250,18 +260,30 @@ fn run_agent(run: Run) -> miette::Result<ExitCode> {
             eprintln!("bedside, by --hand-over: {}", controls::obey(&bedside, word));
         }
     }
-    let words = WORDS.map(|(word, _)| word).join(", ");
-    eprintln!("bedside words on standard input: {words}");
-    if let Some(path) = run.bedside_socket {
-        controls::obey_socket(bedside.clone(), path.clone())
-            .into_diagnostic()
-            .wrap_err_with(|| format!("cannot listen on {}", path.display()))?;
-    }
-    controls::obey_stdin(bedside).into_diagnostic()?;
+    hear_bedside(bedside, socket)?;
     wait(run.limit, &asked, || agent.has_failed());
     let report = agent.stop().into_diagnostic()?;
     print_report(&report, run.json);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Takes bedside words from wherever somebody can say them, and says where.
+fn hear_bedside(bedside: Bedside, socket: Option<UnixListener>) -> miette::Result<()> {
+    let words = WORDS.map(|(word, _)| word).join(", ");
+    match (controls::stdin_is_nobodys(), socket.is_some()) {
+        (false, _) => eprintln!("bedside words on standard input: {words}"),
+        (true, true) => eprintln!("bedside words on the socket only: {words}"),
+        (true, false) => {
+            eprintln!("nobody can say a bedside word here: give --bedside-socket FILE")
+        }
+    }
+    if let Some(socket) = socket {
+        controls::obey_socket(bedside.clone(), socket).into_diagnostic()?;
+    }
+    if !controls::stdin_is_nobodys() {
+        controls::obey_stdin(bedside).into_diagnostic()?;
+    }
+    Ok(())
 }
 
 /// Waits for Ctrl-C, a termination signal, the end of the time, or a failure.
@@ -282,9 +304,11 @@ fn print_report(report: &AgentReport, as_json: bool) {
             "final_stage": report.final_stage.map(Stage::name),
             "servo": {
                 "ticks": l.ticks(), "missed": l.missed(),
-                "late_us": { "p50": l.quantile(500_000).as_micros(),
-                    "p99": l.quantile(990_000).as_micros(), "max": l.worst().as_micros() },
-                "granted": report.granted.map(|g| g.to_string()),
+                "late_us_p50": l.quantile(500_000).as_micros(),
+                "late_us_p99": l.quantile(990_000).as_micros(),
+                "late_us_p999": l.quantile(999_000).as_micros(),
+                "late_us_max": l.worst().as_micros(),
+                "real_time": report.granted.map_or("not asked for".to_owned(), |g| g.to_string()),
             },
             "network": {
                 "sessions": n.sessions, "accepted": n.accepted, "rejected": n.rejected,
@@ -322,8 +346,10 @@ fn say(socket: &std::path::Path, word: &str) -> miette::Result<ExitCode> {
 fn examine(options: &Doctor) -> miette::Result<ExitCode> {
     let robot = RobotId::new(options.robot_id);
     let checks = doctor::examine(options.bind, &options.identity, robot, &options.state);
+    let worst = checks.iter().map(|check| check.health).max().unwrap_or(Health::Good);
     if options.json {
-        println!("{}", json!({ "schema": "longhand doctor v1", "checks": checks }));
+        let schema = "longhand agent doctor v1";
+        println!("{}", json!({ "schema": schema, "health": worst, "checks": checks }));
     } else {
         for check in &checks {
             let mark = match check.health {
@@ -334,11 +360,9 @@ fn examine(options: &Doctor) -> miette::Result<ExitCode> {
             println!("{mark}  {}: {}", check.what, check.found);
         }
     }
-    let worst = checks.iter().map(|check| check.health).max().unwrap_or(Health::Good);
     Ok(ExitCode::from(match worst {
         Health::Good => 0,
-        Health::Limited => 1,
-        Health::Bad => 2,
+        Health::Limited | Health::Bad => 1,
     }))
 }
 
@@ -353,7 +377,7 @@ fn trust(command: TrustCommand) -> miette::Result<()> {
             let trust = Trust::open(&dir).into_diagnostic()?;
             let robot = robot_id.map(RobotId::new);
             let issued = trust.issue(role.into(), &name, days, robot).into_diagnostic()?;
-            println!("issued {} {name:?} until {}", issued.who.role, date(issued.who.not_after));
+            println!("issued {} until {}", issued.who, date(issued.who.not_after));
             println!("copy {} to its machine, and only there", issued.folder.display());
         }
         TrustCommand::Show { dir, json } => show(&Trust::open(&dir).into_diagnostic()?, json)?,
@@ -385,12 +409,9 @@ fn show(trust: &Trust, as_json: bool) -> miette::Result<()> {
     }
     for one in &issued {
         let state = if one.revoked { "REVOKED" } else { "valid until" };
-        println!(
-            "{:<20} {:<9} {state} {}",
-            one.who.name,
-            one.who.role.to_string(),
-            date(one.who.not_after)
-        );
+        let number = one.who.robot.map_or(String::new(), |robot| robot.get().to_string());
+        let (name, role) = (&one.who.name, format!("{} {number}", one.who.role));
+        println!("{name:<20} {role:<12} {state} {}", date(one.who.not_after));
     }
     Ok(())
 }

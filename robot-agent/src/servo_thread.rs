@@ -23,7 +23,7 @@ use longhand_quic::mailbox::{Mailbox, Reader, Writer, from_bytes, to_bytes};
 use longhand_quic::pace::{Granted, Lateness, Priority, RealTime, Ticker};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// A receive time and a command's bytes. The bytes travel as they came, so that the CRC made by the
 /// leader's core is checked once more here, behind every copy between.
@@ -108,6 +108,23 @@ pub(crate) struct Shared {
     pub(crate) protocol: AtomicU64,
     /// Commands whose bytes changed between the network side and here.
     pub(crate) damaged: AtomicU64,
+    /// The stage, as its place in [`Stage::ALL`]: for the words of a refusal, never to decide by.
+    stage: AtomicUsize,
+}
+
+impl Shared {
+    /// The stage after the newest tick.
+    pub(crate) fn stage(&self) -> Stage {
+        let place = self.stage.load(Ordering::Acquire);
+        Stage::ALL.get(place).copied().unwrap_or(Stage::Disabled)
+    }
+
+    /// Before the answers of that tick, so that who has heard one sees the stage that it was given
+    /// in.
+    fn show(&self, stage: Stage) {
+        let place = Stage::ALL.iter().position(|known| *known == stage).unwrap_or(usize::MAX);
+        self.stage.store(place, Ordering::Release);
+    }
 }
 
 /// The ends that others hold.
@@ -243,6 +260,7 @@ impl ServoLoop {
             request,
         });
         self.stage = output.state.stage;
+        self.shared.show(self.stage);
         self.emergency_stop.settle(restart, output.outcome);
         self.shared.presses_acted.store(presses, Ordering::Release);
         if let Some(asked) = asked {

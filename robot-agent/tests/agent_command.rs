@@ -32,7 +32,7 @@ impl Drop for Folder {
 
 fn agent(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_longhand-robot-agent"));
-    command.args(arguments).env_remove("LONGHAND_LOG").env("NO_COLOR", "1").output().unwrap()
+    command.args(arguments).env_remove("LONGHAND_LOG").env_remove("NO_COLOR").output().unwrap()
 }
 
 fn said(bytes: &[u8]) -> String {
@@ -47,7 +47,8 @@ fn a_run_that_cannot_begin_ends_with_1_and_says_what_to_do() {
     let (robot, surgeon, state) = (folder.join("or3"), folder.join("dr"), folder.join("state"));
     let run = |identity: &str, more: &[&str]| {
         let all = ["run", "--bind", "127.0.0.1:0", "--for", "0.01", "--identity", identity];
-        agent(&[&all[..], &["--state", &state], more].concat())
+        let kept: &[&str] = if more.contains(&"--state") { &[] } else { &["--state", &state] };
+        agent(&[&all[..], kept, more].concat())
     };
     for (output, words) in [
         (run(&folder.join("nobody"), &[]), "check that it exists"),
@@ -55,10 +56,19 @@ fn a_run_that_cannot_begin_ends_with_1_and_says_what_to_do() {
         (run(&robot, &["--robot-id", "2"]), "not robot 2"),
         (run(&robot, &["--profile", "public-6g"]), "shipped are default, public-5g, satellite"),
         (run(&robot, &["--states-json", "/no/such/folder/x"]), "cannot write the states"),
+        (run(&robot, &["--bedside-socket", "/no/such/folder/s"]), "cannot listen for bedside"),
+        (run(&robot, &["--state", "/dev/null/state"]), "a folder it may write"),
     ] {
         let err = said(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{words}: {err}");
         assert!(err.contains(words), "{words}: {err}");
+        assert!(!err.contains("serves on"), "{words}: {err}");
+    }
+    for wrong in [["--for", "0"], ["--for", "-1"], ["--for", "1e300"]] {
+        let output = agent(&[&["run", "--identity", &robot], &wrong[..]].concat());
+        let err = said(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{err}");
+        assert!(err.contains("above 0, at most") && err.len() < 500, "{err}");
     }
 }
 
@@ -72,6 +82,12 @@ fn a_short_run_reports_one_object_and_ends_with_0() {
     let report: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
     assert_eq!(report.get("schema").unwrap(), "longhand agent report v1");
     assert_eq!(report.pointer("/network/sessions").unwrap(), 0);
+    assert!(report.pointer("/servo/late_us_p50").is_some(), "{report}");
+    // Nobody reads standard error here, and nobody says a word: no colours, no code words, no call
+    // for words that cannot come.
+    let err = said(&done.stderr);
+    assert!(!err.contains('\x1b') && !err.contains("on standard input"), "{err}");
+    assert!(err.contains("stage: Disabled (DISABLED)") && !err.contains("None"), "{err}");
 }
 
 #[test]
@@ -84,6 +100,7 @@ fn trust_refuses_what_would_not_be_safe() {
         (issue(&["--role", "surgeon", "--name", "../x"]), "cannot be a name"),
         (issue(&["--role", "surgeon", "--name", "dr"]), "never overwritten"),
         (agent(&["trust", "init", "--dir", &dir, "--hospital", "X"]), "never overwritten"),
+        (agent(&["trust", "show", "--dir", "/no/such"]), "trust init --dir /no/such"),
     ] {
         let err = said(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{words}: {err}");

@@ -33,7 +33,8 @@ impl Bench {
             observer: None,
         })
         .unwrap();
-        controls::obey_socket(agent.bedside(), folder.join("sock")).unwrap();
+        let listener = controls::listen(&folder.join("sock")).unwrap();
+        controls::obey_socket(agent.bedside(), listener).unwrap();
         Self { folder, agent: Some(agent) }
     }
 
@@ -102,4 +103,15 @@ fn a_stop_and_a_restart_in_one_breath_both_act() {
         let good = ["ok: emergency stop pressed", "ok: restart", "ok: enable", "ok: release"];
         assert_eq!(answers, good);
     }
+}
+
+#[test]
+fn a_refusal_names_the_stage_and_the_word_that_leads_on() {
+    let bench = Bench::new("bedside-words");
+    let refused = bench.say("hand-over");
+    assert!(refused.contains("Disabled") && refused.contains("enable first"), "{refused}");
+    assert_eq!(bench.say(" ENABLE "), "ok: enable");
+    let again = bench.say("Restart");
+    assert!(again.contains("Bedside") && again.contains("hand-over"), "{again}");
+    assert_eq!(bench.say("hand-over"), "ok: hand-over");
 }
