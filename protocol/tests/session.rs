@@ -224,7 +224,7 @@ fn states_are_numbered_and_carry_the_sessions_counters() {
     let second = wire::decode_state(&robot.report(FollowerState::default())).unwrap();
     assert_eq!((first.number, second.number), (Seq::new(1), Seq::new(2)));
     let counters = first.state.counters;
-    assert_eq!((counters.accepted, counters.lost, counters.rejected), (3, 974, 1));
+    assert_eq!((counters.accepted, counters.lost, counters.rejected), (3, 1_997, 1));
 }
 
 // ---- the console's end ----

@@ -209,7 +209,7 @@ impl Trust {
 
     /// Opens the authority in `folder`.
     pub fn open(folder: &Path) -> Result<Self, TrustError> {
-        if !folder.join(CA_CERT).exists() {
+        if ![CA_CERT, CA_KEY, ISSUED].iter().any(|part| folder.join(part).exists()) {
             return Err(TrustError::NoAuthority { path: folder.to_owned() });
         }
         let cert = read(&folder.join(CA_CERT))?;

@@ -121,8 +121,14 @@ fn a_key_that_others_can_read_is_not_used() {
 fn a_missing_or_broken_file_is_named() {
     let folder = Folder::new();
     let error = Trust::open(&folder.0).unwrap_err();
-    assert!(error.to_string().contains("ca.pem"), "{error}");
+    assert!(error.to_string().contains("trust init"), "{error}");
     let trust = Trust::init(&folder.0, "St. Elsewhere").unwrap();
+    // An authority that lost a file is no place for a new one.
+    let (list, aside) = (folder.0.join(CA_CERT), folder.0.join("aside"));
+    fs::rename(&list, &aside).unwrap();
+    let error = Trust::open(&folder.0).unwrap_err().to_string();
+    assert!(error.contains("ca.pem") && !error.contains("trust init"), "{error}");
+    fs::rename(&aside, &list).unwrap();
     let lopez = trust.issue(Role::Surgeon, "dr-lopez", 30, None).unwrap();
     fs::write(&lopez.certificate, "-----BEGIN NONSENSE-----").unwrap();
     let error = Credentials::load(&lopez.folder).unwrap_err();
