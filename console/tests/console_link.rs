@@ -347,7 +347,7 @@ fn refused_hello_is_told_in_words_and_nothing_is_sent() {
         let status = bench.status_where(|s| s.link.refused.is_some());
         let words = status.link.refused.unwrap();
         assert!(words.contains(why.advice()), "{words}");
-        assert!(words.contains("expected 1, got 2"), "{words}");
+        assert_eq!(words, Refusal { why, expected: 1, got: 2 }.to_string());
         assert_eq!(status.link.refused_for_good, lasting);
         assert!(status.alarms.iter().any(|alarm| alarm.text.contains(why.advice())));
         let report = bench.end();

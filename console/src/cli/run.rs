@@ -201,6 +201,12 @@ fn status_line(status: &ConsoleStatus) -> String {
         return format!("no session  {words}");
     };
     let advisory = status.advisory.map_or("", |advisory| advisory.text());
+    let next = status.advisory.map_or("", |advisory| advisory.do_next());
+    if !next.is_empty() {
+        // What to do matters more than figures, and the line is cut at its end.
+        let age = ms(status.loop_age);
+        return format!("{:<8} loop age {age} ms  {advisory}: {next}", stage.name());
+    }
     let loss = status.link.loss_percent.map_or_else(|| "-".to_owned(), |l| format!("{l:.2}"));
     format!(
         "{:<8} {:<12} loop age {} ms  network rtt {} ms  playout {} ms  loss {loss} %  stops {}  \
