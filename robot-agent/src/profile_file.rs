@@ -97,7 +97,7 @@ impl NamedProfile {
         let mut profile = self.profile;
         // The cap itself. Seen on shared machines: 52 ms (performance.md), 100 ms when building.
         profile.stages.missed_ticks_max = 250;
-        Self::checked(&self.name, profile)
+        Self::checked(&format!("{}, stalls tolerated", self.name), profile)
     }
 
     fn checked(name: &str, profile: Profile) -> Result<Self, ProfileFileError> {

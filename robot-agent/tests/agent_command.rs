@@ -100,7 +100,10 @@ fn trust_refuses_what_would_not_be_safe() {
         (issue(&["--role", "surgeon", "--name", "../x"]), "cannot be a name"),
         (issue(&["--role", "surgeon", "--name", "dr"]), "never overwritten"),
         (agent(&["trust", "init", "--dir", &dir, "--hospital", "X"]), "never overwritten"),
-        (agent(&["trust", "show", "--dir", "/no/such"]), "trust init --dir /no/such"),
+        (
+            agent(&["trust", "show", "--dir", "/no/such"]),
+            "there is no authority in /no/such; make one with `trust init",
+        ),
     ] {
         let err = said(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{words}: {err}");

@@ -230,6 +230,7 @@ fn start(args: &DemoArgs) -> Result<Parts, DemoError> {
     };
     let profile_name = args.profile.clone().unwrap_or_else(|| profile_for(link).0.to_owned());
     let profile = NamedProfile::load(&profile_name)?.tolerating_stalls()?;
+    let profile_name = profile.name.clone();
     let warning = too_far(&model, &profile);
     let (authority, life) = (Authority::ephemeral("Longhand demo")?, Validity::days(DAYS_DEFAULT)?);
     let robot_id = RobotId::new(1);

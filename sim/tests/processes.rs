@@ -489,7 +489,6 @@ fn a_demo_that_cannot_write_its_report_or_has_a_link_too_far_says_so_at_the_star
     assert_eq!(nan.code, Some(2), "{nan:?}");
 }
 
-
 #[test]
 fn the_demo_says_what_is_wrong_with_a_link_or_a_script() {
     let scene = Scene::new();
