@@ -314,13 +314,16 @@ impl Follower {
         let held = self.held_ticks >= SETTLED_AFTER_TICKS;
         let driven = !matches!(self.stage(), Stage::SafeOff | Stage::Disabled);
         let drive = input.measured.iter().any(|r| r.drive_fault);
+        let starved = missed >= self.profile.stages.missed_ticks_max;
         let finite = input.measured.iter().all(|r| r.measured_js.is_finite());
         let strays = |law: &ArmLaw| law.tracking_error() > self.profile.motion.hold_error_max;
         let strayed = held && self.arms.iter().any(strays);
         [
             (missed > self.profile.stages.missed_ticks_max, Fault::MissedTicks),
+            // A drive that nobody fed for so long trips its own dead-man: the stall is the cause.
+            (drive && driven && starved, Fault::MissedTicks),
             // With its power off a drive clears its fault; until then nobody is moving anyway.
-            (drive && driven, Fault::Drive),
+            (drive && driven && !starved, Fault::Drive),
             (strayed, Fault::HoldError),
             (self.off_track_ticks >= OFF_TRACK_TICKS, Fault::Tracking),
             (!finite && driven, Fault::Drive),

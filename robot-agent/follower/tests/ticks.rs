@@ -200,6 +200,22 @@ fn a_stall_holds_and_comes_back_and_a_long_one_is_a_fault() {
 }
 
 #[test]
+fn a_dead_man_that_a_stall_tripped_is_the_stalls_and_a_drive_that_trips_by_itself_is_its_own() {
+    // A tick before the most that may be missed, on it, and after.
+    for (missed, reason) in
+        [(29, Reason::Drive), (30, Reason::MissedTicks), (31, Reason::MissedTicks)]
+    {
+        let mut bench = Bench::following();
+        bench.tick += missed;
+        bench.number += missed;
+        bench.arms.psm1.drive_fault = true;
+        let output = bench.step(Some(true), None);
+        assert_eq!((output.state.stage, output.drive), (Stage::SafeOff, Drive::Brake), "{missed}");
+        assert_eq!(output.state.reason, reason, "{missed}");
+    }
+}
+
+#[test]
 fn a_stall_acts_in_the_first_tick_after_it() {
     let mut bench = Bench::following();
     // The real timer hands the first tick its old place on the grid and a late `now`.
