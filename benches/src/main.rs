@@ -16,8 +16,8 @@ use longhand_benches::{link, loopback, tick, wire};
     after_help = "Examples:\n  \
         cargo run --release -p longhand-benches -- tick\n  \
         cargo run --release -p longhand-benches -- all --json\n\n\
-        Nine rounds take about 2 minutes for loopback, half a minute for link, a few seconds for \
-        tick and wire.\n\n\
+        Nine rounds take about 3 minutes for loopback, 1 to 2 for link and for wire, seconds for \
+        tick; progress is on standard error.\n\n\
         Exit codes: 0 every goal is met; 1 a goal is missed, or nothing could be measured; 2 wrong \
         usage; 3 the machine was too noisy for the run to say anything."
 )]
