@@ -62,7 +62,7 @@ impl Micros {
     pub fn from_written_secs(text: &str) -> Result<Self, &'static str> {
         match text.parse::<f64>() {
             // Below half a microsecond is no time at all.
-            Ok(s) if s >= 1e-6 && s <= WRITTEN_SECS_MAX => Ok(Self::from_secs_f64(s)),
+            Ok(s) if (1e-6..=WRITTEN_SECS_MAX).contains(&s) => Ok(Self::from_secs_f64(s)),
             Ok(_) => Err("must be seconds above 0, at most 31536000 (a year)"),
             Err(_) => Err("not a number of seconds; 60 is a minute"),
         }

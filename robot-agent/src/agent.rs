@@ -386,17 +386,18 @@ fn log_stage(last: Option<Stage>, state: &FollowerState) {
 fn stage_words(last: Option<Stage>, state: &FollowerState) -> String {
     let (to, operating_state) = (state.stage.name(), state.stage.operating_state().name());
     let from = last.map_or(String::new(), |from| format!("{} to ", from.name()));
-    let why = match state.reason {
-        Reason::None => String::new(),
-        reason => format!(", because {}", reason_words(reason)),
+    let why = match reason_words(state.reason) {
+        "" => String::new(),
+        words => format!(", because {words}"),
     };
     format!("stage: {from}{to} ({operating_state}){why}")
 }
 
 /// Why the robot is not following, for the log: what it was, and what to do where a person can.
+/// Empty where there is no reason.
 const fn reason_words(reason: Reason) -> &'static str {
     match reason {
-        Reason::None => "nothing is wrong",
+        Reason::None => "",
         Reason::LinkSilent => "the link was silent",
         Reason::OperatorAbsent => "the pedal is not pressed",
         Reason::Paused => "it is paused",

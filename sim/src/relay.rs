@@ -170,7 +170,7 @@ impl RelayStats {
     /// Whether the run says more of the link than of a machine that stalled; `None` where no packet
     /// came through, which says nothing of either.
     pub fn is_valid(&self) -> Option<bool> {
-        (self.error.count > 0).then(|| self.stalled <= self.error.count / STALLED_ONE_IN)
+        (self.error.count > 0).then_some(self.stalled <= self.error.count / STALLED_ONE_IN)
     }
 }
 
