@@ -25,7 +25,8 @@ struct Cli {
     /// What to measure.
     what: What,
     /// Rounds per subject; figures are the medians of the rounds.
-    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(3..=1_000))]
+    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(3..=1_000),
+          allow_negative_numbers = true)]
     rounds: u32,
     /// Print one JSON object instead of tables.
     #[arg(long)]

@@ -31,8 +31,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Connect to a robot and move it. Exit code: 0 there was a session, 1 none, or an error, 2 wrong
-    /// usage.
+    /// Connect to a robot and move it. Exit code: 0 there was a session, 1 none, or an error, 2
+    /// wrong usage.
     Run(Box<cli::run::Run>),
     /// Look at hand scripts: the ones that ship, or one of yours.
     #[command(subcommand)]

@@ -409,10 +409,10 @@ const fn reason_words(reason: Reason) -> &'static str {
         Reason::LeaseExpired => "the link was gone too long",
         Reason::BedsideOwns => "the bedside has the robot",
         Reason::HoldError => "an arm was not where it was told to be",
-        Reason::Drive => "a drive reported a fault",
+        Reason::Drive => "a drive reported a fault or an arm did not follow",
         Reason::MissedTicks => {
-            "the machine stalled and ticks were missed; `doctor` says what it lacks, simulated arms \
-             may run with --tolerate-stalls; after a fault say restart"
+            "the machine stalled and ticks were missed; `doctor` says what it lacks, simulated \
+             arms may run with --tolerate-stalls; after a fault say restart"
         }
         Reason::Broken => "a rule of our own was broken; this is a defect",
         Reason::EmergencyStop => "the emergency stop was pressed; restart releases it",

@@ -51,8 +51,8 @@ enum Command {
         /// enable, hand-over, release, pause, resume, disable, estop, restart.
         word: String,
     },
-    /// Say what this machine grants, what is missing, and what follows. Exit code: 0 good, 1 limited
-    /// or bad (`health` in --json says which), 2 wrong usage.
+    /// Say what this machine grants, what is missing, and what follows. Exit code: 0 good, 1
+    /// limited or bad (`health` in --json says which), 2 wrong usage.
     Doctor(Doctor),
     /// The hospital's certificate authority.
     #[command(subcommand)]
@@ -68,7 +68,7 @@ struct Run {
     #[arg(long, default_value = "127.0.0.1:7400")]
     bind: SocketAddr,
     /// The robot's number, as in its certificate.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     robot_id: u64,
     /// Folder that keeps the epoch over restarts.
     #[arg(long, default_value = "longhand-state")]
@@ -115,7 +115,7 @@ struct Doctor {
     #[arg(long, default_value = "127.0.0.1:7400")]
     bind: SocketAddr,
     /// The robot's number.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     robot_id: u64,
     /// Folder that keeps the epoch.
     #[arg(long, default_value = "longhand-state")]
@@ -148,7 +148,7 @@ enum TrustCommand {
         #[arg(long)]
         name: String,
         /// Days it is valid.
-        #[arg(long, default_value_t = 30)]
+        #[arg(long, default_value_t = 30, allow_negative_numbers = true)]
         days: u32,
         /// The robot's number, for --role robot.
         #[arg(long)]

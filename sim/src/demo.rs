@@ -54,7 +54,7 @@ pub struct DemoArgs {
     #[command(flatten)]
     disturb: DisturbArgs,
     /// Seed of everything random in the link
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     seed: u64,
     /// What moves the hands: page, peg-transfer, tremor, or a hand script (CSV)
     #[arg(long, value_name = "NAME|FILE")]

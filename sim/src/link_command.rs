@@ -119,8 +119,8 @@ const RUN_EXAMPLES: &str = "Examples:
       A recorded drive for one minute; results as JSON, every packet in packets.csv.
 
 Exit codes: 0 done; 1 error, or the log is not whole; 2 wrong usage; 3 done, but the figures say
-nothing of the link: no packet came through, or the machine stalled too often (error over 5 ms on more
-than one packet in 10 000).";
+nothing of the link: no packet came through, or the machine stalled too often (error over 5 ms on
+more than one packet in 10 000).";
 
 /// `longhand-sim link run`
 #[derive(Debug, Args)]
@@ -137,7 +137,7 @@ pub struct RunArgs {
     #[command(flatten)]
     disturb: DisturbArgs,
     /// Everything random comes from this number; printed, so that a run can be repeated
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     seed: u64,
     /// Stop after this many seconds; without it, on Ctrl-C
     #[arg(long = "for", value_name = "SECONDS", value_parser = Micros::from_written_secs,
@@ -351,7 +351,8 @@ fn run_text(name: &str, stats: &RelayStats) -> String {
         Some(valid) => {
             let _ = writeln!(
                 out,
-                "the relay's own error: p50 {} us, p99 {} us, p99.9 {} us, max {} us over {} packets",
+                "the relay's own error: p50 {} us, p99 {} us, p99.9 {} us, max {} us over {} \
+                 packets",
                 error.p50, error.p99, error.p999, error.max, error.count
             );
             let verdict = if valid { "valid" } else { "INVALID: the machine stalled" };

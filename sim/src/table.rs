@@ -23,10 +23,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
   longhand-sim table --minutes 5 --link city-5g-sa --seed 3 --json")]
 pub struct TableArgs {
     /// Minutes of virtual time on each link
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=10_000),
+          allow_negative_numbers = true)]
     minutes: u64,
     /// Seed of everything random
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     seed: u64,
     /// Only this link
     #[arg(long, value_name = "NAME")]

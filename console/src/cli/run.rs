@@ -42,7 +42,7 @@ pub struct Run {
     #[arg(long, value_name = "DIR")]
     identity: PathBuf,
     /// The robot's number, which its certificate must carry.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true)]
     robot_id: u64,
     /// What moves the hands: `page`, `peg-transfer`, `tremor`, or `script FILE`.
     #[arg(long, value_names = ["INPUT", "FILE"], num_args = 1..=2, default_value = "page")]

@@ -49,7 +49,7 @@ pub struct ShowArgs {
     #[arg(long)]
     json: bool,
     /// The seed of the sampled picture
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     seed: u64,
     /// Compare with a histogram of one-way delay (lines of `bin_low_ms count`)
     #[arg(long, value_name = "FILE")]

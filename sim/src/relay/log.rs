@@ -1,8 +1,8 @@
 //! The relay's packet log: one CSV row a packet, written by a thread of its own.
 //!
 //! Knows: the columns, how many rows came too fast, and why a disk refused. Does not know: sockets.
-//! The relay's thread only hands rows over and never waits; when the queue is full the newest row is
-//! dropped and counted.
+//! The relay's thread only hands rows over and never waits; when the queue is full the newest row
+//! is dropped and counted.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};

@@ -261,7 +261,7 @@
   }
 
   const FIGURES = [
-    ["round trip", (v) => `${number(v.link.rtt_ms, 1)} ms`],
+    ["network rtt", (v) => `${number(v.link.rtt_ms, 1)} ms`],
     ["loss", (v) => `${number(v.link.loss_percent, 2)} %`],
     ["playout", (v) => `${number(v.link.playout_delay_ms, 1)} ms`],
     ["age", (v) => `${number(v.link.age_ms, 1)} ms`],
