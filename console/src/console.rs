@@ -207,8 +207,14 @@ impl Console {
             realtime: config.realtime,
         };
         self.threads.push(spawn("leader", move || leader.run())?);
-        let ends =
-            Ends { leader: to_leader, clerk: to_clerk, asks: asked, news_lost: 0, had: None };
+        let ends = Ends {
+            leader: to_leader,
+            clerk: to_clerk,
+            asks: asked,
+            news_lost: 0,
+            had: None,
+            why: String::new(),
+        };
         let door = Door::new(config.robot, ends);
         let target = Target { addr: config.target, robot: config.robot };
         let (stop, board, realtime) =

@@ -87,6 +87,8 @@ pub(crate) struct Ends {
     pub(crate) news_lost: u64,
     /// The epoch of the newest session that this console had, on whatever connection.
     pub(crate) had: Option<Epoch>,
+    /// Why the last connection or attempt ended, in words; empty before.
+    pub(crate) why: String,
 }
 
 impl Ends {
@@ -141,14 +143,18 @@ impl Connect for Door {
     fn state(&mut self, state: &LinkState) {
         let mut ends = lock(&self.ends);
         let (shown, words) = match state {
-            LinkState::Connecting { attempt: 1 } => (Shown::Connecting, "connecting".to_owned()),
             LinkState::Connecting { attempt } => {
-                (Shown::Connecting, format!("connecting, attempt {attempt}"))
+                let before = match ends.why.as_str() {
+                    "" => "nothing has answered yet".to_owned(),
+                    why => format!("the last attempt: {why}"),
+                };
+                (Shown::Connecting, format!("connecting, attempt {attempt}; {before}"))
             }
             LinkState::Connected { robot } => {
                 (Shown::Connecting, format!("connected to {robot}; waiting for its welcome"))
             }
             LinkState::Waiting { why, .. } => {
+                ends.why.clone_from(&why.reason);
                 let lasting = is_lasting(why);
                 if why.is_refusal() {
                     ends.tell(News::Refused { words: why.reason.clone(), lasting });

@@ -101,6 +101,7 @@ fn a_robot_that_is_not_there_ends_with_1_and_one_json_object() {
     let error = said(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains("never in session") && error.contains("doctor"), "{error}");
+    assert!(error.contains("nothing has answered yet"), "{error}");
     let object: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&object["sessions"], &object["commands_sent"]), (&0.into(), &0.into()));
     assert_eq!(object["round_trip"]["count"], 0);

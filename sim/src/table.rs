@@ -219,3 +219,22 @@ fn print(r: &Row) -> io::Result<()> {
         ms(&r.loop_age, r.loop_age.p99_ms)
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interrupted_table_is_an_error_that_says_how_much_of_it_there_is() {
+        let args = TableArgs {
+            minutes: 1,
+            seed: 1,
+            link: Some(String::from("ideal")),
+            input: String::from("peg-transfer"),
+            json: true,
+        };
+        let error = run(&args, &AtomicBool::new(true)).unwrap_err();
+        assert!(matches!(error, TableError::Incomplete { made: 0, all: 1 }), "{error}");
+        assert!(error.to_string().contains("incomplete"), "{error}");
+    }
+}

@@ -436,9 +436,13 @@ impl ConsoleReport {
     pub fn stood_still(&self) -> Option<String> {
         let (missed, skipped) = (self.leader.missed, self.commands_skipped);
         (missed > 0 || skipped > 0).then(|| {
+            let unsent = match skipped {
+                0 => String::new(),
+                skipped => format!(" and never sent {skipped} commands"),
+            };
             format!(
-                "stood still for {missed} ticks and never sent {skipped} commands: stops of this \
-                 run may be this machine's doing, not the link's; see `longhand-console doctor`"
+                "stood still for {missed} ticks{unsent}: stops and loss of this run may be this \
+                 machine's doing, not the link's; see `longhand-console doctor`"
             )
         })
     }
@@ -585,6 +589,17 @@ mod tests {
         assert_eq!(percent(0, 0), None);
         let object = serde_json::to_value(Spread::default()).unwrap();
         assert!(object["p50_ms"].is_null() && object["count"] == 0, "{object}");
+    }
+
+    #[test]
+    fn a_report_says_in_words_what_a_reader_would_mistake() {
+        let mut report = Books::new().unwrap().report(false);
+        assert!(!report.to_string().contains("stood still"));
+        report.leader.missed = 5;
+        assert!(report.to_string().contains("stood still for 5 ticks"), "{report}");
+        let (stage, entered, seconds) = ("Follow", 2, 5.9);
+        let follow = StageReport { stage, entered, seconds };
+        assert_eq!(follow.to_string(), "Follow 2 times, 5.9 s in all");
     }
 
     #[test]
