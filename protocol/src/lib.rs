@@ -7,6 +7,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod checksum;
 pub mod clock_sync;
 pub mod geometry;
 pub mod message;
