@@ -24,6 +24,7 @@ const BEGIN: ArmReading = ArmReading {
     measured_js: JointPositions([0.1, -0.1, 0.12, 0.2, 0.1, -0.1]),
     measured_jaw: 0.5,
     drive_fault: false,
+    told_js: None,
 };
 /// Ticks in one round. Chosen: p99.9 then rests on twenty samples.
 const TICKS: u64 = 20_000;
@@ -172,6 +173,7 @@ impl Rig {
                 measured_js: servo.joints.get(arm).get(),
                 measured_jaw: servo.jaw.get(arm).get(),
                 drive_fault: false,
+                told_js: None,
             });
         }
         self.state = output.state;

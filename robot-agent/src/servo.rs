@@ -58,6 +58,7 @@ impl<A: Arm> Servo<A> {
                 measured_js: reading.measured_js,
                 measured_jaw: reading.measured_jaw,
                 drive_fault: reading.fault.is_some(),
+                told_js: reading.told_js,
             }
         });
         let output = self.follower.step(&TickInput {

@@ -24,6 +24,9 @@ pub enum Fault {
     MissedTicks,
     /// A drive reported a fault. Clears by local restart.
     Drive,
+    /// A drive says that it was told something else than what passed the check. Clears by local
+    /// restart, once the drive says what it is told.
+    ReadBack,
     /// A rule that must always hold did not: a defect in the software. Clears by restart.
     Broken,
     /// The emergency stop is pressed. Clears by releasing it, then local restart.
@@ -36,7 +39,7 @@ impl Fault {
         match self {
             Self::Limit => Reason::Limit,
             // "... or did not do what it was told".
-            Self::Tracking | Self::Drive => Reason::Drive,
+            Self::Tracking | Self::Drive | Self::ReadBack => Reason::Drive,
             Self::HoldError => Reason::HoldError,
             Self::MissedTicks => Reason::MissedTicks,
             Self::Broken => Reason::Broken,

@@ -23,6 +23,8 @@ pub struct ArmReading {
     pub measured_jaw: f64,
     /// The drive reports a fault.
     pub drive_fault: bool,
+    /// Where the drive says that it was told to go; `None` where it cannot say, or is off.
+    pub told_js: Option<JointPositions>,
 }
 
 /// Everything that enters a tick.
@@ -326,12 +328,22 @@ impl Follower {
             (drive && driven && !starved, Fault::Drive),
             (strayed, Fault::HoldError),
             (self.off_track_ticks >= OFF_TRACK_TICKS, Fault::Tracking),
+            (driven && self.is_told_otherwise(input), Fault::ReadBack),
             (!finite && driven, Fault::Drive),
             (input.emergency_stop, Fault::EmergencyStop),
         ]
         .into_iter()
         .filter_map(|(holds, fault)| holds.then_some(fault))
         .max()
+    }
+
+    /// Whether a drive was told anything but what left the last tick (I21, A35). Nothing may come
+    /// between the check and the drive: what differs at all is wrong.
+    fn is_told_otherwise(&self, input: &TickInput<'_>) -> bool {
+        ArmId::ALL.into_iter().any(|arm| {
+            let told = input.measured.get(arm).told_js.as_ref();
+            told.is_some_and(|told| told != self.arms.get(arm).told.joints())
+        })
     }
 
     /// Shapes, inverts, checks; a fault found here acts here.
@@ -529,6 +541,10 @@ impl ArmLaw {
             self.limited = true;
             self.joint_scale = (self.joint_scale * EASE_REFUSED).max(SCALE_MIN);
             joints = self.shape(Motion::Stop);
+        }
+        if !permit.jaw_may_open() {
+            let held = self.shaper.jaw().min(kept.jaw());
+            self.shaper.rest_jaw_at(held);
         }
         let joints = joints.ok_or(Fault::Limit)?;
         let setpoint = self.shaper.setpoint();

@@ -261,6 +261,7 @@ pub struct Permit {
     motion: Motion,
     drive: bool,
     energy: PerArm<bool>,
+    jaw_may_open: bool,
 }
 
 impl Permit {
@@ -278,13 +279,19 @@ impl Permit {
     pub const fn energy(&self) -> PerArm<bool> {
         self.energy
     }
+
+    /// Whether a jaw may open: it never does so by itself (I13), so only while following. What it
+    /// holds is held until a fresh command says otherwise.
+    pub const fn jaw_may_open(&self) -> bool {
+        self.jaw_may_open
+    }
 }
 
 #[cfg(test)]
 impl Permit {
     /// A permit for the tests of what stands behind it.
     pub(crate) fn of_a_test(drive: bool) -> Self {
-        Self { motion: Motion::Toward(1.0), drive, energy: PerArm::default() }
+        Self { motion: Motion::Toward(1.0), drive, energy: PerArm::default(), jaw_may_open: true }
     }
 }
 
@@ -361,6 +368,7 @@ impl Supervisor {
             Fault::HoldError
             | Fault::MissedTicks
             | Fault::Drive
+            | Fault::ReadBack
             | Fault::Broken
             | Fault::EmergencyStop => Event::Fault,
         };
@@ -372,6 +380,7 @@ impl Supervisor {
         let good = seen.verdict.freshness == Freshness::Fresh
             && !seen.verdict.loop_too_old
             && !seen.new_session
+            && !seen.integrity
             && !seen.stalled;
         self.good_for = if good { self.good_for.saturating_add(TICK) } else { Micros::ZERO };
         let released = good && !seen.levels.operator_present && self.stage == Stage::Latched;
@@ -536,7 +545,12 @@ impl Supervisor {
         let may_burn = matches!(self.stage, Stage::Follow | Stage::Coast)
             && seen.verdict.energy_fresh
             && seen.levels.operator_present;
-        Permit { motion, drive, energy: seen.levels.energy.map(|asked| asked && may_burn) }
+        Permit {
+            motion,
+            drive,
+            energy: seen.levels.energy.map(|asked| asked && may_burn),
+            jaw_may_open: self.stage == Stage::Follow,
+        }
     }
 }
 

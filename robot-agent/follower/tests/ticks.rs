@@ -21,6 +21,8 @@ struct Bench {
     last: Option<TickOutput>,
     emergency_stop: bool,
     peer_faults: PeerFaults,
+    /// How much farther open than they are the console wants the jaws, radians.
+    opening: f64,
 }
 
 const HOME: JointPositions = JointPositions([0.0, 0.0, 0.12, 0.0, 0.0, 0.0]);
@@ -37,6 +39,7 @@ impl Bench {
             last: None,
             emergency_stop: false,
             peer_faults: PeerFaults::default(),
+            opening: 0.0,
         };
         bench.ask(Request::Enable);
         bench.ask(Request::HandOver);
@@ -83,7 +86,7 @@ impl Bench {
             for arm in ArmId::ALL {
                 let state = last.state.arms.get(arm);
                 intent.arms.get_mut(arm).servo_cp = state.setpoint_cp;
-                intent.arms.get_mut(arm).jaw = state.setpoint_jaw;
+                intent.arms.get_mut(arm).jaw = state.setpoint_jaw + self.opening;
             }
         }
         Inbound { command, received_at: self.now() }
@@ -150,6 +153,47 @@ fn a_drive_fault_is_cleared_by_restart_and_by_nothing_else() {
     bench.arms.psm2.drive_fault = false;
     bench.ask(Request::Enable);
     assert_eq!(bench.follower.stage(), Stage::Bedside);
+}
+
+/// I13: the command that opens a jaw is lost half-way; what the jaw holds must not drop.
+#[test]
+fn a_jaw_that_opens_stops_opening_when_commands_stop() {
+    let mut bench = Bench::following();
+    bench.opening = 0.5;
+    let jaw = |output: &TickOutput| output.state.arms.psm1.setpoint_jaw;
+    let first = bench.last.unwrap();
+    bench.run(Some(true), 40);
+    let mut last = bench.step(Some(true), None);
+    assert!(jaw(&last) > jaw(&first), "it opens while following");
+    let mut coasted = false;
+    for _ in 0..60 {
+        let output = bench.step(None, None);
+        let follows = output.state.stage == Stage::Follow;
+        assert!(follows || jaw(&output) <= jaw(&last), "opened in {:?}", output.state.stage);
+        coasted |= output.state.stage == Stage::Coast;
+        last = output;
+    }
+    assert!(coasted);
+}
+
+/// A35: something between the check and the drive changed one joint by a nanometre.
+#[test]
+fn a_drive_that_was_told_otherwise_is_a_fault_in_the_next_tick() {
+    let mut bench = Bench::following();
+    let told = |output: &TickOutput| match &output.drive {
+        Drive::Servo(servo) => servo.joints.psm1.get(),
+        Drive::Brake => panic!("it follows"),
+    };
+    let output = bench.step(Some(true), None);
+    bench.arms.psm1.told_js = Some(told(&output));
+    let output = bench.step(Some(true), None);
+    assert_eq!(output.state.stage, Stage::Follow);
+    let mut altered = told(&output);
+    altered.0[2] += 1e-9;
+    bench.arms.psm1.told_js = Some(altered);
+    let output = bench.step(Some(true), None);
+    assert_eq!((output.state.stage, output.drive), (Stage::SafeOff, Drive::Brake));
+    assert_eq!(output.state.reason, Reason::Drive);
 }
 
 #[test]
@@ -249,6 +293,20 @@ fn one_corrupted_message_is_counted_and_the_second_latches() {
     bench.peer_faults.corrupted = 2;
     let output = bench.step(Some(true), None);
     assert_eq!((output.state.stage, output.state.reason), (Stage::Latched, Reason::Integrity));
+}
+
+/// Found by a campaign (sim/regressions/corrupted-while-latched.json): the way back was counted
+/// from the second message, and the third was forgiven.
+#[test]
+fn a_corrupted_message_while_latched_starts_the_good_link_anew() {
+    let mut bench = Bench::following();
+    bench.peer_faults.corrupted = 2;
+    bench.run(Some(false), 400);
+    bench.peer_faults.corrupted = 3;
+    bench.run(Some(false), 200);
+    assert_eq!(bench.run(Some(true), 200), Stage::Latched);
+    bench.run(Some(false), 200);
+    assert_eq!(bench.run(Some(true), 200), Stage::Follow);
 }
 
 #[test]

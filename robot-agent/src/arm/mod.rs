@@ -32,6 +32,9 @@ pub struct ArmReading {
     pub energy: bool,
     /// The drive stopped by itself, and why. Stays until [`ArmDrive::Off`] is written.
     pub fault: Option<DriveFault>,
+    /// Where the drive was told to go last, as it says itself; `None` where it cannot say, or is
+    /// not driven. Compared with what left the check, bit for bit.
+    pub told_js: Option<JointPositions>,
 }
 
 /// What an arm's drive is told. The arm-side form of the follower's `Drive`.

@@ -94,6 +94,7 @@ pub struct SimulatedPsm {
     clock: Instant<Robot>,
     written_at: Instant<Robot>,
     dead_man: Micros,
+    told: Option<JointPositions>,
 }
 
 impl SimulatedPsm {
@@ -117,6 +118,7 @@ impl SimulatedPsm {
             clock,
             written_at: now,
             dead_man: DEAD_MAN,
+            told: None,
         }
     }
 
@@ -174,6 +176,7 @@ impl SimulatedPsm {
     fn stop(&mut self) {
         self.power = Power::Braked;
         self.energy = false;
+        self.told = None;
     }
 
     fn aim(&mut self, joints: &JointPositions, jaw: f64, energy: bool) {
@@ -187,6 +190,7 @@ impl SimulatedPsm {
         self.motors.iter_mut().zip(targets).for_each(|(motor, target)| motor.aim(target));
         self.power = Power::On;
         self.energy = energy;
+        self.told = Some(*joints);
     }
 }
 
@@ -200,6 +204,7 @@ impl Arm for SimulatedPsm {
             measured_jaw: jaw,
             energy: self.energy,
             fault: self.fault,
+            told_js: self.told,
         }
     }
 
