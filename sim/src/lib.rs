@@ -3,9 +3,15 @@
 //! Knows: both ends, as libraries, and the link between. Does not know: any rule of its own; it
 //! runs the shipped cores, and no feature flag changes them.
 
+pub mod campaign;
+pub mod check;
 pub mod demo;
+pub mod fault;
+pub mod hands;
 pub mod link_command;
 pub mod measure;
 pub mod relay;
+pub mod scenario;
 pub mod table;
 pub mod world;
+pub mod world_command;

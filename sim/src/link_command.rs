@@ -484,7 +484,7 @@ pub(crate) fn named(name: &str) -> Result<LinkModel, LinkError> {
     }
 }
 
-fn read_trace(path: &Path) -> Result<LinkModel, LinkError> {
+pub(crate) fn read_trace(path: &Path) -> Result<LinkModel, LinkError> {
     let text = read(path)?;
     let trace = Trace::parse(&text).map_err(|why| LinkError::Content {
         path: path.to_path_buf(),

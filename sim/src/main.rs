@@ -3,7 +3,7 @@
 //! Knows: the command line. Does not know: anything it does not hand to the library.
 
 use clap::{Parser, Subcommand};
-use longhand_sim::{demo, link_command, table};
+use longhand_sim::{demo, link_command, table, world_command};
 use miette::{IntoDiagnostic, Result};
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -29,6 +29,18 @@ enum Command {
     Link(Box<link_command::LinkArgs>),
     /// How often the arm stops on every link, and what delay that costs, in virtual time
     Table(table::TableArgs),
+    /// Run the virtual world once, every tick checked
+    Run(Box<world_command::WorldRunArgs>),
+    /// Run it many times, with random links, hands and faults
+    Campaign(world_command::CampaignArgs),
+    /// Run a failing run again and print the ticks around the failure
+    Replay(world_command::ReplayArgs),
+    /// Find a shorter run with fewer faults that still fails
+    Shrink(world_command::ShrinkArgs),
+    /// List the kinds of faults, their parameters and defaults
+    Faults(world_command::ListArgs),
+    /// List what must hold at every tick, and where it is checked
+    Invariants(world_command::ListArgs),
 }
 
 fn main() -> Result<ExitCode> {
@@ -48,6 +60,20 @@ fn main() -> Result<ExitCode> {
         None => demo::run(&cli.demo, &stop)?,
         Some(Command::Demo(args)) => demo::run(&args, &stop)?,
         Some(Command::Table(args)) => table::run(&args, &stop).into_diagnostic()?,
+        Some(Command::Run(args)) => return world_command::run(&args, &stop).into_diagnostic(),
+        Some(Command::Campaign(args)) => {
+            return world_command::campaign(&args, &stop).into_diagnostic();
+        }
+        Some(Command::Replay(args)) => {
+            return world_command::replay(&args, &stop).into_diagnostic();
+        }
+        Some(Command::Shrink(args)) => {
+            return world_command::shrink(&args, &stop).into_diagnostic();
+        }
+        Some(Command::Faults(args)) => return world_command::faults(&args).into_diagnostic(),
+        Some(Command::Invariants(args)) => {
+            return world_command::invariants(&args).into_diagnostic();
+        }
         Some(Command::Link(args)) => return Ok(link_command::run(&args, &stop)?),
     }
     Ok(ExitCode::SUCCESS)

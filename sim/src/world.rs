@@ -4,29 +4,34 @@
 //! It runs the leader, both sessions, the link emulator, the follower and the arm plant exactly as
 //! they ship; bytes cross the link. Same seed, same bytes.
 //!
-//! Order within a millisecond: packets that are due, robot tick, packets that are due, console tick
-//! half a millisecond later. Every packet keeps its exact due time as its receive time.
+//! Everything that happens is an event at a world time: bytes come, the servo loop turns, the
+//! leader thread turns. Equal times happen in that order. The loops wake by their own clocks and by
+//! the rule of the real threads ([`longhand_quic::pace::judge`]). Who only looks is a [`Watcher`];
+//! who interferes is a [`Meddler`].
 
-use longhand_console::input::{Hand, Seen};
-use longhand_follower::playout::Inbound;
+pub mod carrier;
+pub mod clock;
+mod console_end;
+pub mod plant;
+mod robot_end;
+pub mod watch;
+
+pub use console_end::ConsoleEnd;
+pub use robot_end::RobotEnd;
+
+use crate::world::carrier::{Arrival, Came, Carrier, Plain, Road};
+use crate::world::watch::{ConsoleTick, Judged, Meddler, RobotTick, Verdict, Watcher};
+use longhand_console::input::Hand;
 use longhand_follower::profile::Profile;
 use longhand_follower::supervisor::Request;
-use longhand_follower::{Follower, PeerFaults};
+use longhand_leader::LeaderOutput;
 use longhand_leader::hand::HandSample;
-use longhand_leader::{Leader, LeaderOutput};
-use longhand_link::{Direction, Disturb, Emulator, LinkModel, Pipe};
-use longhand_protocol::geometry::PerArm;
-use longhand_protocol::message::{
-    FollowerState, ProfileHash, RobotId, SessionId, SessionKey, StateReport, Terms,
-};
-use longhand_protocol::session::{ConsoleSession, RobotSession};
-use longhand_protocol::units::{Console, Epoch, Instant, Link, Micros, Robot, TICK};
-use longhand_robot_agent::arm::simulated::{PSM_CLASSIC, SimulatedPsm};
-use longhand_robot_agent::servo::{HOME, Servo, Turn, peer_faults};
-
-/// Bytes that QUIC, UDP and IP put around a datagram; measured on the wire, IPv4. Source:
-/// performance.md section 1 (128 bytes of payload) and RFC 9000: 20 + 8 + 1 + 8 + 4 + 2 + 16.
-pub const CARRIER_BYTES: usize = 59;
+use longhand_link::{Direction, Disturb, Emulator, LinkModel};
+use longhand_protocol::message::{FollowerState, SessionKey};
+use longhand_protocol::session::RobotSession;
+use longhand_protocol::units::{Micros, TICK};
+use longhand_robot_agent::servo::Servo;
+use plant::WorldArm;
 
 /// What a world is made of.
 pub struct WorldConfig {
@@ -49,89 +54,70 @@ pub struct WorldConfig {
 pub struct WorldTick {
     /// World time.
     pub at: Micros,
-    /// What the robot says of itself.
+    /// What the robot said of itself last.
     pub state: FollowerState,
-    /// What the hand did.
+    /// What the hand did last.
     pub hand: HandSample,
-    /// What the leader sent.
+    /// What the leader decided last.
     pub leader: LeaderOutput,
 }
 
 impl WorldTick {
-    /// The delay of the command in use from hand sample to first use: in the world, both clocks are
-    /// known. `None` while no command is in use.
+    /// The delay of the command in use from hand sample to first use by the servo loop, where both
+    /// clocks run true: in the world, both are known. `None` while no command is in use.
     pub fn hand_to_joint(&self) -> Option<Micros> {
         let echo = &self.state.echo;
-        let applied = echo.applied_at.checked_since(robot_clock(Micros::ZERO))?;
-        let sampled = echo.hand_time.checked_since(console_clock(Micros::ZERO))?;
-        Some(applied.saturating_sub(sampled))
+        let applied = echo.applied_at.as_micros().checked_sub(robot_end::ZERO.as_micros())?;
+        let sampled = echo.hand_time.as_micros().checked_sub(console_end::ZERO.as_micros())?;
+        Some(Micros::from_micros(applied.saturating_sub(sampled)))
     }
 }
 
 /// The world.
 pub struct World {
     at: Micros,
-    pipe: Pipe<Vec<u8>>,
-    hand: Box<dyn Hand>,
-    leader: Leader,
-    console: ConsoleSession,
-    robot: RobotSession,
-    servo: Servo<SimulatedPsm>,
-    inbox: Vec<Inbound>,
-    report: Option<StateReport>,
-    seen: Seen,
-    key: SessionKey,
-    terms: Terms,
-    /// What the sessions before this one found wrong with their peer.
-    peer_faults: PeerFaults,
-}
-
-/// The two clocks have nothing to do with each other. Chosen: 7 s and 1000 s after world time.
-const ROBOT_ZERO: Micros = Micros::from_secs(7);
-const CONSOLE_ZERO: Micros = Micros::from_secs(1_000);
-/// The console ticks half a tick after the robot. Chosen: the mean of all phases.
-const CONSOLE_PHASE: Micros = Micros::from_micros(500);
-
-fn robot_clock(at: Micros) -> Instant<Robot> {
-    Instant::ORIGIN.after(ROBOT_ZERO).after(at)
-}
-
-fn console_clock(at: Micros) -> Instant<Console> {
-    Instant::ORIGIN.after(CONSOLE_ZERO).after(at)
-}
-
-fn link_clock(at: Micros) -> Instant<Link> {
-    Instant::ORIGIN.after(at)
+    carrier: Box<dyn Carrier>,
+    robot: RobotEnd,
+    console: ConsoleEnd,
+    meddlers: Vec<Box<dyn Meddler>>,
+    watchers: Vec<Box<dyn Watcher>>,
 }
 
 impl World {
-    /// A world in which the bedside has already enabled the robot and handed it over, and a session
-    /// has begun. The surgeon still has to engage.
+    /// A world over the plain link, in which a session has begun and the bedside enables the robot
+    /// and hands it over in the first two turns. The surgeon still has to engage.
     pub fn new(config: WorldConfig) -> Self {
-        let key = session_key(config.seed, 1);
-        let link = Emulator::new(config.link, config.seed).with_disturb(config.disturb);
-        let (joints, jaw) = HOME;
-        let arm = SimulatedPsm::new(&PSM_CLASSIC, &joints, jaw, robot_clock(Micros::ZERO));
-        let arms = PerArm { psm1: arm.clone(), psm2: arm };
-        let mut world = Self {
-            at: Micros::ZERO,
-            pipe: Pipe::new(link),
-            hand: config.hand,
-            leader: Leader::new(config.profile.terms(), config.scale),
-            console: ConsoleSession::new(key),
-            robot: RobotSession::new(key),
-            servo: Servo::new(Follower::new(config.profile), arms),
-            inbox: Vec::with_capacity(4_096),
-            report: None,
-            seen: Seen::default(),
-            key,
-            terms: config.profile.terms(),
-            peer_faults: PeerFaults::default(),
-        };
+        let link = Emulator::new(config.link.clone(), config.seed).with_disturb(config.disturb);
+        Self::over(Box::new(Plain::new([link])), config)
+    }
+
+    /// The same world over any carrier; `config.link` and `config.disturb` are not looked at.
+    pub fn over(carrier: Box<dyn Carrier>, config: WorldConfig) -> Self {
+        let terms = config.profile.terms();
+        let mut robot = RobotEnd::new(config.profile, config.seed);
         for request in [Request::Enable, Request::HandOver] {
-            world.bedside(request);
+            robot.ask(request);
         }
-        world
+        let console =
+            ConsoleEnd::new(config.hand, terms, config.scale, config.seed, robot.first_key());
+        Self {
+            at: Micros::ZERO,
+            carrier,
+            robot,
+            console,
+            meddlers: Vec::new(),
+            watchers: Vec::new(),
+        }
+    }
+
+    /// Lets somebody look at everything from now on.
+    pub fn watch(&mut self, watcher: Box<dyn Watcher>) {
+        self.watchers.push(watcher);
+    }
+
+    /// Lets somebody interfere from now on.
+    pub fn meddle(&mut self, meddler: Box<dyn Meddler>) {
+        self.meddlers.push(meddler);
     }
 
     /// World time.
@@ -139,154 +125,234 @@ impl World {
         self.at
     }
 
-    /// The link, to cut it or to ask what it did.
-    pub const fn link(&mut self) -> &mut Pipe<Vec<u8>> {
-        &mut self.pipe
+    /// What carries the bytes.
+    pub fn carrier(&mut self) -> &mut dyn Carrier {
+        self.carrier.as_mut()
+    }
+
+    /// The first path, to cut it.
+    ///
+    /// # Panics
+    /// Never: every carrier has a path.
+    #[allow(clippy::unwrap_used, reason = "every carrier has a first path")]
+    pub fn link(&mut self) -> &mut Emulator {
+        self.carrier.path(0).unwrap()
+    }
+
+    /// The robot's end: clock, servo, session, network side.
+    pub const fn robot(&mut self) -> &mut RobotEnd {
+        &mut self.robot
+    }
+
+    /// The console's end: clock, leader, session, hand.
+    pub const fn console(&mut self) -> &mut ConsoleEnd {
+        &mut self.console
     }
 
     /// The hand.
     pub fn hand(&mut self) -> &mut dyn Hand {
-        self.hand.as_mut()
+        self.console.hand()
     }
 
-    /// The robot's session: what was accepted, lost and rejected.
-    pub const fn robot_session(&self) -> &RobotSession {
-        &self.robot
+    /// The robot's session: what was accepted, lost and rejected. `None` while nobody holds one.
+    pub const fn robot_session(&self) -> Option<&RobotSession> {
+        self.robot.session()
     }
 
     /// The servo, to make an arm fail.
-    pub const fn servo(&mut self) -> &mut Servo<SimulatedPsm> {
-        &mut self.servo
+    pub const fn servo(&mut self) -> &mut Servo<WorldArm> {
+        self.robot.servo()
     }
 
-    /// What every message of the session carries.
+    /// What every message of the session that the robot granted last carries.
     pub const fn key(&self) -> SessionKey {
-        self.key
+        self.robot.key()
     }
 
     /// One millisecond in which the bedside asks for something.
     pub fn bedside(&mut self, request: Request) -> WorldTick {
-        self.step(Some(request), false)
+        self.robot.ask(request);
+        self.tick()
     }
 
     /// One millisecond with the emergency stop pressed.
     pub fn emergency_stop(&mut self) -> WorldTick {
-        self.step(None, true)
+        self.robot.press_emergency_stop(true);
+        let tick = self.tick();
+        self.robot.press_emergency_stop(false);
+        tick
     }
 
-    /// One millisecond.
+    /// Bytes come out of the link now, as if the other end had sent them: an attack, a stray.
+    pub fn inject(&mut self, direction: Direction, road: Road, bytes: Vec<u8>) {
+        let came = Came::Bytes { road, bytes };
+        self.arrived(Arrival { due: self.at, direction, came });
+    }
+
+    /// The console's process dies now, and another begins after `down`.
+    pub fn kill_console(&mut self, down: Micros) {
+        self.console.die(self.at.saturating_add(down));
+        self.carrier.died(self.at, Direction::Down);
+    }
+
+    /// The robot's network side dies now, and begins again after `down`.
+    pub fn kill_network(&mut self, down: Micros) {
+        self.robot.network_dies(self.at.saturating_add(down));
+        self.carrier.died(self.at, Direction::Up);
+    }
+
+    /// One millisecond: everything that happens in it.
     pub fn tick(&mut self) -> WorldTick {
-        self.step(None, false)
-    }
-
-    fn step(&mut self, request: Option<Request>, emergency_stop: bool) -> WorldTick {
         self.at = self.at.saturating_add(TICK);
-        self.deliver(self.at);
-        let now = robot_clock(self.at);
-        let peer_faults = self.peer_faults();
-        let output = self.servo.turn(&Turn {
-            now,
-            scheduled_at: now,
-            inbox: &self.inbox,
-            emergency_stop,
-            peer_faults,
-            request,
-        });
-        self.inbox.clear();
-        self.note_lease(output.fence);
-        let report = self.robot.report(output.state);
-        self.send(self.at, Direction::Down, &report);
-        let phase = self.at.saturating_add(CONSOLE_PHASE);
-        self.deliver(phase);
-        let (hand, leader) = self.console_tick(phase);
-        WorldTick { at: self.at, state: output.state, hand, leader }
-    }
-
-    /// When the lease ends the agent grants a new session on the same connection, by another
-    /// welcome on the reliable stream; here that word arrives at once.
-    fn note_lease(&mut self, fence: Epoch) {
-        if self.key.epoch <= fence {
-            self.peer_faults = self.peer_faults();
-            self.key.epoch = self.key.epoch.next();
-            self.key.session = SessionId::from_halves(self.key.epoch.get(), self.at.as_micros());
-            self.robot = RobotSession::new(self.key);
-            self.console = ConsoleSession::new(self.key);
-            self.leader.begin_session(self.terms);
-            self.report = None;
+        self.let_meddle();
+        let end = self.at.saturating_add(TICK);
+        while let Some((at, next)) = self.next_event().filter(|(at, _)| *at < end) {
+            match next {
+                Event::Arrival => self.deliver(at),
+                Event::Robot => self.turn_robot(at),
+                Event::Console => self.turn_console(at),
+            }
+        }
+        WorldTick {
+            at: self.at,
+            state: *self.robot.state(),
+            hand: *self.console.sample(),
+            leader: *self.console.output(),
         }
     }
 
-    /// What all sessions together found wrong with their peer.
-    fn peer_faults(&self) -> PeerFaults {
-        let now = peer_faults(self.robot.rejects());
-        PeerFaults {
-            corrupted: self.peer_faults.corrupted.saturating_add(now.corrupted),
-            protocol: self.peer_faults.protocol.saturating_add(now.protocol),
+    /// The earliest event, in the order of the variants where times are equal.
+    fn next_event(&self) -> Option<(Micros, Event)> {
+        let arrival = self.carrier.next_due().map(|due| (due, Event::Arrival));
+        let robot = (self.robot.wakes_at(), Event::Robot);
+        let console = (self.console.wakes_at(), Event::Console);
+        [arrival, Some(robot), Some(console)].into_iter().flatten().min()
+    }
+
+    fn let_meddle(&mut self) {
+        if self.meddlers.is_empty() {
+            return;
         }
-    }
-
-    fn console_tick(&mut self, at: Micros) -> (HandSample, LeaderOutput) {
-        let now = console_clock(at);
-        let sample = self.hand.read(now, &self.seen);
-        let report = self.report.take();
-        let output = self.leader.step(now, &sample, report.as_ref());
-        self.seen = Seen {
-            engagement: output.engagement,
-            stage: self.leader.state().map(|state| state.stage),
-        };
-        let bytes = self.console.send(&output.intent);
-        self.send(at, Direction::Up, &bytes);
-        (sample, output)
-    }
-
-    fn send(&mut self, at: Micros, direction: Direction, bytes: &[u8]) {
-        let len = bytes.len().saturating_add(CARRIER_BYTES);
-        // What the link does to it is the link's to count.
-        let _fate = self.pipe.offer(link_clock(at), direction, len, bytes.to_vec());
+        let mut meddlers = std::mem::take(&mut self.meddlers);
+        for meddler in &mut meddlers {
+            meddler.tick(self.at, self);
+        }
+        // One that was added meanwhile stays.
+        meddlers.append(&mut self.meddlers);
+        self.meddlers = meddlers;
     }
 
     fn deliver(&mut self, at: Micros) {
-        while let Some(mut packet) = self.pipe.poll(link_clock(at)) {
-            if let Some(bit) = packet.wrong_bit {
-                flip(&mut packet.payload, bit);
+        // A carrier may have had something to do that brings nothing out.
+        if let Some(arrival) = self.carrier.poll(at) {
+            self.arrived(arrival);
+        }
+    }
+
+    fn arrived(&mut self, arrival: Arrival) {
+        let Arrival { due, direction, came } = arrival;
+        let Came::Bytes { road, mut bytes } = came else {
+            return match direction {
+                Direction::Up => self.robot.connection_changed(due, &came),
+                Direction::Down => self.console.connection_changed(due, &came),
+            };
+        };
+        let passes = self.meddlers.iter_mut().all(|m| m.received(due, direction, road, &mut bytes));
+        if !passes {
+            return self.carrier.recycle(bytes);
+        }
+        match (direction, road) {
+            (Direction::Up, Road::Datagram) => {
+                let verdict = self.robot.datagram(due, &bytes);
+                let verdict = verdict.as_ref().map(Verdict::Command);
+                self.tell_judged(due, direction, &bytes, verdict);
             }
-            let due = Micros::from_micros(packet.due.as_micros());
-            match packet.direction {
-                Direction::Up => {
-                    let judged = self.robot.handle_datagram(robot_clock(due), &packet.payload);
-                    if let Ok(accepted) = judged {
-                        self.inbox.push(Inbound {
-                            command: accepted.command,
-                            received_at: accepted.received_at,
-                        });
-                    }
-                }
-                Direction::Down => {
-                    let judged = self.console.handle_datagram(console_clock(due), &packet.payload);
-                    if let Ok(Some(report)) = judged {
-                        self.report = Some(report);
-                    }
+            (Direction::Up, Road::Frame) => {
+                if let Some(answer) = self.robot.frame(due, &bytes) {
+                    self.send(due, Direction::Down, Road::Frame, answer);
                 }
             }
+            (Direction::Down, Road::Datagram) => {
+                let verdict = self.console.datagram(due, &bytes);
+                let verdict = verdict.as_ref().map(Verdict::State);
+                self.tell_judged(due, direction, &bytes, verdict);
+            }
+            (Direction::Down, Road::Frame) => self.console.frame(due, &bytes),
+        }
+        self.carrier.recycle(bytes);
+    }
+
+    fn tell_judged(
+        &mut self,
+        at: Micros,
+        direction: Direction,
+        bytes: &[u8],
+        verdict: Option<Verdict<'_>>,
+    ) {
+        let Some(verdict) = verdict else { return };
+        for watcher in &mut self.watchers {
+            watcher.judged(&Judged { at, direction, bytes, verdict });
+        }
+    }
+
+    fn turn_robot(&mut self, at: Micros) {
+        let turned = self.robot.turn(at);
+        if !self.watchers.is_empty() {
+            let tick: RobotTick<'_> = self.robot.describe(at, &turned);
+            for watcher in &mut self.watchers {
+                watcher.robot_tick(&tick);
+            }
+        }
+        self.robot.after_turn(at, &turned);
+        if let Some(welcome) = self.robot.welcome(at) {
+            self.send(at, Direction::Down, Road::Frame, welcome);
+        }
+        if let Some(report) = self.robot.report() {
+            self.send(at, Direction::Down, Road::Datagram, report);
+        }
+    }
+
+    fn turn_console(&mut self, at: Micros) {
+        let wants = self.console.wants(at);
+        if wants.connection {
+            self.carrier.connect(at);
+        }
+        if let Some(hello) = wants.hello {
+            self.send(at, Direction::Up, Road::Frame, hello);
+        }
+        self.console.turn(at, &mut self.meddlers);
+        let tick: ConsoleTick<'_> = self.console.describe(at);
+        for watcher in &mut self.watchers {
+            watcher.console_tick(&tick);
+        }
+        if let Some(command) = self.console.command() {
+            self.send(at, Direction::Up, Road::Datagram, command);
+        }
+    }
+
+    /// Bytes set out, past everybody who would stop, change or copy them.
+    fn send(&mut self, at: Micros, direction: Direction, road: Road, bytes: impl AsRef<[u8]>) {
+        let bytes = bytes.as_ref();
+        if self.meddlers.is_empty() {
+            return self.carrier.send(at, direction, road, bytes);
+        }
+        let mut meddlers = std::mem::take(&mut self.meddlers);
+        let mut changed = bytes.to_vec();
+        let passes = meddlers.iter_mut().all(|m| m.sent(at, direction, road, &mut changed));
+        meddlers.append(&mut self.meddlers);
+        self.meddlers = meddlers;
+        if passes {
+            self.carrier.send(at, direction, road, &changed);
         }
     }
 }
 
-/// The key of the world's `n`th session.
-fn session_key(seed: u64, n: u64) -> SessionKey {
-    SessionKey {
-        robot: RobotId::new(1),
-        session: SessionId::from_halves(seed, n),
-        epoch: Epoch::new(n),
-        profile: ProfileHash::new(0),
-    }
-}
-
-fn flip(bytes: &mut [u8], bit: u64) {
-    let byte = usize::try_from(bit / 8).ok().and_then(|index| bytes.get_mut(index));
-    if let Some(byte) = byte {
-        *byte ^= 1 << (bit % 8);
-    }
+/// What may happen next; equal times in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Arrival,
+    Robot,
+    Console,
 }
 
 /// The robot profile that suits a shipped link, and its name: what the demo starts the agent with.
@@ -297,53 +363,5 @@ pub fn profile_for(link: &str) -> (&'static str, Profile) {
         }
         "geo" => ("satellite", Profile::SATELLITE),
         _ => ("public-5g", Profile::PUBLIC_5G),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use longhand_console::input::script::{Script, ScriptedHand};
-    use longhand_protocol::message::{Intent, Reason};
-    use longhand_protocol::session::Accepted;
-
-    fn world() -> World {
-        let script = Script::load("peg-transfer").unwrap();
-        World::new(WorldConfig {
-            link: LinkModel::from(longhand_link::Profile::by_name("ideal").unwrap()),
-            disturb: Disturb::default(),
-            seed: 1,
-            profile: Profile::DEFAULT,
-            scale: 0.2,
-            hand: Box::new(ScriptedHand::new(script)),
-        })
-    }
-
-    /// One damaged command of the session in force.
-    fn damage(world: &mut World) {
-        let mut bytes = ConsoleSession::new(world.key).send(&Intent::default()).to_vec();
-        let last = bytes.len() - 1;
-        bytes[last] ^= 1;
-        let judged = world.robot.handle_datagram(robot_clock(world.at), &bytes);
-        assert!(judged.map(|_: Accepted| ()).is_err());
-    }
-
-    /// The lease ends between the first damaged command and the second: two within ten hours latch
-    /// all the same (I23).
-    #[test]
-    fn a_new_session_does_not_forgive_the_last_ones_faults() {
-        let mut world = world();
-        damage(&mut world);
-        assert_eq!(world.tick().state.reason, Reason::NewSession);
-        let old = world.key.epoch;
-        world.bedside(Request::Release);
-        assert!(world.key.epoch > old, "a new session began");
-        assert_eq!(world.peer_faults().corrupted, 1);
-        for _ in 0..5 {
-            world.tick();
-        }
-        world.bedside(Request::HandOver);
-        damage(&mut world);
-        assert_eq!(world.tick().state.reason, Reason::Integrity);
     }
 }

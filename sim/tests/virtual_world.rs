@@ -109,7 +109,7 @@ fn cut(link: &str, seed: u64, ticks: u32, profile: Profile) -> Cut {
     }
     let speed = (tip(&last) - tip(&before)).norm() / 1e-3;
     let now = Instant::<Link>::ORIGIN.after(w.now());
-    w.link().link_mut().black_hole(Directions::Both, now, Micros::from_secs(60)).unwrap();
+    w.link().black_hole(Directions::Both, now, Micros::from_secs(60)).unwrap();
     let mut fresh = last;
     let mut trail = Vec::new();
     for _ in 0..2_500 {
@@ -167,7 +167,7 @@ fn a_held_pedal_does_not_re_engage_and_a_pressed_one_does() {
         w.tick();
     }
     let now = Instant::<Link>::ORIGIN.after(w.now());
-    w.link().link_mut().black_hole(Directions::Both, now, Micros::from_millis(400)).unwrap();
+    w.link().black_hole(Directions::Both, now, Micros::from_millis(400)).unwrap();
     let mut stages = Vec::new();
     for _ in 0..10_000 {
         let tick = w.tick();
@@ -215,7 +215,7 @@ fn a_short_outage_on_a_long_link_never_pulls_the_tool_back() {
             if tick % 3_000 == 500 {
                 let now = Instant::<Link>::ORIGIN.after(w.now());
                 let hole = Micros::from_millis(160);
-                w.link().link_mut().black_hole(Directions::Both, now, hole).unwrap();
+                w.link().black_hole(Directions::Both, now, hole).unwrap();
             }
             let seen = w.tick();
             holds += u32::from(seen.state.stage == Stage::Hold && last != Stage::Hold);
@@ -236,7 +236,7 @@ fn a_short_outage_is_a_clutch() {
         w.tick();
     }
     let now = Instant::<Link>::ORIGIN.after(w.now());
-    w.link().link_mut().black_hole(Directions::Both, now, Micros::from_millis(120)).unwrap();
+    w.link().black_hole(Directions::Both, now, Micros::from_millis(120)).unwrap();
     let mut held_at = None;
     let mut jump: f64 = 0.0;
     let mut last = w.tick();

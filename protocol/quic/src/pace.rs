@@ -269,8 +269,9 @@ impl<C> Clone for Tick<C> {
 }
 impl<C> Copy for Tick<C> {}
 
-/// The tick that was due at `due`, seen at `now`, and when the next is due.
-fn judge<C>(due: Instant<C>, period: Micros, now: Instant<C>) -> (Tick<C>, Instant<C>) {
+/// The tick that was due at `due`, seen at `now`, and when the next is due. Public so that the
+/// virtual world's threads wake by the rule of the real ones.
+pub fn judge<C>(due: Instant<C>, period: Micros, now: Instant<C>) -> (Tick<C>, Instant<C>) {
     let late = now.since(due).as_micros();
     let missed = late.checked_div(period.as_micros()).unwrap_or(0);
     let next = due.after(period.saturating_mul(missed.saturating_add(1)));

@@ -1,0 +1,282 @@
+//! One arm: how it may move, what its jaw and its energy may do.
+//!
+//! Knows: what the drive was told and what the arm truly did. Does not know: the shaper.
+
+use super::dh::{self, TipAt};
+use super::{Found, Invariant, rule};
+use longhand_follower::profile::{Profile, RateLimits};
+use longhand_protocol::geometry::JointPositions;
+use longhand_protocol::message::{ArmState, Levels, Stage};
+use longhand_protocol::units::{Micros, TICK};
+use longhand_robot_agent::arm::ArmReading;
+use nalgebra::Vector3;
+
+/// What one tick brought for one arm.
+pub(super) struct ArmSeen<'a> {
+    pub(super) stage: Stage,
+    pub(super) age: Micros,
+    /// The loop stalled for so long that the arm stands already.
+    pub(super) stalled: bool,
+    pub(super) state: &'a ArmState,
+    pub(super) truth: &'a ArmReading,
+    /// What the follower decided for this arm: joints, jaw, energy; `None` where it brakes. What
+    /// stands between it and the drive is I21's.
+    pub(super) decided: Option<(JointPositions, f64, bool)>,
+    /// The levels of the command in use, and whether it asks for this arm's energy.
+    pub(super) command: Option<(&'a Levels, bool)>,
+}
+
+/// How a three-vector has moved: this tick's change, and the change of that.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rates {
+    velocity: Vector3<f64>,
+    acceleration: Vector3<f64>,
+}
+
+/// Watches one arm.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ArmWatch {
+    tip: Option<TipAt>,
+    joints: Option<[f64; 6]>,
+    /// Each joint's speed and acceleration at the last tick; none before there were two.
+    joint_rates: Option<[(f64, f64); 6]>,
+    linear: Rates,
+    angular: Rates,
+    jaw: Option<f64>,
+    inside: bool,
+    /// Where the tip was when the newest command was fresh, and how fast it has been since.
+    fresh: Option<(Vector3<f64>, f64)>,
+    /// How fast it was when the silence began that must end its motion.
+    silent_speed: Option<f64>,
+    /// Where it has stood since it came to rest in a hold.
+    held: Option<Vector3<f64>>,
+    strayed_for: u32,
+}
+
+const DT: f64 = 1e-3;
+/// What a difference of sums of 1e-17 may be off after two divisions by a tick. Chosen.
+const TINY: f64 = 1e-6;
+
+impl ArmWatch {
+    pub(super) const fn tip(&self) -> Option<&TipAt> {
+        self.tip.as_ref()
+    }
+
+    /// How fast the setpoint moves, m/s.
+    pub(super) fn speed(&self) -> f64 {
+        self.linear.velocity.norm()
+    }
+
+    pub(super) fn look(&mut self, seen: &ArmSeen<'_>, profile: &Profile) -> Found {
+        let norm = seen.state.setpoint_cp.rotation().into_inner().norm();
+        rule((norm - 1.0).abs() <= 1e-6, Invariant::I07, || format!("quaternion norm {norm}"))?;
+        let Some((joints, jaw, energy)) = seen.decided else {
+            *self = Self { inside: self.inside, ..Self::default() };
+            return Ok(());
+        };
+        self.joints(&joints.0, seen.stalled, profile)?;
+        let tip = dh::tip(&joints.0);
+        self.moved(&tip, seen, profile)?;
+        self.volume(&tip, profile)?;
+        self.silence(&tip, seen, profile)?;
+        self.hold(&tip, seen, profile)?;
+        self.jaw(jaw, seen)?;
+        self.energy(energy, seen, profile)?;
+        self.tip = Some(tip);
+        Ok(())
+    }
+
+    /// I07: ranges, speeds, accelerations and jerks of the joints, all of it numbers.
+    fn joints(&mut self, joints: &[f64; 6], stalled: bool, profile: &Profile) -> Found {
+        let limits = &profile.joints;
+        let Some(before) = self.joints.replace(*joints) else {
+            return within(joints, profile);
+        };
+        within(joints, profile)?;
+        let rest = [(0.0, 0.0); 6];
+        let last = if stalled { rest } else { self.joint_rates.unwrap_or(rest) };
+        let mut rates = rest;
+        let most = limits.speed_max.into_iter().zip(limits.acceleration_max).zip(limits.jerk_max);
+        let rows = joints.iter().zip(before).zip(last).zip(&mut rates).zip(most);
+        for (index, ((((q, was), (fast, pushed)), now), ((speed, push), jerk))) in rows.enumerate()
+        {
+            let is = (q - was) / DT;
+            let accelerates = (is - fast) / DT;
+            let jerks = (accelerates - pushed) / DT;
+            *now = (is, accelerates);
+            let checks =
+                [(is, speed, "speed"), (accelerates, push, "acceleration"), (jerks, jerk, "jerk")];
+            for (is, most, what) in checks {
+                rule(is.abs() <= most * (1.0 + TINY) + 1e-4, Invariant::I07, || {
+                    format!("joint {} {what} {is}, at most {most} (SI units)", index + 1)
+                })?;
+            }
+        }
+        self.joint_rates = Some(rates);
+        Ok(())
+    }
+
+    /// I05, I06: speed, acceleration, jerk of the tip and of its rotation.
+    fn moved(&mut self, tip: &TipAt, seen: &ArmSeen<'_>, profile: &Profile) -> Found {
+        let Some(before) = self.tip else { return Ok(()) };
+        if seen.stalled {
+            self.linear = Rates::default();
+            self.angular = Rates::default();
+        }
+        let motion = &profile.motion;
+        let step = (tip.position - before.position) / DT;
+        self.linear.follow(step, &motion.tip, "tip", 1.0)?;
+        let turn = tip.turn_from(&before) / DT;
+        self.angular.follow(turn, &motion.rotation, "rotation", 1.0)
+    }
+
+    /// I08: once inside, always inside.
+    fn volume(&mut self, tip: &TipAt, profile: &Profile) -> Found {
+        let (low, high) = (profile.volume.low, profile.volume.high);
+        let rows = tip.position.iter().zip(low.iter()).zip(high.iter());
+        let inside = rows.into_iter().all(|((x, low), high)| *x >= low - TINY && *x <= high + TINY);
+        let was = std::mem::replace(&mut self.inside, inside);
+        rule(inside || !was, Invariant::I08, || {
+            format!("the tip left the work volume at {:?} m", tip.position.as_slice())
+        })
+    }
+
+    /// I09, I10: how far and for how long it moves on without a command.
+    fn silence(&mut self, tip: &TipAt, seen: &ArmSeen<'_>, profile: &Profile) -> Found {
+        let (motion, stages) = (&profile.motion, &profile.stages);
+        let speed = self.speed();
+        let moves = seen.stage <= Stage::Brake;
+        if seen.age == Micros::ZERO || !moves && self.fresh.is_none() {
+            self.fresh = Some((tip.position, speed));
+        }
+        if let Some((from, fast)) = &mut self.fresh {
+            *fast = fast.max(speed);
+            let (from, fast) = (*from, *fast);
+            let gone = (tip.position - from).norm();
+            // Safety.md's v^2/2a + 0.6 mm supposes full braking at once; the jerk limit lets the
+            // deceleration rise first, which costs v a/2j more, and ticks are whole.
+            let RateLimits { acceleration, jerk, .. } = motion.tip;
+            let stop = fast * fast / (2.0 * acceleration) + fast * acceleration / (2.0 * jerk);
+            let bound = match seen.stage {
+                Stage::Follow => f64::INFINITY,
+                Stage::Coast => motion.coast_max.distance_m + 1e-6,
+                Stage::Brake
+                | Stage::Hold
+                | Stage::Latched
+                | Stage::Bedside
+                | Stage::SafeOff
+                | Stage::Disabled => stop + fast * DT + 0.6e-3,
+            };
+            rule(gone <= bound || seen.age == Micros::ZERO, Invariant::I09, || {
+                let (gone, bound) = (gone * 1e3, bound * 1e3);
+                format!("{gone:.4} mm since the last fresh command, at most {bound:.4} mm")
+            })?;
+        }
+        if seen.age <= stages.brake_after.saturating_add(TICK) {
+            self.silent_speed = None;
+            return Ok(());
+        }
+        // Braking begins with whatever acceleration there was; it is gone within `ease`.
+        let RateLimits { acceleration, jerk, .. } = motion.tip;
+        let ease = acceleration / jerk;
+        let first = *self.silent_speed.get_or_insert(speed);
+        let most = first + 0.5 * acceleration * ease + TINY;
+        rule(speed <= most, Invariant::I10, || {
+            format!("{:.3} mm/s in the silence that began at {:.3}", speed * 1e3, first * 1e3)
+        })?;
+        let silent = seen.age.saturating_sub(stages.brake_after).as_secs_f64();
+        let stop = motion.tip.speed / acceleration + 2.0 * ease + 3.0 * DT;
+        rule(silent <= stop || speed <= TINY, Invariant::I10, || {
+            format!("{:.3} mm/s after {:.0} ms of silence", speed * 1e3, silent * 1e3)
+        })
+    }
+
+    /// I12, I24: what holds, holds; what strays is noticed.
+    fn hold(&mut self, tip: &TipAt, seen: &ArmSeen<'_>, profile: &Profile) -> Found {
+        let holding = matches!(seen.stage, Stage::Hold | Stage::Latched | Stage::Bedside);
+        let stands = self.speed() <= 0.0;
+        if !holding {
+            self.held = None;
+        } else if stands && self.held.is_none() {
+            self.held = Some(tip.position);
+        }
+        if let Some(held) = self.held {
+            let off = (tip.position - held).norm();
+            rule(off <= 0.5e-3, Invariant::I12, || {
+                format!("told to move {:.4} mm while {}", off * 1e3, seen.stage.name())
+            })?;
+        }
+        let apart = seen.truth.measured_js.0.iter().zip(self.joints.unwrap_or_default());
+        // Half a millimetre 25 cm below the remote centre; below it, no forward solution is due.
+        let near = apart.into_iter().all(|(is, told)| (is - told).abs() < 5e-4);
+        let stray = if near {
+            0.0
+        } else {
+            (dh::tip(&seen.truth.measured_js.0).position - tip.position).norm()
+        };
+        let bound = profile.motion.tracking_error_max.max(profile.motion.hold_error_max) + 0.2e-3;
+        let strays = stray > bound && seen.stage < Stage::Latched;
+        self.strayed_for = if strays { self.strayed_for.saturating_add(1) } else { 0 };
+        rule(self.strayed_for <= 100, Invariant::I24, || {
+            format!("{:.3} mm off its setpoint for {} ms", stray * 1e3, self.strayed_for)
+        })
+    }
+
+    /// I13: it opens only while following.
+    fn jaw(&mut self, jaw: f64, seen: &ArmSeen<'_>) -> Found {
+        let before = self.jaw.replace(jaw).unwrap_or(jaw);
+        rule(jaw <= before + TINY * DT || seen.stage == Stage::Follow, Invariant::I13, || {
+            format!("opened by {} rad in {}", jaw - before, seen.stage.name())
+        })
+    }
+
+    /// I11: a pedal, a person, a fresh command; else off.
+    fn energy(&self, energy: bool, seen: &ArmSeen<'_>, profile: &Profile) -> Found {
+        if !energy {
+            return Ok(());
+        }
+        let stage = matches!(seen.stage, Stage::Follow | Stage::Coast);
+        let bound = profile.stages.energy_off_after.saturating_add(TICK);
+        rule(stage && seen.age <= bound, Invariant::I11, || {
+            format!("energy on in {} at age {}", seen.stage.name(), seen.age)
+        })?;
+        let asked = seen.command.is_some_and(|(levels, energy)| levels.operator_present && energy);
+        rule(asked, Invariant::I11, || "energy on that nobody asks for".to_owned())
+    }
+}
+
+/// Whether every joint is a number and in its range.
+fn within(joints: &[f64; 6], profile: &Profile) -> Found {
+    let rows = joints.iter().zip(profile.joints.low).zip(profile.joints.high);
+    for (index, ((q, low), high)) in rows.enumerate() {
+        rule(q.is_finite() && *q >= low && *q <= high, Invariant::I07, || {
+            format!("joint {} told {q}, its range is {low} to {high}", index + 1)
+        })?;
+    }
+    Ok(())
+}
+
+impl Rates {
+    fn follow(
+        &mut self,
+        velocity: Vector3<f64>,
+        most: &RateLimits,
+        what: &str,
+        unit: f64,
+    ) -> Found {
+        let acceleration = (velocity - self.velocity) / DT;
+        let jerk = (acceleration - self.acceleration) / DT;
+        *self = Self { velocity, acceleration };
+        let rows = [
+            (velocity.norm(), most.speed, Invariant::I05, "speed"),
+            (acceleration.norm(), most.acceleration, Invariant::I06, "acceleration"),
+            (jerk.norm(), most.jerk, Invariant::I06, "jerk"),
+        ];
+        for (is, most, invariant, name) in rows {
+            rule(is <= most * unit * (1.0 + 1e-6) + 1e-5, invariant, || {
+                format!("{what} {name} {is}, at most {most} (SI units)")
+            })?;
+        }
+        Ok(())
+    }
+}
