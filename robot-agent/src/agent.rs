@@ -361,7 +361,7 @@ fn watch(
             }
         }
         let _drained = states.drain(u64::MAX, |words| {
-            let Some(state) = unpack_state(words) else { return };
+            let Some((state, _)) = unpack_state(words) else { return };
             if last != Some(state.stage) {
                 log_stage(last, &state);
                 last = Some(state.stage);

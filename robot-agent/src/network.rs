@@ -267,15 +267,16 @@ impl Lease {
         }
     }
 
-    /// The newest state, and whether the lease ended since the last look. Every state is looked at:
-    /// a bedside that took the robot and gave it back between two looks has ended the lease all the
-    /// same, and the follower believes that session no more.
+    /// The newest state, and whether the holder's session is dead: the follower's fence has passed
+    /// its epoch. The fence only rises, so a bedside that took the robot and gave it back between
+    /// two looks has ended the lease all the same, whatever states were dropped.
     fn look(&mut self) -> (Option<FollowerState>, bool) {
         let (mut newest, mut lease_ended) = (None, false);
+        let held = self.holder.as_ref().map(|holder| holder.session.key().epoch);
         let last = &mut self.last_stage;
         let _drained = self.config.states.drain(u64::MAX, |words: &[u64; STATE_WORDS]| {
-            let Some(state) = unpack_state(words) else { return };
-            lease_ended |= state.stage == Stage::Bedside && *last < Stage::Bedside;
+            let Some((state, fence)) = unpack_state(words) else { return };
+            lease_ended = held.is_some_and(|epoch| epoch <= fence);
             *last = state.stage;
             newest = Some(state);
         });
@@ -310,8 +311,8 @@ impl RobotLink {
             let (due, came) = (wire::KIND_STATE_COMMAND, wire::KIND_HELLO);
             return Err(refuse(RefusalKind::OutOfOrder, due.into(), came.into()));
         }
-        // What the stages did before this session was granted cannot have ended it.
-        let _of_before = lease.look();
+        // The stage decides below whether somebody else may come.
+        let _stage_noted = lease.look();
         if lease.is_held_against(&self.fingerprint) {
             tracing::warn!(name = self.name, "second claimant refused: the lease is held");
             let (free, held) = (Epoch::ZERO, lease.config.epochs.last());
@@ -546,6 +547,8 @@ mod tests {
         requests: RequestReader,
         answers: AnswerWriter,
         folder: PathBuf,
+        /// What the follower's fence would be.
+        fence: Epoch,
     }
 
     impl Bench {
@@ -570,7 +573,7 @@ mod tests {
                 arrivals,
                 shared: Arc::default(),
             });
-            Self { door, states, requests, answers, folder }
+            Self { door, states, requests, answers, folder, fence: Epoch::ZERO }
         }
 
         fn connect(&mut self, name: &str, port: u16) -> RobotLink {
@@ -588,8 +591,12 @@ mod tests {
 
         /// The servo thread publishes a state.
         fn stage(&mut self, stage: Stage) {
+            if stage == Stage::Bedside {
+                let holder = lock(&self.door.0).holder.as_ref().map(|h| h.session.key().epoch);
+                self.fence = holder.unwrap_or(self.fence).max(self.fence);
+            }
             let state = FollowerState { stage, ..FollowerState::default() };
-            self.states.push(&pack_state(&state).unwrap());
+            self.states.push(&pack_state(&state, self.fence).unwrap());
         }
 
         /// The holder has said nothing for long enough.
@@ -665,6 +672,23 @@ mod tests {
         bench.stage(Stage::Bedside);
         assert!(welcomed(&mut two).epoch > key.epoch);
         assert_eq!(refused(&mut bench.connect("dr-lee", 3)).why, RefusalKind::LeaseHeld);
+    }
+
+    /// The bedside took the robot and gave it back, and the states that said so were dropped.
+    #[test]
+    fn a_lease_ends_by_the_fence_though_no_bedside_was_seen() {
+        let mut bench = Bench::new("fence");
+        let mut lee = bench.connect("dr-lee", 1);
+        let key = welcomed(&mut lee);
+        let held = |bench: &Bench| lock(&bench.door.0).holder.as_ref().unwrap().session.key().epoch;
+        let mut buf = [0; wire::STATE_LEN];
+        bench.stage(Stage::Latched);
+        assert!(lee.poll_datagram(&mut buf).is_some());
+        assert_eq!(held(&bench), key.epoch);
+        bench.fence = key.epoch;
+        bench.stage(Stage::Latched);
+        assert!(lee.poll_datagram(&mut buf).is_some());
+        assert!(held(&bench) > key.epoch);
     }
 
     #[test]

@@ -14,8 +14,10 @@ use longhand_follower::kinematics::Joint;
 use longhand_follower::playout::Inbound;
 use longhand_follower::supervisor::{Denial, Outcome, Request};
 use longhand_protocol::geometry::ArmId;
-use longhand_protocol::message::{Command, FollowerState, OperatingState, Stage, StateReport};
-use longhand_protocol::units::{Instant, Robot, TICK};
+use longhand_protocol::message::{
+    Command, FollowerState, OperatingState, SessionKey, Stage, StateReport,
+};
+use longhand_protocol::units::{Epoch, Instant, Robot, TICK};
 use longhand_protocol::wire;
 use longhand_quic::clock::robot_now;
 use longhand_quic::doorbell::Doorbell;
@@ -281,7 +283,7 @@ impl ServoLoop {
             };
             answers.push(&answer.words());
         }
-        self.publish(&output.state);
+        self.publish(&output.state, output.fence);
     }
 
     /// Commands out of the mailbox; a bounded number, the newest survive.
@@ -298,8 +300,8 @@ impl ServoLoop {
         });
     }
 
-    fn publish(&mut self, state: &FollowerState) {
-        if let Some(words) = pack_state(state) {
+    fn publish(&mut self, state: &FollowerState, fence: Epoch) {
+        if let Some(words) = pack_state(state, fence) {
             self.network_states.push(&words);
             self.watch_states.push(&words);
         }
@@ -327,17 +329,20 @@ fn unpack(words: &[u64; COMMAND_WORDS]) -> Option<Inbound> {
     Some(Inbound { command, received_at: Instant::from_micros(*received_at) })
 }
 
-/// A state as words.
-pub(crate) fn pack_state(state: &FollowerState) -> Option<[u64; STATE_WORDS]> {
-    let report = StateReport { state: *state, ..StateReport::default() };
+/// A state as words. The key is the network side's to fill in; its epoch carries the follower's
+/// fence as far as there.
+pub(crate) fn pack_state(state: &FollowerState, fence: Epoch) -> Option<[u64; STATE_WORDS]> {
+    let key = SessionKey { epoch: fence, ..SessionKey::default() };
+    let report = StateReport { key, state: *state, ..StateReport::default() };
     from_bytes(&wire::encode_state(&report))
 }
 
-/// A state out of a mailbox. `None` where it cannot be read, which a sound servo never writes.
-pub(crate) fn unpack_state(words: &[u64; STATE_WORDS]) -> Option<FollowerState> {
+/// A state and the fence out of a mailbox. `None` where they cannot be read, which a sound servo
+/// never writes.
+pub(crate) fn unpack_state(words: &[u64; STATE_WORDS]) -> Option<(FollowerState, Epoch)> {
     let mut bytes = [0; wire::STATE_LEN];
     to_bytes(words, &mut bytes);
-    wire::decode_state(&bytes).ok().map(|report| report.state)
+    wire::decode_state(&bytes).ok().map(|report| (report.state, report.key.epoch))
 }
 
 /// Requests out of a mailbox, behind those that wait. When full the newest is dropped, unanswered.
@@ -536,7 +541,7 @@ mod tests {
             self.at = self.at.after(TICK);
             self.servo_loop.tick(&mut self.servo, self.at, self.at);
             let (words, _) = self.ends.watch_states.newest();
-            let state = unpack_state(&words.unwrap()).unwrap();
+            let (state, _) = unpack_state(&words.unwrap()).unwrap();
             (state.stage, state.reason)
         }
 

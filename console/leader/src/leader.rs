@@ -8,7 +8,9 @@ use crate::frames::{HAND_BASE, SeenHand, seen_from_arm};
 use crate::hand::{HandSample, Orientation, Resample};
 use crate::teleop::{Anchor, Teleop};
 use longhand_protocol::geometry::{ArmId, PerArm};
-use longhand_protocol::message::{FollowerState, Intent, Levels, Stage, StateReport, Terms};
+use longhand_protocol::message::{
+    ALIGN_MAX_RAD, FollowerState, Intent, Levels, REALIGN_MAX_RAD, Stage, StateReport, Terms,
+};
 use longhand_protocol::units::{Console, Instant, Micros, Robot, Seq};
 
 /// Everything that leaves a tick.
@@ -33,10 +35,6 @@ pub const DEFAULT_SCALE: f64 = 0.2;
 const STATE_LOST_AFTER: Micros = Micros::from_millis(400);
 /// How long after its turn a command may be used. Chosen: as long as Hold needs to begin, doubled.
 const VALID_FOR: Micros = Micros::from_millis(100);
-/// Alignment asked for before the first engagement. Source: dVRK, 5 deg.
-const ALIGN_RAD: f64 = 5.0 * core::f64::consts::PI / 180.0;
-/// Alignment asked for after a clutch. Source: dVRK, 2 deg.
-const REALIGN_RAD: f64 = 2.0 * core::f64::consts::PI / 180.0;
 
 /// The surgeon's side of the law, for both hands.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +61,7 @@ impl Leader {
             terms,
             scale: if scale.is_finite() { scale.clamp(0.05, 1.0) } else { DEFAULT_SCALE },
             engagement: Engagement::Disconnected,
-            align_bound: ALIGN_RAD,
+            align_bound: ALIGN_MAX_RAD,
             pedal_unknown: false,
             energy_released: PerArm::default(),
             resample: Resample::default(),
@@ -101,9 +99,9 @@ impl Leader {
         let before = self.engagement;
         self.engagement = before.next(self.event(&hands, hand, state_age));
         self.align_bound = match self.engagement {
-            Engagement::Clutched => REALIGN_RAD,
+            Engagement::Clutched => REALIGN_MAX_RAD,
             Engagement::Aligning => self.align_bound,
-            Engagement::Disconnected | Engagement::Held | Engagement::Following => ALIGN_RAD,
+            Engagement::Disconnected | Engagement::Held | Engagement::Following => ALIGN_MAX_RAD,
         };
         self.note_energy(hand, present);
         self.move_goals(before, &hands, report);
