@@ -38,6 +38,12 @@ pub(crate) fn now<C>() -> Instant<C> {
     Instant::from_micros(seconds.saturating_mul(1_000_000).saturating_add(nanos / 1_000))
 }
 
+/// Where virtual time begins, as quinn writes time. Which instant it is makes no difference: only
+/// spans from it are ever looked at, and `std` has no instant that is not a reading.
+pub(crate) fn origin() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
 /// The kernel's form of an instant, for absolute sleeps.
 pub(crate) fn timespec<C>(at: Instant<C>) -> Timespec {
     let (seconds, micros) = (at.as_micros() / 1_000_000, at.as_micros() % 1_000_000);

@@ -13,6 +13,7 @@
 //! | [`clock`] | the one place that reads the monotonic clock |
 //! | [`mailbox`] | the lock-free place between the pump and the servo thread |
 //! | [`pace`] | real-time priority and the absolute 1 kHz timer |
+//! | [`virtual_time`] | both ends of one connection under a virtual clock, for the simulator |
 
 pub mod clock;
 pub mod doorbell;
@@ -21,6 +22,7 @@ pub mod pace;
 pub mod pump;
 pub mod tls;
 pub mod trust;
+pub mod virtual_time;
 
 /// The mailbox's atomics. `tests/mailbox_loom.rs` compiles the same file with loom's instead.
 mod atomics {

@@ -35,6 +35,11 @@ mod frames;
 mod robot;
 mod transport;
 
+pub(crate) use console::{ATTEMPT_TIME_MAX, Backoff};
+pub(crate) use frames::Frames;
+pub(crate) use robot::bounded;
+pub(crate) use transport::{Options, command, endpoint as endpoint_config};
+
 pub use close::{Close, CloseCode, Closed, HandshakeError, How};
 pub use console::{ConsoleConfig, ConsolePump, LinkState, Target};
 pub use frames::{FRAME_MAX, Outbox, OutboxError};

@@ -13,6 +13,7 @@ use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use thiserror::Error;
 
@@ -45,13 +46,41 @@ pub enum TlsError {
 
 /// The robot's side: it shows its certificate and demands one.
 pub fn server(credentials: &Credentials) -> Result<QuicServerConfig, TlsError> {
+    server_by(credentials, &Means::system())
+}
+
+/// The console's side: it demands the robot's certificate and shows its own.
+pub fn client(credentials: &Credentials) -> Result<QuicClientConfig, TlsError> {
+    client_by(credentials, &Means::system())
+}
+
+/// What a handshake draws on beside its credentials: ciphers, chance and wall time. The product has
+/// those of the system; virtual time brings its own, and shares every other setting.
+pub(crate) struct Means {
+    pub(crate) provider: Arc<CryptoProvider>,
+    pub(crate) time: Arc<dyn TimeProvider>,
+}
+
+impl Means {
+    fn system() -> Self {
+        // Said here and nowhere else: a process-wide default could be changed by any dependency.
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        Self { provider, time: Arc::new(DefaultTimeProvider) }
+    }
+}
+
+/// [`server`], by the means given.
+pub(crate) fn server_by(
+    credentials: &Credentials,
+    means: &Means,
+) -> Result<QuicServerConfig, TlsError> {
     expect_side(credentials, true)?;
-    let provider = provider();
+    let provider = Arc::clone(&means.provider);
     let verifier =
         WebPkiClientVerifier::builder_with_provider(roots(credentials)?, Arc::clone(&provider))
             .with_crls([credentials.revocations.clone()])
             .build()?;
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_details(provider, Arc::clone(&means.time))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(verifier)
         .with_single_cert(vec![credentials.certificate.clone()], credentials.key.clone_key())?;
@@ -63,15 +92,18 @@ pub fn server(credentials: &Credentials) -> Result<QuicServerConfig, TlsError> {
     Ok(config.try_into()?)
 }
 
-/// The console's side: it demands the robot's certificate and shows its own.
-pub fn client(credentials: &Credentials) -> Result<QuicClientConfig, TlsError> {
+/// [`client`], by the means given.
+pub(crate) fn client_by(
+    credentials: &Credentials,
+    means: &Means,
+) -> Result<QuicClientConfig, TlsError> {
     expect_side(credentials, false)?;
-    let provider = provider();
+    let provider = Arc::clone(&means.provider);
     let verifier =
         WebPkiServerVerifier::builder_with_provider(roots(credentials)?, Arc::clone(&provider))
             .with_crls([credentials.revocations.clone()])
             .build()?;
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_details(provider, Arc::clone(&means.time))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_webpki_verifier(verifier)
         .with_client_auth_cert(
@@ -117,11 +149,6 @@ pub(crate) const fn alert_words(alert: u8) -> &'static str {
         120 => "the other end does not speak longhand/1; check address and port",
         _ => "the TLS handshake failed",
     }
-}
-
-fn provider() -> Arc<CryptoProvider> {
-    // Said here and nowhere else: a process-wide default could be changed by any dependency.
-    Arc::new(rustls::crypto::ring::default_provider())
 }
 
 fn roots(credentials: &Credentials) -> Result<Arc<RootCertStore>, rustls::Error> {

@@ -28,6 +28,7 @@ use thiserror::Error;
 mod authority;
 mod role;
 
+pub(crate) use authority::Birth;
 pub use authority::{Authority, DAYS_DEFAULT, DAYS_MAX, Identity, Validity};
 pub use role::{IdentityError, PeerIdentity, Role, date, robot_dns_name};
 pub(crate) use role::{robot_of, shown};

@@ -30,7 +30,7 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(20);
 const BACKOFF_MAX: Duration = Duration::from_millis(500);
 /// A handshake must be over by then, or a new one is begun. Chosen: two round trips of a
 /// geostationary path (620 ms) and some; shorter than quinn's own growing pauses.
-const ATTEMPT_TIME_MAX: Duration = Duration::from_millis(1_500);
+pub(crate) const ATTEMPT_TIME_MAX: Duration = Duration::from_millis(1_500);
 /// How long the goodbye may take at a stop. Chosen: a person does not notice.
 const GOODBYE: Duration = Duration::from_millis(200);
 
@@ -274,16 +274,17 @@ const fn any_address(like: SocketAddr) -> SocketAddr {
 
 /// Doubling waits, from [`BACKOFF_FIRST`] to [`BACKOFF_MAX`].
 #[derive(Clone, Copy, Debug)]
-struct Backoff {
+pub(crate) struct Backoff {
     next: Duration,
 }
 
 impl Backoff {
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { next: BACKOFF_FIRST }
     }
 
-    fn after(&mut self, why: &Closed) -> Duration {
+    /// How long to wait, now that this ended the connection or the attempt.
+    pub(crate) fn after(&mut self, why: &Closed) -> Duration {
         if why.is_refusal() {
             // Nothing changes by itself soon, and each try costs the robot a handshake.
             return BACKOFF_MAX;

@@ -150,12 +150,16 @@ impl RobotPump {
 }
 
 fn server_config(credentials: &Credentials) -> Result<ServerConfig, PumpError> {
-    let mut config = ServerConfig::with_crypto(Arc::new(tls::server(credentials)?));
+    Ok(bounded(ServerConfig::with_crypto(Arc::new(tls::server(credentials)?))))
+}
+
+/// The bounds on whoever knocks.
+pub(crate) fn bounded(mut config: ServerConfig) -> ServerConfig {
     config
         .max_incoming(KNOCKS_MAX)
         .incoming_buffer_size(KNOCK_BYTES_MAX)
         .incoming_buffer_size_total(KNOCK_BYTES_MAX.saturating_mul(8));
-    Ok(config)
+    config
 }
 
 fn with_transport(mut server: ServerConfig, options: &Options) -> Result<ServerConfig, PumpError> {

@@ -64,6 +64,18 @@ impl Validity {
     }
 }
 
+/// What a certificate is born with, beside what it says.
+pub(crate) struct Birth {
+    pub(crate) key: KeyPair,
+    pub(crate) serial: SerialNumber,
+}
+
+impl Birth {
+    fn random() -> Result<Self, TrustError> {
+        Ok(Self { key: KeyPair::generate()?, serial: random_serial()? })
+    }
+}
+
 /// One identity: a certificate and its key.
 #[derive(Debug)]
 pub struct Identity {
@@ -102,15 +114,23 @@ impl Authority {
     }
 
     pub(crate) fn create(hospital: &str) -> Result<Created, TrustError> {
+        Self::born(hospital, Validity::from_now(CA_LIFE), Birth::random()?)
+    }
+
+    /// As [`Authority::create`], with nothing left to the system.
+    pub(crate) fn born(
+        hospital: &str,
+        life: Validity,
+        birth: Birth,
+    ) -> Result<Created, TrustError> {
         let has_control = hospital.chars().any(char::is_control);
         if hospital.trim().is_empty() || hospital.len() > HOSPITAL_NAME_MAX || has_control {
             return Err(TrustError::HospitalName);
         }
         let mut params = CertificateParams::default();
-        let life = Validity::from_now(CA_LIFE);
         params.not_before = life.not_before.into();
         params.not_after = life.not_after.into();
-        let serial = random_serial()?;
+        let Birth { key, serial } = birth;
         params.distinguished_name = common_name(hospital);
         // Two authorities of one hospital must differ in name: a certificate of the old one is then
         // "of another authority", not "of a wrong signature".
@@ -120,12 +140,11 @@ impl Authority {
         // Zero: it may issue identities, never another authority.
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let key = KeyPair::generate()?;
         let key_pem = key.serialize_pem();
         let certificate = params.self_signed(&key)?;
         let pem = certificate.pem();
         let issuer = Issuer::new(params, key);
-        let revocations = sign_list(&issuer, 1, Vec::new(), life.not_after)?;
+        let revocations = sign_list(&issuer, 1, Vec::new(), life)?;
         let certificate = certificate.der().clone();
         let authority = Self { certificate, issuer, revocations };
         Ok(Created { authority, certificate_pem: pem, key_pem })
@@ -152,6 +171,18 @@ impl Authority {
         robot: Option<RobotId>,
         validity: Validity,
     ) -> Result<Identity, TrustError> {
+        self.issue_born(role, name, robot, validity, Birth::random()?)
+    }
+
+    /// As [`Authority::issue`], with nothing left to the system.
+    pub(crate) fn issue_born(
+        &self,
+        role: Role,
+        name: &str,
+        robot: Option<RobotId>,
+        validity: Validity,
+        birth: Birth,
+    ) -> Result<Identity, TrustError> {
         if !is_plain_name(name) {
             return Err(TrustError::Name { got: super::role::shown(name) });
         }
@@ -168,7 +199,7 @@ impl Authority {
         let mut params = CertificateParams::default();
         params.not_before = validity.not_before.into();
         params.not_after = validity.not_after.into();
-        params.serial_number = Some(random_serial()?);
+        params.serial_number = Some(birth.serial);
         params.distinguished_name = common_name(name);
         params.subject_alt_names =
             vec![SanType::URI(role.urn().try_into()?), SanType::URI(name_urn(name).try_into()?)];
@@ -179,7 +210,7 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![usage];
         params.use_authority_key_identifier_extension = true;
-        let key = KeyPair::generate()?;
+        let key = birth.key;
         let certificate = params.signed_by(&key, &self.issuer)?;
         Ok(Identity {
             certificate_pem: certificate.pem(),
@@ -203,8 +234,8 @@ impl Authority {
                 });
             }
         }
-        let until = end_of(&self.certificate)?;
-        self.revocations = sign_list(&self.issuer, number.saturating_add(1), listed, until)?;
+        let life = Validity { not_before: now, not_after: end_of(&self.certificate)? };
+        self.revocations = sign_list(&self.issuer, number.saturating_add(1), listed, life)?;
         Ok(())
     }
 
@@ -264,13 +295,13 @@ fn sign_list(
     issuer: &Issuer<'static, KeyPair>,
     number: u64,
     revoked_certs: Vec<RevokedCertParams>,
-    until: SystemTime,
+    life: Validity,
 ) -> Result<List, TrustError> {
     let list = CertificateRevocationListParams {
-        this_update: SystemTime::now().into(),
+        this_update: life.not_before.into(),
         // As long as the authority: a list that ran out would lock everybody out because nobody
         // was revoked lately. It is replaced when it changes, not when it is old.
-        next_update: until.into(),
+        next_update: life.not_after.into(),
         crl_number: SerialNumber::from(number),
         issuing_distribution_point: None,
         revoked_certs,
