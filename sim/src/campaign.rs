@@ -3,9 +3,9 @@
 //! Knows: how runs are drawn, shared out and counted. Does not know: what happens in one.
 
 use crate::check::{Transitions, Violation};
-use crate::fault::CATALOGUE;
+use crate::fault::{CATALOGUE, Lives};
 use crate::measure::float;
-use crate::scenario::{Engagements, Outcome, Scenario, ScenarioError};
+use crate::scenario::{Engagements, Outcome, Scenario, ScenarioError, Transport};
 use indicatif::{ProgressBar, ProgressStyle};
 use longhand_quic::clock::robot_now;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +18,8 @@ pub const RUN_SECONDS: u64 = 30;
 /// What a campaign found.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
+    /// What carried the bytes.
+    pub transport: Transport,
     /// Runs that came to an end.
     pub runs: u64,
     /// Virtual milliseconds.
@@ -56,9 +58,13 @@ impl Report {
     }
 
     /// Kinds of the catalogue that such a campaign can have.
-    pub fn possible() -> impl Iterator<Item = &'static str> {
-        use crate::fault::Lives;
-        let can = |lives| matches!(lives, Lives::World | Lives::TwoPaths);
+    pub fn possible(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let quic = self.transport == Transport::Quic;
+        let can = move |lives| match lives {
+            Lives::World | Lives::TwoPaths => true,
+            Lives::Quic => quic,
+            Lives::Elsewhere(_) => false,
+        };
         CATALOGUE.iter().filter(move |kind| can(kind.lives)).map(|kind| kind.id)
     }
 
@@ -95,18 +101,19 @@ pub fn run_seed(campaign: u64, n: u64) -> u64 {
     (z ^ (z >> 31)) >> 16
 }
 
-/// Runs `runs` runs on `jobs` threads, until `stop`.
+/// Runs `runs` runs over `transport` on `jobs` threads, until `stop`.
 ///
 /// Errors: [`ScenarioError`]; none that a drawn scenario can have.
 pub fn run(
     seed: u64,
     runs: u64,
+    transport: Transport,
     jobs: usize,
     stop: &AtomicBool,
     show: bool,
 ) -> Result<Report, ScenarioError> {
     let next = AtomicU64::new(0);
-    let report = Mutex::new(Report::default());
+    let report = Mutex::new(Report { transport, ..Report::default() });
     let failed = Mutex::new(None);
     let bar = if show { ProgressBar::new(runs) } else { ProgressBar::hidden() };
     let style = "{bar:30} {pos}/{len} runs of 30 virtual seconds, {eta} left {msg}";
@@ -121,7 +128,7 @@ pub fn run(
                 return;
             }
             let seed = run_seed(seed, n);
-            let scenario = Scenario::drawn(seed, RUN_SECONDS);
+            let scenario = Scenario::drawn(seed, RUN_SECONDS, transport);
             let began = robot_now();
             let outcome = scenario.run(stop, None);
             let busy = robot_now().since(began).as_micros();
@@ -216,6 +223,9 @@ fn simpler(scenario: &Scenario, violation: &Violation) -> Vec<Scenario> {
     if scenario.paths > 1 {
         all.push(Scenario { paths: 1, ..scenario.clone() });
     }
+    if scenario.transport == Transport::Quic {
+        all.push(Scenario { transport: Transport::Plain, ..scenario.clone() });
+    }
     for index in 0..many {
         let mut shorter = scenario.clone();
         if let Some(fault) = shorter.faults.get_mut(index).filter(|fault| fault.for_ms > 1) {
@@ -223,5 +233,7 @@ fn simpler(scenario: &Scenario, violation: &Violation) -> Vec<Scenario> {
             all.push(shorter);
         }
     }
+    // A fault may need what was taken away.
+    all.retain(|candidate| candidate.check().is_ok());
     all
 }

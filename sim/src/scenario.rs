@@ -7,9 +7,11 @@ use crate::check::{Checker, Transitions, Violation};
 use crate::fault::{CATALOGUE, FaultEvent, FaultPlayer, Lives, draw};
 use crate::hands;
 use crate::link_command::{self, LinkError};
-use crate::world::carrier::Plain;
+use crate::world::carrier::{Carrier, Plain};
+use crate::world::quic::Quic;
 use crate::world::watch::{ConsoleTick, Judged, RobotTick, Watcher};
 use crate::world::{World, WorldConfig, WorldTick, profile_for};
+use clap::ValueEnum;
 use longhand_console::input::script::ScriptError;
 use longhand_follower::profile::Profile;
 use longhand_follower::supervisor::Request;
@@ -17,6 +19,7 @@ use longhand_link::{Disturb, Emulator, LinkModel, PROFILES};
 use longhand_protocol::geometry::ArmId;
 use longhand_protocol::message::Stage;
 use longhand_protocol::units::Micros;
+use longhand_quic::virtual_time::PairError;
 use longhand_robot_agent::arm::ArmDrive;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
@@ -47,8 +50,22 @@ pub struct Scenario {
     pub seconds: u64,
     /// One path or two.
     pub paths: usize,
+    /// What carries the bytes.
+    #[serde(default)]
+    pub transport: Transport,
     /// What goes wrong.
     pub faults: Vec<FaultEvent>,
+}
+
+/// What carries the bytes of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// The link itself: the bytes go as they are.
+    #[default]
+    Plain,
+    /// Real QUIC, in virtual time.
+    Quic,
 }
 
 /// A scenario cannot be run.
@@ -71,6 +88,8 @@ pub enum ScenarioError {
     Nowhere(&'static str, &'static str, String),
     #[error("{0} paths: a world has 1 or 2")]
     Paths(usize),
+    #[error(transparent)]
+    Quic(#[from] PairError),
 }
 
 /// What came of a run.
@@ -207,12 +226,13 @@ impl Scenario {
             hand: hand.to_owned(),
             seconds,
             paths: 1,
+            transport: Transport::Plain,
             faults: Vec::new(),
         }
     }
 
     /// The run that a campaign draws for this seed: link, hand, paths and faults, all from it.
-    pub fn drawn(seed: u64, seconds: u64) -> Self {
+    pub fn drawn(seed: u64, seconds: u64, transport: Transport) -> Self {
         let pick = |salt: u64, many: usize| {
             let mixed = (seed ^ salt).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
             usize::try_from(mixed).unwrap_or(0).checked_rem(many).unwrap_or(0)
@@ -222,7 +242,8 @@ impl Scenario {
         let paths = if pick(3, 4) == 0 { 2 } else { 1 };
         Self {
             paths,
-            faults: draw(seed, seconds, paths, false),
+            transport,
+            faults: draw(seed, seconds, paths, transport == Transport::Quic),
             ..Self::quiet(seed, link, hand, seconds)
         }
     }
@@ -255,7 +276,7 @@ impl Scenario {
     }
 
     /// Whether such a run can be.
-    fn check(&self) -> Result<(), ScenarioError> {
+    pub(crate) fn check(&self) -> Result<(), ScenarioError> {
         if self.paths == 0 || self.paths > 2 {
             return Err(ScenarioError::Paths(self.paths));
         }
@@ -266,6 +287,7 @@ impl Scenario {
                 Lives::World => continue,
                 Lives::TwoPaths if self.paths == 2 => continue,
                 Lives::TwoPaths => "needs two paths: add --paths 2".to_owned(),
+                Lives::Quic if self.transport == Transport::Quic => continue,
                 Lives::Quic => "needs real QUIC: add --transport quic".to_owned(),
                 Lives::Elsewhere(test) => format!("does not happen in a world; {test} does it"),
             };
@@ -294,8 +316,12 @@ impl Scenario {
             let model = link_command::named("national-dedicated")?;
             links.push(Emulator::new(model, self.seed.rotate_left(9)));
         }
+        let carrier: Box<dyn Carrier> = match self.transport {
+            Transport::Plain => Box::new(Plain::new(links)),
+            Transport::Quic => Box::new(Quic::new(links, self.seed)?),
+        };
         Ok(World::over(
-            Box::new(Plain::new(links)),
+            carrier,
             WorldConfig {
                 link,
                 disturb: Disturb::default(),

@@ -13,6 +13,7 @@ pub mod carrier;
 pub mod clock;
 mod console_end;
 pub mod plant;
+pub mod quic;
 mod robot_end;
 pub mod watch;
 
@@ -91,15 +92,17 @@ impl World {
         Self::over(Box::new(Plain::new([link])), config)
     }
 
-    /// The same world over any carrier; `config.link` and `config.disturb` are not looked at.
+    /// The same world over any carrier; `config.link` and `config.disturb` are not looked at. Over
+    /// one that has connections nothing has begun: the console connects and asks for a session.
     pub fn over(carrier: Box<dyn Carrier>, config: WorldConfig) -> Self {
         let terms = config.profile.terms();
-        let mut robot = RobotEnd::new(config.profile, config.seed);
+        let begun = !carrier.has_connections();
+        let mut robot = RobotEnd::new(config.profile, config.seed, begun);
         for request in [Request::Enable, Request::HandOver] {
             robot.ask(request);
         }
-        let console =
-            ConsoleEnd::new(config.hand, terms, config.scale, config.seed, robot.first_key());
+        let key = begun.then(|| robot.first_key());
+        let console = ConsoleEnd::new(config.hand, terms, config.scale, config.seed, key);
         Self {
             at: Micros::ZERO,
             carrier,
@@ -191,20 +194,23 @@ impl World {
 
     /// The console's process dies now, and another begins after `down`.
     pub fn kill_console(&mut self, down: Micros) {
-        self.console.die(self.at.saturating_add(down));
-        self.carrier.died(self.at, Direction::Down);
+        let back_at = self.at.saturating_add(down);
+        self.console.die(back_at);
+        self.carrier.died(self.at, Direction::Down, back_at);
     }
 
     /// The robot's network side dies now, and begins again after `down`.
     pub fn kill_network(&mut self, down: Micros) {
-        self.robot.network_dies(self.at.saturating_add(down));
-        self.carrier.died(self.at, Direction::Up);
+        let back_at = self.at.saturating_add(down);
+        self.robot.network_dies(back_at);
+        self.carrier.died(self.at, Direction::Up, back_at);
     }
 
     /// One millisecond: everything that happens in it.
     pub fn tick(&mut self) -> WorldTick {
         self.at = self.at.saturating_add(TICK);
         self.let_meddle();
+        self.let_leave(self.at);
         let end = self.at.saturating_add(TICK);
         while let Some((at, next)) = self.next_event().filter(|(at, _)| *at < end) {
             match next {
@@ -212,6 +218,7 @@ impl World {
                 Event::Robot => self.turn_robot(at),
                 Event::Console => self.turn_console(at),
             }
+            self.let_leave(at);
         }
         WorldTick {
             at: self.at,
@@ -278,6 +285,8 @@ impl World {
                 self.tell_judged(due, direction, &bytes, verdict);
             }
             (Direction::Down, Road::Frame) => self.console.frame(due, &bytes),
+            // What an end reads is deciphered.
+            (_, Road::Packet(_)) => {}
         }
         self.carrier.recycle(bytes);
     }
@@ -330,20 +339,41 @@ impl World {
         }
     }
 
-    /// Bytes set out, past everybody who would stop, change or copy them.
+    /// Bytes set out. Where the link sees them as they are, past everybody who would stop, change
+    /// or copy them; where they are ciphered first, those wait at [`World::let_leave`].
     fn send(&mut self, at: Micros, direction: Direction, road: Road, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref();
-        if self.meddlers.is_empty() {
+        if self.meddlers.is_empty() || self.carrier.has_connections() {
             return self.carrier.send(at, direction, road, bytes);
         }
+        let mut bytes = bytes.to_vec();
+        if self.may_enter(at, direction, road, &mut bytes) {
+            self.carrier.send(at, direction, road, &bytes);
+        }
+    }
+
+    /// Packets of a carrier that ciphers enter the link.
+    fn let_leave(&mut self, at: Micros) {
+        while let Some((direction, port, mut bytes)) = self.carrier.leaving() {
+            if self.may_enter(at, direction, Road::Packet(port), &mut bytes) {
+                self.carrier.enter(at, direction, port, bytes);
+            }
+        }
+    }
+
+    /// Asks everybody who would stop, change or copy what enters the link.
+    fn may_enter(
+        &mut self,
+        at: Micros,
+        direction: Direction,
+        road: Road,
+        bytes: &mut Vec<u8>,
+    ) -> bool {
         let mut meddlers = std::mem::take(&mut self.meddlers);
-        let mut changed = bytes.to_vec();
-        let passes = meddlers.iter_mut().all(|m| m.sent(at, direction, road, &mut changed));
+        let passes = meddlers.iter_mut().all(|m| m.sent(at, direction, road, bytes));
         meddlers.append(&mut self.meddlers);
         self.meddlers = meddlers;
-        if passes {
-            self.carrier.send(at, direction, road, &changed);
-        }
+        passes
     }
 }
 

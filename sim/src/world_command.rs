@@ -7,7 +7,7 @@ use crate::campaign::{self, RUN_SECONDS, Report, run_seed};
 use crate::check::{Invariant, Transitions, Where};
 use crate::fault::{CATALOGUE, Lives};
 use crate::measure::float;
-use crate::scenario::{Outcome, Scenario, ScenarioError};
+use crate::scenario::{Outcome, Scenario, ScenarioError, Transport};
 use clap::Args;
 use longhand_protocol::message::Stage;
 use longhand_quic::clock::robot_now;
@@ -22,6 +22,7 @@ use std::sync::atomic::AtomicBool;
 #[command(after_help = "Examples:
   longhand-sim run --seed 7 --link city-5g-sa --hand adversary --seconds 60
   longhand-sim run --seed 7 --faults F02,F27 --json
+  longhand-sim run --seed 7 --transport quic --faults F19
 
 Ends with 0 where every invariant held, 1 where one did not.")]
 pub struct WorldRunArgs {
@@ -46,6 +47,9 @@ pub struct WorldRunArgs {
     /// Paths between the ends: 1, or 2 (the link, and a leased line)
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
     paths: u8,
+    /// What carries the bytes: plain, or real QUIC in virtual time
+    #[arg(long, value_enum, default_value_t)]
+    transport: Transport,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -68,6 +72,9 @@ pub struct CampaignArgs {
     /// Threads
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
+    /// What carries the bytes: plain, or real QUIC in virtual time
+    #[arg(long, value_enum, default_value_t)]
+    transport: Transport,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -82,6 +89,9 @@ pub struct ReplayArgs {
     /// A run's seed, as `campaign` prints it, or a scenario's file
     #[arg(value_name = "SEED|FILE")]
     what: String,
+    /// Of a run given by its seed, what carried the bytes: plain, or real QUIC in virtual time
+    #[arg(long, value_enum, default_value_t)]
+    transport: Transport,
 }
 
 /// `longhand-sim shrink ...`
@@ -92,6 +102,9 @@ pub struct ShrinkArgs {
     /// A run's seed, as `campaign` prints it, or a scenario's file
     #[arg(value_name = "SEED|FILE")]
     what: String,
+    /// Of a run given by its seed, what carried the bytes: plain, or real QUIC in virtual time
+    #[arg(long, value_enum, default_value_t)]
+    transport: Transport,
     /// Where the shorter scenario goes; to standard output if not given
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -130,6 +143,7 @@ pub fn run(args: &WorldRunArgs, stop: &AtomicBool) -> Result<ExitCode, WorldComm
     let mut scenario = Scenario::quiet(args.seed, &args.link, &args.hand, args.seconds);
     scenario.trace.clone_from(&args.trace);
     scenario.paths = usize::from(args.paths);
+    scenario.transport = args.transport;
     for id in &args.faults {
         scenario.add_fault(id)?;
     }
@@ -208,7 +222,7 @@ pub fn campaign(args: &CampaignArgs, stop: &AtomicBool) -> Result<ExitCode, Worl
     let seed = args.seed.unwrap_or_else(|| run_seed(robot_now().as_micros(), 0));
     let runs = runs_in(args.hours);
     eprintln!("campaign of {runs} runs, seed {seed}");
-    let report = campaign::run(seed, runs, usize::from(args.jobs), stop, true)?;
+    let report = campaign::run(seed, runs, args.transport, usize::from(args.jobs), stop, true)?;
     let mut out = io::stdout().lock();
     if args.json {
         writeln!(out, "{}", campaign_json(seed, &report))?;
@@ -231,7 +245,7 @@ fn print_campaign(out: &mut impl Write, seed: u64, report: &Report) -> io::Resul
         report.runs,
         report.times_real()
     )?;
-    let possible = Report::possible().count();
+    let possible = report.possible().count();
     let pairs = possible * (possible - 1) / 2;
     writeln!(
         out,
@@ -256,7 +270,9 @@ fn print_campaign(out: &mut impl Write, seed: u64, report: &Report) -> io::Resul
         None => {
             for (seed, violation) in &report.violations {
                 writeln!(out, "\nVIOLATED in run {seed}: {violation}")?;
-                writeln!(out, "  longhand-sim replay {seed}")?;
+                let quic = report.transport == Transport::Quic;
+                let transport = if quic { " --transport quic" } else { "" };
+                writeln!(out, "  longhand-sim replay {seed}{transport}")?;
             }
             writeln!(out, "\n{} violations", report.violations.len())
         }
@@ -297,11 +313,12 @@ fn campaign_json(seed: u64, report: &Report) -> Value {
     json!({
         "schema": "longhand campaign v1",
         "seed": seed,
+        "transport": report.transport,
         "runs": report.runs,
         "virtual_h": report.hours(),
         "times_real_per_core": report.times_real().round(),
         "faults": report.faults,
-        "fault_kinds_possible": Report::possible().count(),
+        "fault_kinds_possible": report.possible().count(),
         "fault_pairs": report.pairs.len(),
         "runs_by": report.by,
         "stage_steps": steps,
@@ -312,9 +329,9 @@ fn campaign_json(seed: u64, report: &Report) -> Value {
 }
 
 /// A campaign's run by its seed, or a file.
-fn scenario(what: &str) -> Result<Scenario, ScenarioError> {
+fn scenario(what: &str, transport: Transport) -> Result<Scenario, ScenarioError> {
     match what.parse::<u64>() {
-        Ok(seed) => Ok(Scenario::drawn(seed, RUN_SECONDS)),
+        Ok(seed) => Ok(Scenario::drawn(seed, RUN_SECONDS, transport)),
         Err(_not_a_seed) => Scenario::load(&PathBuf::from(what)),
     }
 }
@@ -323,7 +340,7 @@ fn scenario(what: &str) -> Result<Scenario, ScenarioError> {
 ///
 /// Errors: [`WorldCommandError`].
 pub fn replay(args: &ReplayArgs, stop: &AtomicBool) -> Result<ExitCode, WorldCommandError> {
-    let scenario = scenario(&args.what)?;
+    let scenario = scenario(&args.what, args.transport)?;
     let began = robot_now();
     let outcome = scenario.run(stop, None)?;
     let wall = robot_now().since(began).as_secs_f64();
@@ -335,7 +352,7 @@ pub fn replay(args: &ReplayArgs, stop: &AtomicBool) -> Result<ExitCode, WorldCom
 ///
 /// Errors: [`WorldCommandError`].
 pub fn shrink(args: &ShrinkArgs, stop: &AtomicBool) -> Result<ExitCode, WorldCommandError> {
-    let scenario = scenario(&args.what)?;
+    let scenario = scenario(&args.what, args.transport)?;
     let found = campaign::shrink(&scenario, stop, |tries| {
         eprint!("\r{tries} tried");
     })?;

@@ -11,7 +11,7 @@
 
 use longhand_sim::campaign;
 use longhand_sim::fault::{CATALOGUE, FaultEvent, Lives};
-use longhand_sim::scenario::Scenario;
+use longhand_sim::scenario::{Scenario, Transport};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -53,7 +53,7 @@ fn every_fault_of_the_world_does_something_and_violates_nothing() {
 #[test]
 fn same_seed_gives_the_same_bits() {
     for seed in 0..6 {
-        let scenario = Scenario::drawn(seed, 10);
+        let scenario = Scenario::drawn(seed, 10, Transport::Plain);
         assert_eq!(run(&scenario).hash, run(&scenario).hash, "seed {seed}");
     }
 }
@@ -73,7 +73,7 @@ fn what_was_found_once_stays_mended() {
 /// I26: nobody who looks changes anything; the hash is a watcher itself, so it is there both times.
 #[test]
 fn looking_on_changes_nothing() {
-    let scenario = Scenario::drawn(11, 10);
+    let scenario = Scenario::drawn(11, 10, Transport::Plain);
     let mut seen = 0_u32;
     let watched = scenario.run(&AtomicBool::new(false), Some(&mut |_tick| seen += 1)).unwrap();
     assert_eq!(run(&scenario).hash, watched.hash);
@@ -94,7 +94,7 @@ fn a_checker_that_expects_more_finds_a_violation() {
 
 #[test]
 fn a_short_campaign_covers_and_violates_nothing() {
-    let report = campaign::run(1, 40, 2, &AtomicBool::new(false), false).unwrap();
+    let report = campaign::run(1, 40, Transport::Plain, 2, &AtomicBool::new(false), false).unwrap();
     assert_eq!(report.violations, []);
     assert_eq!(report.runs, 40);
     assert!(report.faults.len() > 25, "{:?}", report.faults);

@@ -16,6 +16,7 @@ use longhand_protocol::geometry::{ArmId, JointPositions, Pose};
 use longhand_protocol::message::{Frame, PROTOCOL_VERSION, ProfileHash};
 use longhand_protocol::units::Micros;
 use longhand_protocol::wire;
+use longhand_quic::virtual_time::UDP_IP_BYTES;
 use nalgebra::Vector3;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
@@ -88,6 +89,14 @@ impl Playing {
         at.saturating_sub(Micros::from_millis(self.event.at_ms)).as_secs_f64()
     }
 
+    /// Turns one bit over, any.
+    fn turn_over(&mut self, bytes: &mut [u8]) {
+        let bits = u64::try_from(bytes.len()).unwrap_or(1).saturating_mul(8).max(1);
+        let bit = self.rng.next_u64() % bits;
+        flip(bytes, bit);
+        self.fired = self.fired.saturating_add(1);
+    }
+
     /// What it does to a packet.
     fn fate(&mut self, at: Micros, direction: Direction, road: Road, len: usize) -> Fate {
         let way = usize::from(direction == Direction::Down);
@@ -119,10 +128,12 @@ impl Playing {
             }
             "F16" => {
                 let most = self.event.value(0);
-                let long = u32::try_from(len.saturating_add(CARRIER_BYTES)).unwrap_or(u32::MAX);
+                let long = u32::try_from(on_the_wire(road, len)).unwrap_or(u32::MAX);
                 dead(f64::from(long) > most)
             }
-            "F17" => self.queue(at, way, len),
+            "F17" => self.queue(at, way, on_the_wire(road, len)),
+            // Before a cipher that is really there, the bits are turned over: see `sent`.
+            "F18" if matches!(road, Road::Packet(_)) => Fate::Pass,
             "F18" => dead(self.event.value(1) < 0.5 && self.chance(self.event.value(0))),
             "F22" if road == Road::Datagram => Fate::WhenOver(4),
             "F40" => dead(self.clogged(at, way)),
@@ -167,7 +178,7 @@ impl Playing {
     }
 
     fn queue(&mut self, at: Micros, way: usize, len: usize) -> Fate {
-        let bits = u32::try_from(len.saturating_add(CARRIER_BYTES).saturating_mul(8));
+        let bits = u32::try_from(len.saturating_mul(8));
         let takes = f64::from(bits.unwrap_or(u32::MAX)) / (self.event.value(0).max(0.01) * 1e6);
         let takes = Micros::from_secs_f64(takes);
         let longest = takes.as_secs_f64() * self.event.value(1);
@@ -188,6 +199,14 @@ impl Playing {
         let begins = if way == 0 { 0.0 } else { 0.25 };
         let ends = if way == first { 0.6 } else { 1.0 };
         phase >= begins && phase < ends
+    }
+}
+
+/// How long a packet is on the wire.
+const fn on_the_wire(road: Road, len: usize) -> usize {
+    match road {
+        Road::Datagram | Road::Frame => len.saturating_add(CARRIER_BYTES),
+        Road::Packet(_) => len.saturating_add(UDP_IP_BYTES),
     }
 }
 
@@ -281,6 +300,13 @@ fn begin(fault: &mut Playing, at: Micros, world: &mut World) {
             }
         }
         "F21" => world.carrier().skew(0, fault.ms(0)),
+        "F22" | "F23" => {
+            let acts = match fault.event.kind.as_str() {
+                "F23" => world.carrier().update_keys(),
+                _ => world.carrier().stall(at, until),
+            };
+            fault.fired = fault.fired.saturating_sub(u64::from(!acts));
+        }
         "F25" if fault.event.value(0) >= 0.5 => world.kill_console(span),
         "F25" => world.console().stall(until),
         "F26" => world.kill_network(span),
@@ -345,6 +371,9 @@ const fn whole(size: f64) -> i32 {
 /// What a fault does in every millisecond.
 fn every_tick(fault: &mut Playing, at: Micros, world: &mut World) {
     match fault.event.kind.as_str() {
+        "F19" if fault.is_due(at, fault.ms(0)) && world.carrier().rebind() => {
+            fault.fired = fault.fired.saturating_add(1);
+        }
         "F27" if fault.is_due(at, fault.ms(1)) => {
             world.robot().stall(at.saturating_add(fault.ms(0)));
             fault.fired = fault.fired.saturating_add(1);
@@ -396,7 +425,7 @@ impl Meddler for FaultPlayer {
         let mut over: Option<(Micros, usize)> = None;
         for index in &self.on {
             let Some(fault) = self.faults.get_mut(*index) else { continue };
-            if fault.event.kind == "F05" && road == Road::Datagram {
+            if fault.event.kind == "F05" && road != Road::Frame {
                 if fault.chance(fault.event.value(0)) {
                     let lag = fault.ms(2);
                     let many = fault.event.value(1).clamp(1.0, 10.0);
@@ -406,8 +435,10 @@ impl Meddler for FaultPlayer {
                 }
                 continue;
             }
-            if fault.event.kind == "F37" && direction == Direction::Up && fault.old.is_none() {
-                fault.old = Some(bytes.clone());
+            let is_packet = matches!(road, Road::Packet(_));
+            let wrong = fault.event.kind == "F18" && fault.event.value(1) < 0.5 && is_packet;
+            if wrong && fault.chance(fault.event.value(0)) {
+                fault.turn_over(bytes);
             }
             let fate = fault.fate(at, direction, road, bytes.len());
             fault.fired = fault.fired.saturating_add(u64::from(fate != Fate::Pass));
@@ -450,6 +481,10 @@ impl Meddler for FaultPlayer {
         let way = usize::from(direction == Direction::Down);
         for index in &self.on {
             let Some(fault) = self.faults.get_mut(*index) else { continue };
+            let is_command = direction == Direction::Up && road == Road::Datagram;
+            if fault.event.kind == "F37" && is_command && fault.old.is_none() {
+                fault.old = Some(bytes.clone());
+            }
             let wrong = match fault.event.kind.as_str() {
                 "F18" => fault.event.value(1) >= 0.5 && fault.chance(fault.event.value(0)),
                 "F30" if road == Road::Datagram => {
@@ -464,10 +499,7 @@ impl Meddler for FaultPlayer {
                 _ => false,
             };
             if wrong {
-                let bits = u64::try_from(bytes.len()).unwrap_or(1).saturating_mul(8).max(1);
-                let bit = fault.rng.next_u64() % bits;
-                flip(bytes, bit);
-                fault.fired = fault.fired.saturating_add(1);
+                fault.turn_over(bytes);
             }
         }
         true

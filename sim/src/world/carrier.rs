@@ -1,4 +1,5 @@
-//! What carries bytes between the two ends: the emulated link, on one path or two.
+//! What carries bytes between the two ends: the emulated link, on one path or two; plain here, by
+//! real QUIC in `quic`.
 //!
 //! Knows: roads, paths, when bytes come out. Does not know: what they say.
 //!
@@ -19,6 +20,17 @@ pub enum Road {
     Datagram,
     /// A word. What asks for an answer asks again until it comes.
     Frame,
+    /// A whole packet of a carrier that ciphers: all that the link itself sees of either.
+    Packet(Port),
+}
+
+/// Where a packet comes from or goes to: which path, and the console's port on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// Which path.
+    pub path: usize,
+    /// The console's port, as the robot sees it.
+    pub port: u16,
 }
 
 /// Something came out.
@@ -62,8 +74,43 @@ pub trait Carrier {
     /// The console opens a connection, and leaves any that it had.
     fn connect(&mut self, at: Micros);
 
-    /// The process at the end that `direction` leads to died: its connections are gone.
-    fn died(&mut self, at: Micros, direction: Direction);
+    /// The process at the end that `direction` leads to died and comes back at `back_at`: its
+    /// connections are gone.
+    fn died(&mut self, at: Micros, direction: Direction, back_at: Micros);
+
+    /// Whether there are connections: it says when one stands and when it is gone, and between the
+    /// two no frame is lost. Otherwise the ends are connected from the beginning and have to find
+    /// out for themselves.
+    fn has_connections(&self) -> bool {
+        false
+    }
+
+    /// The next packet about to enter the link; it enters by [`Carrier::enter`], if at all. Call
+    /// until it is dry, after everything else. Only a carrier that ciphers has any.
+    fn leaving(&mut self) -> Option<(Direction, Port, Vec<u8>)> {
+        None
+    }
+
+    /// A packet enters the link.
+    fn enter(&mut self, at: Micros, direction: Direction, port: Port, bytes: Vec<u8>) {
+        let _no_such_packets = (at, direction, port, bytes);
+    }
+
+    /// The console's address changes; whether it has one.
+    fn rebind(&mut self) -> bool {
+        false
+    }
+
+    /// The console takes new keys; whether a connection stands to do so.
+    fn update_keys(&mut self) -> bool {
+        false
+    }
+
+    /// Neither end may send before `until`; whether there is anything that could be stopped so.
+    fn stall(&mut self, at: Micros, until: Micros) -> bool {
+        let _cannot = (at, until);
+        false
+    }
 
     /// One path, to cut it or to disturb it; `None` where there is no such path.
     fn path(&mut self, index: usize) -> Option<&mut Emulator>;
@@ -179,7 +226,7 @@ impl Carrier for Plain {
         self.connected = Some(at);
     }
 
-    fn died(&mut self, _at: Micros, _direction: Direction) {}
+    fn died(&mut self, _at: Micros, _direction: Direction, _back_at: Micros) {}
 
     fn path(&mut self, index: usize) -> Option<&mut Emulator> {
         self.paths.get_mut(index).map(Pipe::link_mut)

@@ -39,6 +39,8 @@ pub struct ConsoleEnd {
     scale: f64,
     session: Option<ConsoleSession>,
     half: u64,
+    /// The carrier says when a connection begins and when it is gone.
+    is_told: bool,
     connected: bool,
     asked_at: Option<Micros>,
     connect_at: Option<Micros>,
@@ -59,12 +61,14 @@ pub(super) struct Wants {
 }
 
 impl ConsoleEnd {
+    /// With a `key` the console is connected and its session has begun; without one it has to
+    /// connect first, and hears from the carrier how that went.
     pub(super) fn new(
         hand: Box<dyn Hand>,
         terms: Terms,
         scale: f64,
         seed: u64,
-        key: SessionKey,
+        key: Option<SessionKey>,
     ) -> Self {
         let clock = VirtualClock::new(ZERO);
         let mut leader = Leader::new(terms, scale);
@@ -77,11 +81,12 @@ impl ConsoleEnd {
             leader: Leader::new(terms, scale),
             terms,
             scale,
-            session: Some(ConsoleSession::new(key)),
+            session: key.map(ConsoleSession::new),
             half: seed,
-            connected: true,
+            is_told: key.is_none(),
+            connected: key.is_some(),
             asked_at: None,
-            connect_at: None,
+            connect_at: key.is_none().then_some(Micros::ZERO),
             heard_at: Micros::ZERO,
             dead_until: None,
             socket: Vec::new(),
@@ -151,9 +156,10 @@ impl ConsoleEnd {
         self.connected = *came == Came::Connected;
         self.heard_at = at;
         self.asked_at = None;
-        if !self.connected {
+        if self.connected {
+            self.half = self.half.rotate_left(7).wrapping_add(1);
+        } else {
             self.session = None;
-            self.connect_at = Some(at);
         }
     }
 
@@ -207,17 +213,13 @@ impl ConsoleEnd {
             self.seen = Seen::default();
             self.connect_at = Some(at);
         }
-        if self.connected && at.saturating_sub(self.heard_at) >= IDLE_TIMEOUT {
+        let silent = at.saturating_sub(self.heard_at) >= IDLE_TIMEOUT;
+        if self.connected && silent && !self.is_told {
             self.connected = false;
             self.session = None;
             self.connect_at = Some(at);
         }
         let connection = self.connect_at.take_if(|due| *due <= at).is_some();
-        if connection {
-            self.half = self.half.rotate_left(7).wrapping_add(1);
-            self.heard_at = at;
-            self.asked_at = None;
-        }
         let patience = |asked: Micros| at.saturating_sub(asked) >= SAY_AGAIN;
         let ask = self.connected && self.session.is_none() && self.asked_at.is_none_or(patience);
         let hello = ask.then(|| {

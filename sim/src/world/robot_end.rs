@@ -51,6 +51,8 @@ pub struct RobotEnd {
     seed: u64,
     heard_at: Micros,
     unsaid: Option<Micros>,
+    /// A word may be lost on its way and is said again until it is seen to have come.
+    says_again: bool,
     network_down_until: Option<Micros>,
     requests: VecDeque<Request>,
     emergency_stop: bool,
@@ -66,7 +68,8 @@ pub(super) struct Turned {
 }
 
 impl RobotEnd {
-    pub(super) fn new(profile: Profile, seed: u64) -> Self {
+    /// With `begun`, the first session has begun; otherwise a console has to ask for it.
+    pub(super) fn new(profile: Profile, seed: u64, begun: bool) -> Self {
         let (joints, jaw) = HOME;
         let arm = WorldArm::new(&joints, jaw);
         let clock = VirtualClock::new(ZERO);
@@ -79,7 +82,8 @@ impl RobotEnd {
             servo: Servo::new(Follower::new(profile), PerArm { psm1: arm.clone(), psm2: arm }),
             inbox: Vec::with_capacity(INBOX_MAX),
             state: FollowerState::default(),
-            session: Some(RobotSession::new(key)),
+            session: begun.then(|| RobotSession::new(key)),
+            says_again: begun,
             key,
             terms,
             ended: PeerFaults::default(),
@@ -288,7 +292,7 @@ impl RobotEnd {
         if self.unsaid? > at || self.network_is_down(at) {
             return None;
         }
-        self.unsaid = Some(at.saturating_add(SAY_AGAIN));
+        self.unsaid = self.says_again.then(|| at.saturating_add(SAY_AGAIN));
         Some(encoded(&Frame::Welcome { key: self.key, terms: self.terms }))
     }
 
