@@ -3,6 +3,7 @@
 //! Knows: both ends, as libraries, and the link between. Does not know: any rule of its own; it
 //! runs the shipped cores, and no feature flag changes them.
 
+pub mod attack;
 pub mod campaign;
 pub mod check;
 pub mod demo;

@@ -3,7 +3,7 @@
 //! Knows: the command line. Does not know: anything it does not hand to the library.
 
 use clap::{Parser, Subcommand};
-use longhand_sim::{demo, link_command, table, world_command};
+use longhand_sim::{attack, demo, link_command, table, world_command};
 use miette::{IntoDiagnostic, Result};
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -37,6 +37,8 @@ enum Command {
     Replay(world_command::ReplayArgs),
     /// Find a shorter run with fewer faults that still fails
     Shrink(world_command::ShrinkArgs),
+    /// Attack the robot in the virtual world, and RAVEN II's receive rule beside it
+    Attack(attack::command::AttackArgs),
     /// List the kinds of faults, their parameters and defaults
     Faults(world_command::ListArgs),
     /// List what must hold at every tick, and where it is checked
@@ -69,6 +71,9 @@ fn main() -> Result<ExitCode> {
         }
         Some(Command::Shrink(args)) => {
             return world_command::shrink(&args, &stop).into_diagnostic();
+        }
+        Some(Command::Attack(args)) => {
+            return attack::command::run(&args, &stop).into_diagnostic();
         }
         Some(Command::Faults(args)) => return world_command::faults(&args).into_diagnostic(),
         Some(Command::Invariants(args)) => {
