@@ -6,6 +6,7 @@
 pub mod attack;
 pub mod campaign;
 pub mod check;
+pub mod compare;
 pub mod demo;
 pub mod fault;
 pub mod hands;

@@ -3,7 +3,7 @@
 //! Knows: the command line. Does not know: anything it does not hand to the library.
 
 use clap::{Parser, Subcommand};
-use longhand_sim::{attack, demo, link_command, table, world_command};
+use longhand_sim::{attack, compare, demo, link_command, table, world_command};
 use miette::{IntoDiagnostic, Result};
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -39,6 +39,8 @@ enum Command {
     Shrink(world_command::ShrinkArgs),
     /// Attack the robot in the virtual world, and RAVEN II's receive rule beside it
     Attack(attack::command::AttackArgs),
+    /// One hand path over UVA's NetFI links, by RAVEN II's receive rule and by ours
+    Compare(compare::CompareArgs),
     /// List the kinds of faults, their parameters and defaults
     Faults(world_command::ListArgs),
     /// List what must hold at every tick, and where it is checked
@@ -75,6 +77,7 @@ fn main() -> Result<ExitCode> {
         Some(Command::Attack(args)) => {
             return attack::command::run(&args, &stop).into_diagnostic();
         }
+        Some(Command::Compare(args)) => compare::run(&args).into_diagnostic()?,
         Some(Command::Faults(args)) => return world_command::faults(&args).into_diagnostic(),
         Some(Command::Invariants(args)) => {
             return world_command::invariants(&args).into_diagnostic();

@@ -129,7 +129,6 @@ pub fn one_of_two(seed: u64) -> Tried {
     let mut finding = record.finding();
     record.at_most(Stage::Latched, &mut finding);
     finding.figure("hole_ms", hole.as_millis_f64());
-    finding.figure("displaced_mm", record.displaced() * 1e3);
     Ok(finding)
 }
 
