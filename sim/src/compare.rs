@@ -3,7 +3,8 @@
 //! Knows: one recorded hand path, the link models of UVA's NetFI, both ends' ways to use a packet.
 //! Does not know: any rule of its own. Same seed, same table.
 //!
-//! What is compared: the shipped peg transfer, once. ITP's sender says increments and hears
+//! What is compared: the shipped peg transfer up to its last reach, where the left hand is far from
+//! where it began: at the very end a tool that had never moved would seem right. ITP's sender says increments and hears
 //! nothing, as it is; ours runs whole, in the virtual world, its states coming back over a good
 //! line: the models are laid over the commands alone. Its scripted surgeon stops while the tool
 //! does not follow, which costs time and no motion.
@@ -83,6 +84,8 @@ pub struct Outcome {
     pub holds: u32,
 }
 
+/// How much of the script is played, milliseconds: the last way point before the way home.
+const PLAYED_MS: u64 = 29_600;
 /// Beyond this many milliseconds nobody waits any more. Chosen: five times the script.
 const PATIENCE_MS: u64 = 160_000;
 /// The tool is given so long to come to rest. Chosen: past the longest delay of any condition.
@@ -93,12 +96,11 @@ const REST_MS: u64 = 3_000;
 /// Errors: [`CompareError`].
 pub fn raven(condition: &Condition, seed: u64) -> Result<Outcome, CompareError> {
     let script = Script::load("peg-transfer")?;
-    let length = script.length().as_micros() / 1_000;
+    let length = PLAYED_MS;
     let mut worst = Outcome { finished: true, ..Outcome::default() };
     let (mut gone, mut wanted) = (0.0, 0.0);
     for arm in ArmId::ALL {
         let at = |ms: u64| {
-            // The script repeats: its last point is its first.
             let hands = script.at(Micros::from_millis(ms.min(length)));
             hands.get(arm).pose.position()
         };
@@ -149,8 +151,7 @@ impl Hand for Once {
     fn read(&mut self, now: Instant<Console>, seen: &Seen) -> HandSample {
         let sample = self.hand.read(now, seen);
         self.played.store(self.hand.played().as_micros(), Ordering::Relaxed);
-        // A millisecond before its end, for the end is also the beginning.
-        if self.hand.played().saturating_add(Micros::from_millis(1)) >= self.length {
+        if self.hand.played() >= self.length {
             self.hand.rest();
         }
         sample
@@ -193,7 +194,7 @@ impl Meddler for Over {
 /// Errors: [`CompareError`].
 pub fn ours(condition: &Condition, seed: u64) -> Result<Outcome, CompareError> {
     let script = Script::load("peg-transfer")?;
-    let (length, counter) = (script.length(), Arc::new(AtomicU64::new(0)));
+    let (length, counter) = (Micros::from_millis(PLAYED_MS), Arc::new(AtomicU64::new(0)));
     let played = || Micros::from_micros(counter.load(Ordering::Relaxed));
     let hand =
         Once { hand: ScriptedHand::new(script.clone()), played: Arc::clone(&counter), length };
@@ -214,7 +215,7 @@ pub fn ours(condition: &Condition, seed: u64) -> Result<Outcome, CompareError> {
     for _ in 0..PATIENCE_MS {
         tick = world.tick();
         sum.add(&tick);
-        let done = played().saturating_add(Micros::from_millis(2)) >= length;
+        let done = played() >= length;
         rest += u64::from(done);
         if rest >= REST_MS && tick.state.stage == Stage::Follow {
             break;
@@ -278,14 +279,13 @@ impl Sum {
 
 /// Both tips' path as the script draws it, metres.
 fn script_path(script: &Script) -> f64 {
-    let length = script.length().as_micros() / 1_000;
     let at = |ms| script.at(Micros::from_millis(ms));
     let step = |ms: u64| {
         let (a, b) = (at(ms.saturating_sub(1)), at(ms));
         let one = |arm| (b.get(arm).pose.position() - a.get(arm).pose.position()).norm();
         ArmId::ALL.into_iter().map(one).sum::<f64>()
     };
-    (1..length).map(step).sum::<f64>() * DEFAULT_SCALE
+    (1..=PLAYED_MS).map(step).sum::<f64>() * DEFAULT_SCALE
 }
 
 /// The median outcome of one end, each figure by itself.

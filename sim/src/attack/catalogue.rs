@@ -53,7 +53,7 @@ const fn row(
 use Runs::{Held, Live, NotBuilt, World};
 
 /// The tests against real processes.
-pub const LIVE: &str = "cargo test -p longhand-sim --test attacks_live";
+pub const LIVE: &str = "cargo test -p longhand-sim --test attacks_live --test processes";
 
 /// The attacks, in order.
 pub const CATALOGUE: [Attack; 40] = [
@@ -143,7 +143,8 @@ pub const CATALOGUE: [Attack; 40] = [
         World(words::second_claimant),
         Some(
             "after 200 ms of silence a copy of the holder's own certificate is granted without the \
-             bedside (robot-agent/src/network.rs, `is_held_against`); live: attacks_live",
+             bedside (robot-agent/src/network.rs, `is_held_against`): \
+             processes::garbage_and_old_sessions_move_nothing_and_each_is_counted_by_name",
         ),
     ),
     row(
@@ -157,7 +158,7 @@ pub const CATALOGUE: [Attack; 40] = [
         "A14",
         "an observer's, an engineer's certificate sends motion",
         "refused by role before a command is read; recorded",
-        Live("attacks_live::no_role_but_the_surgeons_is_let_in"),
+        Live("processes::nobody_without_the_right_certificate_moves_anything"),
         Some("the trainee's role: not built yet"),
     ),
     row(
@@ -172,7 +173,7 @@ pub const CATALOGUE: [Attack; 40] = [
         "certificates: revoked, expired, of tomorrow, foreign, none, of another use",
         "refused at the handshake",
         Live(
-            "attacks_live::foreign_and_missing_certificates_are_refused; the rest in \
+            "processes::nobody_without_the_right_certificate_moves_anything; the rest in \
               protocol/quic/tests/handshake.rs",
         ),
         Some("pre-flight that asks for more than 24 h of validity: not shown here"),

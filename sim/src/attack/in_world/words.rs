@@ -3,7 +3,9 @@
 //! Knows: how to lie to the robot. Does not know: how the robot finds out. Each attack checks the
 //! invariants of every tick and the row's own outcome; offsets of bytes are WIRE.md's.
 
-use super::hands_on::{Behind, Beside, Change, Fate, OnPath, get_f32, put_f32, resealed, sealed};
+use super::hands_on::{
+    AtHand, Behind, Beside, Change, Fate, OnPath, get_f32, put_f32, resealed, sealed,
+};
 use super::trial::{ACCEPTED, ANY, Dice, HANDS, MOVING, Plan, QUIET, Record, Trial};
 use crate::attack::Tried;
 use crate::scenario::ScenarioError;
@@ -11,6 +13,7 @@ use crate::world::World;
 use crate::world::carrier::{Road, flip};
 use crate::world::watch::Meddler;
 use longhand_follower::supervisor::Request;
+use longhand_leader::hand::HandSample;
 use longhand_link::Direction;
 use longhand_protocol::message::{
     Command, Frame, PROTOCOL_VERSION, ProfileHash, Reason, RobotId, SessionKey, Stage,
@@ -241,8 +244,12 @@ pub fn reset(seed: u64) -> Tried {
     Ok(finding)
 }
 
-/// A12, as far as the lease goes: a second claimant while the holder speaks.
+/// A12, as far as the lease goes: a second claimant while the holder speaks; or one who is granted
+/// the robot while it stands latched, and whose pedal is down from the first word on.
 pub fn second_claimant(seed: u64) -> Tried {
+    if seed % 2 == 1 {
+        return successor(seed);
+    }
     // The answers share the link: only where nothing is lost or queued is the rest the same.
     let plan = Plan::drawn(seed, &["ideal"], &HANDS);
     let mut dice = Dice::new(seed, 12);
@@ -267,6 +274,32 @@ pub fn second_claimant(seed: u64) -> Tried {
     let epochs = |record: &Record| record.moments.iter().map(|m| m.epoch).max();
     finding.must(epochs(&record) == epochs(&alone), || "a claimant was granted".to_owned());
     record.same_as(&alone, &mut finding);
+    Ok(finding)
+}
+
+fn successor(seed: u64) -> Tried {
+    let plan = Plan::drawn(seed, &QUIET, &MOVING);
+    let mut dice = Dice::new(seed, 12);
+    let mut trial = Trial::begin(&plan)?;
+    // The holder lets go: latched, and the pedal was seen up.
+    let up_for = dice.below(600).saturating_add(150);
+    let granted = trial.now().saturating_add(Micros::from_millis(up_for));
+    trial.meddle(AtHand(move |at, sample: &mut HandSample| {
+        sample.operator_present = at >= granted;
+    }));
+    trial.meddle(Behind(move |at, world: &mut World| {
+        if at == granted {
+            world.robot().regrant(at);
+        }
+    }));
+    trial.run(up_for.saturating_add(3_000));
+    let record = trial.end();
+    let mut finding = record.finding();
+    let after = record.moments.iter().filter(|moment| moment.at > granted);
+    let moved = after.clone().find(|moment| moment.stage < Stage::Latched);
+    finding.must(moved.is_none(), || {
+        "a new session engaged with a pedal that it never said was up".to_owned()
+    });
     Ok(finding)
 }
 
@@ -327,7 +360,7 @@ impl Meddler for Stopped {
 /// A15: a command for another robot, under its own checksum; and both arms' blocks exchanged.
 pub fn misaddressed(seed: u64) -> Tried {
     // Hands that do not do the same: exchanged blocks are then other bytes.
-    let plan = Plan::drawn(seed, &ANY, &["peg-transfer", "tremor"]);
+    let plan = Plan::drawn(seed, &ANY, &["peg-transfer"]);
     let mut dice = Dice::new(seed, 15);
     let mut swapped = false;
     let (record, alone) = with_and_without(
