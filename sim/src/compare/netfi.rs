@@ -9,7 +9,8 @@
 //!   alpha 3.8 to 5, scale 0.27 to 6 ms;
 //! - loss of communication: every 8500, 1000, 1000 ms, of U(0, 3000), U(0, 1000), U(0, 2000) ms.
 //!
-//! Where the source as read leaves a parameter open, ours is marked "chosen".
+//! Every packet draws its own delay, so packets overtake one another; the source as read keeps no
+//! order. Where it leaves a parameter open, ours is marked "chosen".
 
 use crate::attack::in_world::trial::Dice;
 use longhand_protocol::units::Micros;

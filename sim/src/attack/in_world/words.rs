@@ -374,9 +374,11 @@ pub fn misaddressed(seed: u64) -> Tried {
                 other.intent.hand_time = heard.newest.intent.hand_time.after(TICK);
                 other.key.robot = RobotId::new(dice.below(1_000).saturating_add(2));
                 let mut said = vec![sealed(&other)];
-                if !std::mem::replace(&mut swapped, true) {
+                let exchanged = arms_exchanged(&sealed(heard.newest));
+                if !swapped && exchanged != sealed(heard.newest) {
                     // Once: a second corrupted message would latch, which is A09's.
-                    said.push(arms_exchanged(&sealed(heard.newest)));
+                    swapped = true;
+                    said.push(exchanged);
                 }
                 said
             })
