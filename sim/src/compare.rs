@@ -11,6 +11,7 @@
 
 pub mod netfi;
 
+use crate::attack::in_world::trial::off_goal;
 use crate::attack::raven::{Itp, Raven};
 use crate::measure::float;
 use crate::world::carrier::Road;
@@ -21,7 +22,6 @@ use longhand_console::input::script::{Script, ScriptError, ScriptedHand};
 use longhand_console::input::{Hand, Seen};
 use longhand_follower::profile::Profile;
 use longhand_leader::DEFAULT_SCALE;
-use longhand_leader::frames::{HAND_BASE, seen_from_arm};
 use longhand_leader::hand::HandSample;
 use longhand_link::{Direction, Disturb, LinkModel};
 use longhand_protocol::geometry::ArmId;
@@ -228,16 +228,13 @@ pub fn ours(condition: &Condition, seed: u64) -> Result<Outcome, CompareError> {
         seconds: sum.seconds(rest),
         path_ratio: sum.path / script_path(&script),
         holds: sum.holds,
+        error_mm: off_goal(&tick) * 1e3,
         ..Outcome::default()
     };
     for (arm, start) in ArmId::ALL.into_iter().zip(start) {
         let tip = tick.state.arms.get(arm).measured_cp.position();
-        let hand = seen_from_arm(HAND_BASE, tick.hand.hands.get(arm));
-        let goal = tick.leader.anchors.get(arm).goal(&hand.pose, DEFAULT_SCALE);
-        let off = (goal.position() - tip).norm() * 1e3;
         let at = |time| script.at(time).get(arm).pose.position();
         let due = start + (at(played()) - at(Micros::ZERO)) * DEFAULT_SCALE;
-        outcome.error_mm = outcome.error_mm.max(off);
         outcome.script_mm = outcome.script_mm.max((due - tip).norm() * 1e3);
     }
     Ok(outcome)

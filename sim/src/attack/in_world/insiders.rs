@@ -46,7 +46,7 @@ pub fn step(seed: u64) -> Tried {
     let plan = Plan::drawn(seed, &ANY, &HANDS);
     let mut dice = Dice::new(seed, 17);
     // What is beyond what may be blended or anchored latches; what is below must be walked.
-    let size = if seed % 2 == 0 { 0.05 } else { dice.between(0.001, 0.019) };
+    let size = if seed.is_multiple_of(2) { 0.05 } else { dice.between(0.001, 0.019) };
     let by = direction(&mut dice) * size;
     let profile = plan.profile();
     let mut trial = Trial::begin(&plan)?;
@@ -139,7 +139,7 @@ pub fn flapping(seed: u64) -> Tried {
     let until = trial.now().saturating_add(Micros::from_secs(4));
     trial.meddle(AtHand(move |at: Micros, sample: &mut HandSample| {
         if at < until {
-            sample.operator_present = at.as_micros() / 10_000 % 2 == 0;
+            sample.operator_present = (at.as_micros() / 10_000).is_multiple_of(2);
         }
     }));
     trial.run(4_000);
@@ -179,8 +179,8 @@ pub fn energy(seed: u64) -> Tried {
     let off_after = plan.profile().stages.energy_off_after;
     finding.must(age <= off_after, || format!("energy on at age {age}"));
     // Before motion stops: the last tick with energy is not after the last one with motion.
-    let pairs = record.moments.iter().zip(record.moments.iter().skip(1));
-    let moved = pairs.filter(|(a, b)| a.apart(b) > 1e-9).last().map(|(_, b)| b.at);
+    let mut pairs = record.moments.iter().zip(record.moments.iter().skip(1));
+    let moved = pairs.rfind(|(a, b)| a.apart(b) > 1e-9).map(|(_, b)| b.at);
     let on_at = last_on.map(|moment| moment.at);
     finding.must(on_at <= moved, || format!("energy until {on_at:?}, motion until {moved:?}"));
     finding.figure("energy_age_max_ms", age.as_millis_f64());

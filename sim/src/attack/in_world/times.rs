@@ -7,6 +7,7 @@ use super::trial::{Dice, MOVING, Plan, QUIET, Record, Trial};
 use crate::attack::{Finding, Tried};
 use crate::world::World;
 use crate::world::carrier::link_clock;
+use longhand_leader::advisory::Advisory;
 use longhand_link::{Direction, Directions};
 use longhand_protocol::message::Stage;
 use longhand_protocol::units::{Micros, TICK};
@@ -58,7 +59,7 @@ pub fn ramp(seed: u64) -> Tried {
     let record = trial.end();
     let mut finding = record.finding();
     loop_age_rules(&plan, &record, &mut finding);
-    finding.must(record.advisories.contains("Slowed"), || {
+    finding.must(record.advisories.contains(&Advisory::Slowed), || {
         format!("the surgeon was not told that the tool is slowed: {:?}", record.advisories)
     });
     finding.figure("ramp_ms_per_s", ms_per_s);
@@ -89,7 +90,7 @@ pub fn one_sided(seed: u64) -> Tried {
 pub fn clocks(seed: u64) -> Tried {
     let mut plan = Plan::drawn(seed, &["ideal"], &MOVING);
     plan.link = "ideal";
-    let (robot, fast) = (seed % 2 == 0, seed / 2 % 2 == 0);
+    let (robot, fast) = (seed.is_multiple_of(2), (seed / 2).is_multiple_of(2));
     let ppm = if fast { 500 } else { -500 };
     let mut trial = Trial::begin(&plan)?;
     let at = trial.now();

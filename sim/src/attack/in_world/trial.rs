@@ -11,9 +11,11 @@ use crate::check::{Checker, dh};
 use crate::measure::float;
 use crate::scenario::{RunHash, Scenario, ScenarioError};
 use crate::world::watch::{ConsoleTick, Judged, Meddler, RobotTick, Verdict, Watcher};
-use crate::world::{World, profile_for};
+use crate::world::{World, WorldTick, profile_for};
 use longhand_follower::profile::Profile;
+use longhand_leader::DEFAULT_SCALE;
 use longhand_leader::advisory::Advisory;
+use longhand_leader::frames::{HAND_BASE, seen_from_arm};
 use longhand_link::Direction;
 use longhand_protocol::geometry::ArmId;
 use longhand_protocol::message::{Reason, Stage};
@@ -23,7 +25,7 @@ use nalgebra::Vector3;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// What an attacker and the trial both hold.
@@ -167,7 +169,7 @@ pub struct Witness {
     moments: Vec<Moment>,
     forged: BTreeMap<&'static str, u64>,
     genuine_refused: BTreeMap<&'static str, u64>,
-    advisories: BTreeSet<&'static str>,
+    advisories: Vec<Advisory>,
     sizes: Vec<(Micros, usize)>,
 }
 
@@ -203,15 +205,9 @@ impl Watcher for Witness {
     }
 
     fn console_tick(&mut self, tick: &ConsoleTick<'_>) {
-        let word = match tick.output.advisory {
-            Advisory::Slowed => "Slowed",
-            Advisory::WaitForLink => "WaitForLink",
-            Advisory::HoldStill => "HoldStill",
-            Advisory::AtLimit => "AtLimit",
-            Advisory::NoLink => "NoLink",
-            _ => "other",
-        };
-        self.advisories.insert(word);
+        if !self.advisories.contains(&tick.output.advisory) {
+            self.advisories.push(tick.output.advisory);
+        }
         self.sizes.extend(tick.command.map(|bytes| (tick.at, bytes.len())));
     }
 
@@ -237,6 +233,16 @@ pub fn say(witness: &Shared<Witness>, world: &mut World, bytes: Vec<u8>) {
     world.inject(Direction::Up, crate::world::carrier::Road::Datagram, bytes);
     // Where nobody judged it, nothing of it is left.
     witness.borrow_mut().forging = false;
+}
+
+/// How far the worse tip is from where hand and anchors say, metres.
+pub fn off_goal(tick: &WorldTick) -> f64 {
+    let one = |arm| {
+        let hand = seen_from_arm(HAND_BASE, tick.hand.hands.get(arm));
+        let goal = tick.leader.anchors.get(arm).goal(&hand.pose, DEFAULT_SCALE);
+        (goal.position() - tick.state.arms.get(arm).measured_cp.position()).norm()
+    };
+    ArmId::ALL.into_iter().map(one).fold(0.0, f64::max)
 }
 
 /// A world under attack.
@@ -312,6 +318,18 @@ impl Trial {
         (0..ms).any(|_| self.world.tick().state.stage == Stage::Follow)
     }
 
+    /// The hand rests, the robot follows, a while goes by: how far is the worse tip from where hand
+    /// and anchors say, metres? `None` where it does not follow.
+    pub fn off_goal_at_rest(&mut self) -> Option<f64> {
+        self.world.hand().rest();
+        if !self.run_until_follows(5_000) {
+            return None;
+        }
+        self.run(1_500);
+        let tick = self.world.tick();
+        (tick.state.stage == Stage::Follow).then(|| off_goal(&tick))
+    }
+
     /// What came of it.
     pub fn end(self) -> Record {
         let witness = std::mem::take(&mut *self.witness.borrow_mut());
@@ -343,7 +361,7 @@ pub struct Record {
     /// What of the true console's own words was refused, by reason.
     pub genuine_refused: BTreeMap<&'static str, u64>,
     /// What the surgeon was told.
-    pub advisories: BTreeSet<&'static str>,
+    pub advisories: Vec<Advisory>,
     /// When commands set out, and how long they were.
     pub sizes: Vec<(Micros, usize)>,
 }
@@ -417,6 +435,14 @@ impl Record {
         });
     }
 
+    /// The tool must be where the surgeon leads it, as [`Trial::off_goal_at_rest`] found it.
+    /// Chosen: 0.1 mm, which is what the links' own test asks for.
+    pub fn at_goal(off: Option<f64>, finding: &mut Finding) {
+        let Some(off) = off else { return };
+        finding.must(off <= 1e-4, || format!("{:.3} mm beside where it is led", off * 1e3));
+        finding.figure("tool_off_mm", off * 1e3);
+    }
+
     /// I16: the same commands, stages and joints as in the run that was left alone.
     pub fn same_as(&self, alone: &Self, finding: &mut Finding) {
         let differs = self
@@ -424,6 +450,9 @@ impl Record {
             .iter()
             .zip(&alone.moments)
             .find(|(a, b)| a.stage != b.stage || a.number != b.number || a.apart(b) > 0.0);
+        let pairs = self.moments.iter().zip(&alone.moments);
+        let apart = pairs.map(|(a, b)| a.apart(b)).fold(0.0, f64::max);
+        finding.figure("tool_off_mm", apart * 1e3);
         finding.must(self.hash == alone.hash, || match differs {
             Some((a, b)) => format!(
                 "I16: at {} it is in {} with command {}, left alone in {} with {}",

@@ -101,19 +101,22 @@ fn recorded(plan: &Plan, ms: u64) -> Result<Vec<Vec<u8>>, ScenarioError> {
 
 /// A06: reordering by 1 to 500 ms on the path.
 pub fn reorder(seed: u64) -> Tried {
-    let plan = Plan::drawn(seed, &ANY, &MOVING);
+    let plan = Plan::drawn(seed, &ANY, &["peg-transfer"]);
     let mut dice = Dice::new(seed, 6);
     let (share, most) = (dice.between(0.05, 0.6), dice.between(1.0, 500.0));
     let mut trial = Trial::begin(&plan)?;
-    trial.meddle(OnPath::new(move |_, to| {
-        if to == Direction::Up && dice.chance(share) {
+    let until = trial.now().saturating_add(Micros::from_millis(2_500));
+    trial.meddle(OnPath::new(move |at, to| {
+        if at < until && to == Direction::Up && dice.chance(share) {
             return Fate::Later(Micros::from_secs_f64(dice.between(1.0, most.max(1.5)) * 1e-3));
         }
         Fate::Pass
     }));
     trial.run(2_500);
+    let off = trial.off_goal_at_rest();
     let record = trial.end();
     let mut finding = record.finding();
+    Record::at_goal(off, &mut finding);
     let pairs = record.moments.iter().zip(record.moments.iter().skip(1));
     let older = pairs.filter(|(a, b)| a.epoch == b.epoch && b.number < a.number && b.number > 0);
     let older = u64::try_from(older.count()).unwrap_or(u64::MAX);
@@ -153,9 +156,9 @@ pub fn bit_flips(seed: u64) -> Tried {
 
 /// A10: the number runs ahead: by 2^40 at once, or by up to 1000 once a second.
 pub fn lead(seed: u64) -> Tried {
-    let plan = Plan::drawn(seed, &QUIET, &MOVING);
+    let plan = Plan::drawn(seed, &QUIET, &["peg-transfer"]);
     let mut dice = Dice::new(seed, 10);
-    let far = seed % 2 == 0;
+    let far = seed.is_multiple_of(2);
     let ahead = if far { 1 << 40 } else { dice.below(999).saturating_add(2) };
     let step = [dice.between(-0.02, 0.02), dice.between(-0.02, 0.02)];
     let mut trial = Trial::begin(&plan)?;
@@ -171,8 +174,10 @@ pub fn lead(seed: u64) -> Tried {
     }));
     trial.run(3_000);
     let back = trial.run_until_follows(10_000);
+    let off = trial.off_goal_at_rest();
     let record = trial.end();
     let mut finding = record.finding();
+    Record::at_goal(off, &mut finding);
     finding.must(record.forged_total() > 0, || "nothing forged was judged".to_owned());
     record.at_most(Stage::Latched, &mut finding);
     let latched = record.first(Stage::Latched).copied();
@@ -408,7 +413,7 @@ const FLOATS: [usize; 2] = [76, 132];
 
 /// A19: numbers that are none, or mean nothing; and others that mean the same as before.
 pub fn strange_numbers(seed: u64) -> Tried {
-    if seed % 2 == 0 { refused_numbers(seed) } else { harmless_numbers(seed) }
+    if seed.is_multiple_of(2) { refused_numbers(seed) } else { harmless_numbers(seed) }
 }
 
 fn refused_numbers(seed: u64) -> Tried {
@@ -560,7 +565,7 @@ pub fn other_profile(seed: u64) -> Tried {
 /// A21: every way in which somebody from afar can make the robot stop.
 pub fn stops(seed: u64) -> Tried {
     const WAYS: u64 = 8;
-    let plan = Plan::drawn(seed, &QUIET, &MOVING);
+    let plan = Plan::drawn(seed, &QUIET, &["peg-transfer"]);
     let way = seed % WAYS;
     let mut trial = Trial::begin(&plan)?;
     let (began, witness) = (trial.now(), trial.witness());
@@ -589,13 +594,14 @@ pub fn stops(seed: u64) -> Tried {
     }
     trial.run(1_000);
     let back = trial.run_until_follows(10_000);
+    let off = trial.off_goal_at_rest();
     let record = trial.end();
     let mut finding = record.finding();
+    Record::at_goal(off, &mut finding);
     record.at_most(Stage::Latched, &mut finding);
     let stopped = record.first(Stage::Hold).is_some();
     finding.must(stopped || way >= 6, || format!("way {way} stopped nothing"));
     finding.must(back, || "it did not come back by one acknowledgement".to_owned());
-    finding.figure("displaced_mm", record.displaced() * 1e3);
     Ok(finding)
 }
 

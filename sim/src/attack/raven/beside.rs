@@ -88,7 +88,9 @@ impl Theatre {
     fn hear(&mut self, packet: &Packet) {
         match self.raven.receive(packet) {
             Took::Applied if !self.raven.is_stopped() => self.mute = 0,
-            _ => self.mute = self.mute.saturating_add(1),
+            Took::Applied | Took::Skipped | Took::Reset | Took::Dropped => {
+                self.mute = self.mute.saturating_add(1);
+            }
         }
         self.damage.muted_ms = self.damage.muted_ms.max(self.mute);
     }
@@ -180,7 +182,7 @@ fn lead(mut theatre: Theatre, dice: &mut Dice) -> Damage {
     let ahead = u32::try_from(dice.below(200)).unwrap_or(0).saturating_add(800);
     while theatre.ms < LENGTH_MS {
         let packet = theatre.say();
-        if theatre.ms >= BEGINS_MS && theatre.ms % 1_000 == 0 {
+        if theatre.ms >= BEGINS_MS && theatre.ms.is_multiple_of(1_000) {
             let sequence = packet.sequence.saturating_add(ahead);
             theatre.forged(&Packet { sequence, ..packet });
         }
