@@ -4,10 +4,10 @@
 //! Does not know: any rule of its own. Same seed, same table.
 //!
 //! What is compared: the shipped peg transfer up to its last reach, where the left hand is far from
-//! where it began: at the very end a tool that had never moved would seem right. ITP's sender says increments and hears
-//! nothing, as it is; ours runs whole, in the virtual world, its states coming back over a good
-//! line: the models are laid over the commands alone. Its scripted surgeon stops while the tool
-//! does not follow, which costs time and no motion.
+//! where it began: at the very end a tool that had never moved would seem right. ITP's sender says
+//! increments and hears nothing, as it is; ours runs whole, in the virtual world, its states coming
+//! back over a good line: the models are laid over the commands alone. Its scripted surgeon stops
+//! while the tool does not follow, which costs time and no motion.
 
 pub mod netfi;
 
@@ -338,8 +338,8 @@ pub fn run(args: &CompareArgs) -> Result<(), CompareError> {
 }
 
 const HEAD: &str = "\
-condition        RAVEN rule                      Longhand
-                 error mm  path ratio  time s    error mm  off script mm  path ratio  time s  holds";
+condition        RAVEN rule                     Longhand
+                 error mm  path ratio  time s   error mm  off script mm  path ratio  time s  holds";
 const FOOT: &str = "\
 error: the worse tip at the end against where the surgeon led it; off script: against the path as
 recorded (a hold is a clutch); path ratio: path over the script's; medians. `-`: not finished.";
@@ -356,7 +356,7 @@ fn print(
     };
     writeln!(
         out,
-        "{:<16} {:>8.2}  {:>10.3}  {:>6}    {:>8.2}  {:>13.2}  {:>10.3}  {:>6}  {:>5}",
+        "{:<16} {:>8.2}  {:>10.3}  {:>6}   {:>8.2}  {:>13.2}  {:>10.3}  {:>6}  {:>5}",
         condition.name,
         theirs.error_mm,
         theirs.path_ratio,

@@ -64,10 +64,10 @@ pub fn step(seed: u64) -> Tried {
         // Whatever it did before the step came, it then stopped: blind motion and braking.
         let farthest = record.displaced();
         finding.must(farthest <= 0.02, || format!("{:.2} mm", farthest * 1e3));
+        finding.figure("displaced_mm", farthest * 1e3);
     }
     record.at_most(Stage::Latched, &mut finding);
     finding.figure("most_in_a_tick_mm", tick * 1e3);
-    finding.figure("displaced_mm", record.displaced() * 1e3);
     Ok(finding)
 }
 

@@ -38,8 +38,8 @@ impl Damage {
         let Self { displaced_mm, muted_ms, halted, believed, forged, step_mm } = *self;
         let halted = if halted { ", power off" } else { "" };
         format!(
-            "tool {displaced_mm:.1} mm off, {step_mm:.1} mm in one ms, surgeon muted {muted_ms} ms, \
-             {believed} of {forged} forged packets moved it{halted}"
+            "tool {displaced_mm:.1} mm off, {step_mm:.1} mm in one ms, surgeon muted \
+             {muted_ms} ms, {believed} of {forged} forged packets moved it{halted}"
         )
     }
 }
