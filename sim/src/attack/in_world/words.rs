@@ -498,14 +498,22 @@ pub fn restamped(seed: u64) -> Tried {
     let plan = Plan::drawn(seed, &QUIET, &MOVING);
     let invents = seed % 2 == 1;
     let ms = 950;
-    let dead = || OnPath::new(|_, to| if to == Direction::Up { Fate::Drop } else { Fate::Pass });
+    // A few more come through, so that there is a last one to say again.
+    let dead = |from: Micros| {
+        OnPath::new(
+            move |at, to| {
+                if to == Direction::Up && at >= from { Fate::Drop } else { Fate::Pass }
+            },
+        )
+    };
+    let first = Micros::from_millis(20);
     let mut alone = Trial::begin(&plan)?;
-    alone.meddle(dead());
+    alone.meddle(dead(alone.now().saturating_add(first)));
     alone.run(ms);
     let alone = alone.end();
     let mut trial = Trial::begin(&plan)?;
-    let began = trial.now();
-    trial.meddle(dead());
+    let began = trial.now().saturating_add(first);
+    trial.meddle(dead(began));
     let mut last: Option<Command> = None;
     trial.meddle(Beside::new(trial.witness(), move |heard| {
         // What was under way still comes; after that it speaks.
