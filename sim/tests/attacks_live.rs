@@ -76,7 +76,7 @@ fn strange_packet(rng: &mut ChaCha8Rng) -> Vec<u8> {
         bytes[24] = 0x44;
     }
     let keep = usize::try_from(rng.next_u32()).unwrap_or(0) % bytes.len() + 1;
-    if rng.next_u32() % 4 == 0 {
+    if rng.next_u32().is_multiple_of(4) {
         bytes.truncate(keep);
     }
     bytes
