@@ -355,6 +355,11 @@ impl Supervisor {
     /// request cannot mask a fault. What became of the request comes back beside the permit.
     pub fn next(&mut self, seen: &Observation) -> (Permit, Outcome) {
         self.note(seen);
+        if seen.new_session {
+            // A release that another session's pedal was seen to make is no release of this one's.
+            self.released_seen = false;
+            self.released_for = Micros::ZERO;
+        }
         let answer = seen.request.map_or(Outcome::Done, |asked| self.ask(asked, seen.unfit));
         let (event, why) = self.event(seen);
         self.apply(event, why);

@@ -309,6 +309,20 @@ fn a_corrupted_message_while_latched_starts_the_good_link_anew() {
     assert_eq!(bench.run(Some(true), 200), Stage::Follow);
 }
 
+/// A12: the old holder's pedal was seen up; the successor's is down from its first word.
+#[test]
+fn a_new_session_does_not_inherit_a_released_pedal() {
+    let mut bench = Bench::following();
+    bench.peer_faults.protocol = 1;
+    bench.run(Some(false), 700);
+    assert_eq!(bench.follower.stage(), Stage::Latched);
+    bench.epoch += 1;
+    bench.number = 0;
+    assert_eq!(bench.run(Some(true), 1_500), Stage::Latched);
+    bench.run(Some(false), 150);
+    assert_eq!(bench.run(Some(true), 700), Stage::Follow);
+}
+
 #[test]
 fn one_contradiction_latches_at_once() {
     let mut bench = Bench::following();

@@ -31,6 +31,13 @@ pub(crate) struct Used {
     received_at: Instant<Robot>,
 }
 
+impl Used {
+    /// The session's epoch.
+    pub(crate) const fn epoch(&self) -> Epoch {
+        self.key.epoch
+    }
+}
+
 /// All commands that could be in use.
 #[derive(Clone, Debug)]
 pub(crate) struct Commands {

@@ -9,7 +9,7 @@ use longhand_follower::profile::Profile;
 use longhand_follower::supervisor::Request;
 use longhand_protocol::geometry::{ArmId, PerArm};
 use longhand_protocol::message::Stage;
-use longhand_protocol::units::{Instant, Micros, Robot, TICK};
+use longhand_protocol::units::{Epoch, Instant, Micros, Robot, TICK};
 
 /// Which stage followed which, and how many ticks each lasted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,8 +82,10 @@ pub(super) struct StageWatch {
     stage: Option<Stage>,
     transitions: Transitions,
     good_since: Option<Instant<Robot>>,
-    /// Since Latched began: the pedal was seen up.
+    /// Since Latched began, and by the session that is in use: the pedal was seen up.
     seen_up: bool,
+    /// The session that was in use at the last tick.
+    epoch: Option<Epoch>,
 }
 
 impl StageWatch {
@@ -163,14 +165,21 @@ impl StageWatch {
             self.aligned(seen, bound.distance_m, bound.angle_rad, arms)?;
         }
         if engaged {
-            rule(self.seen_up, Invariant::I14, || {
+            rule(self.seen_up && self.same_session(seen), Invariant::I14, || {
                 "engaged, and the pedal was never seen up since".to_owned()
             })?;
         }
-        let entered = to == Stage::Latched && from != Stage::Latched;
+        let epoch = seen.used.map(|used| used.epoch());
+        // Another foot is on the pedal.
+        let another = epoch.is_some() && self.epoch.replace(epoch.unwrap_or(Epoch::ZERO)) != epoch;
+        let entered = another || to == Stage::Latched && from != Stage::Latched;
         let up = seen.used.is_some_and(|used| !used.levels.operator_present);
         self.seen_up = (self.seen_up && !entered) || (to == Stage::Latched && up);
         Ok(())
+    }
+
+    fn same_session(&self, seen: &Seen<'_>) -> bool {
+        seen.used.is_some_and(|used| Some(used.epoch()) == self.epoch)
     }
 
     fn aligned(
