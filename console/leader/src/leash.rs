@@ -15,9 +15,16 @@
 //! next report the goal goes no farther outward than the leash allows.
 //!
 //! The tool does not move by this: a goal taken back toward the setpoint, and left outside by the
-//! leash, is brought to the same place at the wall. What a setpoint has not caught up with yet is
-//! not behind a wall: along the way that it is moving, [`LAG_S`] of its motion is left out.
-//! A state that never comes slips nothing; the next one makes up for it.
+//! leash, is brought to the same place at the wall. That holds where the tool *stands* at the wall,
+//! so nothing slips before it does. `limited` alone does not say so: the goal may lie outside while
+//! the tool is still far from the wall, or a step was refused for the joints' sake. A tool stands
+//! if for [`STANDS_OVER`] it was blocked and hardly moved outward: slower than a fifth of a leash in
+//! a second, the oldest loop. So when it hears of the goal that is left to it, it is short of it.
+//!
+//! What a setpoint has not caught up with yet is not behind a wall: along the way that it is
+//! moving, [`LAG_S`] of its motion is left out. Where that does not explain the gap, the tool is on
+//! its way or slowed, and nothing slips. A state that never comes slips nothing; the next one makes
+//! up for it.
 
 use longhand_protocol::geometry::{Pose, RobotBase, Tip};
 use longhand_protocol::units::{Console, Instant, Micros, Robot};
@@ -30,9 +37,16 @@ pub const LEASH_M: f64 = 3e-3;
 pub const LEASH_RAD: f64 = 0.087;
 /// Less than this behind a wall does not say which way it faces. Chosen: a sixth of the leash.
 const FACING: f64 = 1.0 / 6.0;
-/// A moving setpoint may be this much of its motion behind its goal. Chosen: five times what the
-/// robot's shaper takes (its gap gain is 50 per second).
-const LAG_S: f64 = 0.1;
+/// A moving setpoint may be this much of its motion behind its goal. Chosen: two and a half times
+/// what the robot's shaper takes where nothing slows it (its gap gain is 50 per second).
+const LAG_S: f64 = 0.05;
+/// So long a tool must have been blocked, and have hardly moved outward, to stand at a wall.
+/// Chosen: a free tool needs 60 ms to blend in after a stop, and as long again to show it.
+const STANDS_OVER: Micros = Micros::from_millis(100);
+/// A tool that goes no more leashes than this outward in a second stands. Chosen: a third of what a
+/// tool goes whose joints slow it most (a fiftieth of 0.1 m/s, or of 2 rad/s); a shaper that comes
+/// this slowly to a wall has 12 um to go.
+const STANDS_BELOW: f64 = 0.2;
 /// Marks in the trail. Chosen: with [`SPACING`], 1.02 s: the oldest loop that any profile allows.
 const MARKS: usize = 128;
 /// Between two marks. Chosen: the goal is a straight line over so short a time.
@@ -100,7 +114,11 @@ impl Behind {
         let pace = speed.norm();
         let lag = if pace > 0.0 {
             let way = speed / pace;
-            way * gap.dot(&way).max(0.0).min(pace * LAG_S)
+            let ahead = gap.dot(&way).max(0.0);
+            if pace > STANDS_BELOW * leash && ahead > pace * LAG_S {
+                return None;
+            }
+            way * ahead.min(pace * LAG_S)
         } else {
             Vector3::zeros()
         };
@@ -125,6 +143,36 @@ impl Behind {
     }
 }
 
+/// Two earlier answers of the time that the tool has been blocked without moving outward. The
+/// older becomes one to two [`STANDS_OVER`] old, so that what was long ago excuses nothing.
+#[derive(Clone, Copy, Debug)]
+struct Standing {
+    older: Answer,
+    newer: Answer,
+}
+
+impl Standing {
+    const fn since(answer: &Answer) -> Self {
+        Self { older: *answer, newer: *answer }
+    }
+
+    /// Takes in an answer; whether the tool has stood long enough. `outward` says how far it has
+    /// come since another, metres or radians.
+    fn note(&mut self, answer: &Answer, outward: impl Fn(&Answer) -> f64, leash: f64) -> bool {
+        let over = STANDS_OVER.as_secs_f64();
+        let seconds = answer.robot_time.since(self.older.robot_time).as_secs_f64();
+        if outward(&self.older).abs() > STANDS_BELOW * leash * seconds.max(over) {
+            *self = Self::since(answer);
+            return false;
+        }
+        if answer.robot_time.since(self.newer.robot_time) >= STANDS_OVER {
+            self.older = self.newer;
+            self.newer = *answer;
+        }
+        seconds >= over
+    }
+}
+
 /// The leash of one arm.
 #[derive(Clone, Copy, Debug)]
 pub struct Leash {
@@ -135,6 +183,9 @@ pub struct Leash {
     slipped: Vector3<f64>,
     turned: UnitQuaternion<f64>,
     last: Option<Answer>,
+    /// Since when the tool has been blocked and has not moved outward.
+    standing: Option<Standing>,
+    turn_standing: Option<Standing>,
     /// What the newest answer says lies behind a wall.
     wall: Option<Behind>,
     turn_wall: Option<Behind>,
@@ -148,6 +199,8 @@ impl Default for Leash {
             slipped: Vector3::zeros(),
             turned: UnitQuaternion::identity(),
             last: None,
+            standing: None,
+            turn_standing: None,
             wall: None,
             turn_wall: None,
         }
@@ -174,6 +227,8 @@ impl Leash {
     /// The goal lies on the held tool: there is no wall between them.
     pub const fn slacken(&mut self) {
         self.last = None;
+        self.standing = None;
+        self.turn_standing = None;
         self.wall = None;
         self.turn_wall = None;
     }
@@ -184,6 +239,7 @@ impl Leash {
         let before = self.last.replace(*answer);
         self.wall = None;
         self.turn_wall = None;
+        let (standing, turn_standing) = (self.standing.take(), self.turn_standing.take());
         let (true, Some(before)) = (answer.limited, before) else { return Slip::none() };
         let Some(then) = self.at(answer.hand_time) else { return Slip::none() };
         let seconds = answer.robot_time.since(before.robot_time).as_secs_f64();
@@ -193,8 +249,28 @@ impl Leash {
         let from = &answer.setpoint;
         let (moved, spun) = apart(from, &before.setpoint);
         let (gap, turn) = apart(&then, from);
-        self.wall = Behind::of(gap, moved / seconds, LEASH_M);
-        self.turn_wall = Behind::of(turn, spun / seconds, LEASH_RAD);
+        if let Some(behind) = Behind::of(gap, moved / seconds, LEASH_M) {
+            let mut standing = standing.unwrap_or(Standing::since(answer));
+            let outward = |was: &Answer| behind.normal.dot(&apart(from, &was.setpoint).0);
+            self.wall = standing.note(answer, outward, LEASH_M).then_some(behind);
+            self.standing = Some(standing);
+        }
+        if let Some(behind) = Behind::of(turn, spun / seconds, LEASH_RAD) {
+            let mut standing = turn_standing.unwrap_or(Standing::since(answer));
+            let outward = |was: &Answer| behind.normal.dot(&apart(from, &was.setpoint).1);
+            self.turn_wall = standing.note(answer, outward, LEASH_RAD).then_some(behind);
+            self.turn_standing = Some(standing);
+        }
+        self.give(goal, &then, from)
+    }
+
+    /// What the walls that were found take off the goal, which was `then`.
+    fn give(
+        &mut self,
+        goal: &Pose<RobotBase, Tip>,
+        then: &Pose<RobotBase, Tip>,
+        from: &Pose<RobotBase, Tip>,
+    ) -> Slip {
         let (gap, turn) = apart(goal, from);
         let mut slip = Slip::none();
         if let Some(wall) = self.wall {
@@ -202,7 +278,7 @@ impl Leash {
             slip.goal = wall.normal * wall.at_once(&gap, LEASH_M);
         }
         if let Some(wall) = self.turn_wall {
-            let off = |angle: f64| in_tip(&then, wall.normal * -angle);
+            let off = |angle: f64| in_tip(then, wall.normal * -angle);
             slip.anchor_turn = off(wall.excess(LEASH_RAD));
             slip.goal_turn = off(wall.at_once(&turn, LEASH_RAD));
         }
@@ -301,8 +377,12 @@ mod tests {
     /// The tool may go to 5 mm in x and y, and turn to 0.1 rad about any axis.
     const REACH_M: f64 = 5e-3;
     const REACH_RAD: f64 = 0.1;
-    /// As the follower's shaper, 1/s.
+    /// As the follower's shaper, 1/s, m/s and rad/s.
     const GAP_GAIN: f64 = 50.0;
+    const TIP_SPEED: f64 = 0.095;
+    const TIP_RATE: f64 = 1.9;
+    /// As its blend after a stop, ticks.
+    const BLEND: f64 = 60.0;
 
     /// A leader, and a robot with walls a delay away.
     struct Bench {
@@ -314,6 +394,12 @@ mod tests {
         tool: Pose<RobotBase, Tip>,
         /// Every how many states one comes through.
         one_in: u64,
+        /// How far the tool may go in x and y, metres.
+        reach: f64,
+        /// What the joints leave of the tool's speed.
+        scale: f64,
+        /// Ticks since the tool set out.
+        blend: f64,
     }
 
     impl Bench {
@@ -326,6 +412,9 @@ mod tests {
                 one_way: delay_ms / 2,
                 tool: Pose::IDENTITY,
                 one_in: 1,
+                reach: REACH_M,
+                scale: 1.0,
+                blend: 0.0,
             };
             for _ in 0..2 * delay_ms + 4 {
                 bench.tick(Vector3::zeros(), Vector3::zeros());
@@ -367,16 +456,23 @@ mod tests {
                 state.echo.hand_time = intent.hand_time;
                 let goal = intent.arms.psm1.servo_cp;
                 let (p, r) = (goal.position(), goal.rotation().scaled_axis());
-                let reach = Vector3::new(REACH_M, REACH_M, 1.0);
+                let reach = Vector3::new(self.reach, self.reach, 1.0);
                 let boxed = p.inf(&reach).sup(&-reach);
                 let capped = longhand_protocol::geometry::clamp_norm(r, REACH_RAD);
                 let limited = (boxed - p).norm() + (capped - r).norm() > 0.0;
                 let aim = Pose::new(boxed, UnitQuaternion::from_scaled_axis(capped));
                 let (gap, turn) = apart(&aim, &self.tool);
-                let share = GAP_GAIN * 1e-3;
+                if gap.norm() + turn.norm() > 0.0 {
+                    self.blend = (self.blend + 1.0 / BLEND).min(1.0);
+                }
+                let share = self.blend * self.blend * (3.0 - 2.0 * self.blend) * 1e-3;
+                let pull = |gap: Vector3<f64>, most: f64| {
+                    longhand_protocol::geometry::clamp_norm(gap * GAP_GAIN, most * self.scale)
+                };
+                let (step, spin) = (pull(gap, TIP_SPEED) * share, pull(turn, TIP_RATE) * share);
                 self.tool = Pose::new(
-                    self.tool.position() + gap * share,
-                    UnitQuaternion::from_scaled_axis(turn * share) * self.tool.rotation(),
+                    self.tool.position() + step,
+                    UnitQuaternion::from_scaled_axis(spin) * self.tool.rotation(),
                 );
                 for arm in ArmId::ALL {
                     state.arms.get_mut(arm).limited = limited;
@@ -445,6 +541,74 @@ mod tests {
         }
     }
 
+    /// Pushes a hand for `push` ticks along `way`, then rests it, and
+    /// looks from that moment on. Returns the bench and the hand.
+    fn push_and_rest(mut bench: Bench, way: Vector3<f64>, push: u32) -> (Bench, Vector3<f64>) {
+        // Until the slowest is there: across the diagonal, and a loop.
+        let seconds = 1.5 + 1.5 * bench.reach / TIP_SPEED / bench.scale;
+        let wait = (0..60_000).take_while(|tick| f64::from(*tick) * 1e-3 < seconds);
+        let mut hand = Vector3::zeros();
+        for _ in 0..push {
+            hand += way * SPEED;
+            bench.tick(hand, Vector3::zeros());
+        }
+        let mut farthest = bench.tool.position();
+        let said = (bench.one_way, bench.scale, bench.reach, way, push);
+        for tick in wait {
+            let goal = goal(&bench.tick(hand, Vector3::zeros()));
+            let tool = bench.tool.position();
+            for axis in 0..3 {
+                let (past, is, to) = (farthest[axis], tool[axis], goal[axis]);
+                assert!(is > past - 1e-6, "{said:?}, {tick}: went back from {past} to {is}");
+                assert!(to > is - 1e-6, "{said:?}, {tick}: the goal {to} lies behind {is}");
+            }
+            farthest = farthest.sup(&tool);
+        }
+        // It comes to where the hand points, as far as it may go.
+        let reach = Vector3::new(bench.reach, bench.reach, 1.0);
+        let missed = (hand.inf(&reach) - bench.tool.position()).norm();
+        assert!(missed < 50e-6, "{said:?}: it ends {missed} away");
+        (bench, hand)
+    }
+
+    #[test]
+    fn a_resting_hand_never_takes_a_tool_back_however_slow_the_tool_and_the_word() {
+        for delay in [0, 20, 120, 300, 700] {
+            for scale in [1.0, 0.25, 0.1, 0.02] {
+                for (reach, push) in
+                    [(5e-3, 110), (5e-3, 200), (5e-3, 900), (15e-3, 310), (15e-3, 900)]
+                {
+                    for other in [0.0, 0.4, 1.0] {
+                        let mut bench = Bench::new(delay);
+                        (bench.scale, bench.reach) = (scale, reach);
+                        push_and_rest(bench, Vector3::new(1.0, other, 0.0), push);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_slow_tool_that_has_stopped_at_the_wall_leaves_no_more_dead_travel_than_the_leash() {
+        for delay in [0, 120, 700] {
+            for scale in [1.0, 0.25, 0.1, 0.02] {
+                let mut bench = Bench::new(delay);
+                bench.scale = scale;
+                let (mut bench, mut hand) = push_and_rest(bench, Vector3::x(), 900);
+                assert!(bench.tool.position().x > REACH_M - 1e-6, "{delay} ms: at the wall");
+                for _ in 0..100 {
+                    hand.x -= SPEED;
+                    bench.tick(hand, Vector3::zeros());
+                }
+                for _ in 0..delay + 5_000 {
+                    bench.tick(hand, Vector3::zeros());
+                }
+                let dead = 100.0 * SPEED - (REACH_M - bench.tool.position().x);
+                assert!((0.0..LEASH_M + 0.2e-3).contains(&dead), "{delay} ms, {scale}: {dead}");
+            }
+        }
+    }
+
     #[test]
     fn a_goal_never_runs_away_behind_a_wall() {
         for delay in [0, 120, 500] {
@@ -455,8 +619,8 @@ mod tests {
                 hand.x += SPEED;
                 farthest = farthest.max(goal(&bench.tick(hand, Vector3::zeros())).x);
             }
-            // What the hand did before the first word of the wall came, and no more.
-            let unheard = f64::from(u32::try_from(delay + 60).unwrap()) * SPEED;
+            // What the hand did before the tool stood and the word of it came, and no more.
+            let unheard = f64::from(u32::try_from(delay + 160).unwrap()) * SPEED;
             assert!(farthest < REACH_M + LEASH_M + unheard, "{delay} ms: {farthest}");
         }
     }
