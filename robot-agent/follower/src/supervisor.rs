@@ -182,11 +182,11 @@ pub enum Request {
     Disable,
     /// Hold until the bedside resumes.
     Pause,
-    /// End the bedside's pause; the surgeon still has to engage.
+    /// End every pause, the console's too; the surgeon still has to engage.
     Resume,
     /// The console asks for a hold until it resumes.
     ConsolePause,
-    /// End the console's pause, never the bedside's.
+    /// End the console's pause; refused while the bedside's stands.
     ConsoleResume,
     /// The bedside takes the robot.
     Release,
@@ -208,7 +208,8 @@ pub enum Outcome {
 /// Why a request was refused. Each says what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denial {
-    /// Not in the present stage: see the table in `STAGES.md`.
+    /// Not in the present stage: see the table in `STAGES.md`. For the console's resume: the bedside
+    /// has paused the robot and must resume it.
     Stage,
     /// Enable: this arm's position cannot be read. See to its encoders.
     Unreadable(ArmId),
@@ -312,7 +313,8 @@ pub struct Supervisor {
     held_for: Micros,
     /// The bedside has paused the robot.
     paused: bool,
-    /// The console has paused the robot.
+    /// The console has paused the robot. It ends with the session that asked for it: whoever comes
+    /// next has to engage in any case, and must not wait for a word that nobody will say.
     console_paused: bool,
     /// Times that Follow or Coast was left because of the link.
     safe_stops: u32,
@@ -393,6 +395,7 @@ impl Supervisor {
         self.released_for = if released { longer } else { Micros::ZERO };
         self.released_seen |= self.released_for >= RELEASED_FOR;
         let moving = matches!(self.stage, Stage::Follow | Stage::Coast | Stage::Brake);
+        self.console_paused &= !seen.new_session;
         self.held_for = if moving { Micros::ZERO } else { self.held_for.saturating_add(TICK) };
     }
 
@@ -413,10 +416,14 @@ impl Supervisor {
             }
             Request::Resume => {
                 self.paused = false;
+                self.console_paused = false;
                 return Outcome::Done;
             }
             Request::ConsoleResume => {
                 self.console_paused = false;
+                if self.paused {
+                    return Outcome::Refused(Denial::Stage);
+                }
                 return Outcome::Done;
             }
         };
@@ -535,6 +542,10 @@ impl Supervisor {
             self.released_seen = false;
             self.released_for = Micros::ZERO;
             self.good_for = Micros::ZERO;
+        }
+        if stage == Stage::Bedside {
+            // The lease is over, and what its session asked.
+            self.console_paused = false;
         }
         self.reason = if stage == Stage::Follow { Reason::None } else { why };
         self.stage = stage;
@@ -698,14 +709,64 @@ mod tests {
     }
 
     #[test]
-    fn the_console_cannot_end_the_bedsides_pause() {
+    fn the_console_cannot_end_the_bedsides_pause_and_is_told_so() {
         let mut s = following();
+        s.next(&asking(Request::ConsolePause));
         s.next(&asking(Request::Pause));
-        s.next(&asking(Request::ConsoleResume));
+        let (_, answer) = s.next(&asking(Request::ConsoleResume));
+        assert_eq!(answer, Outcome::Refused(Denial::Stage));
         run(&mut s, &released(), 600);
         assert_eq!(run(&mut s, &good(), 600), Stage::Latched);
-        s.next(&asking(Request::Resume));
+        assert_eq!(s.next(&asking(Request::Resume)).1, Outcome::Done);
         assert_eq!(run(&mut s, &good(), 3), Stage::Follow);
+    }
+
+    #[test]
+    fn the_bedsides_resume_ends_the_consoles_pause_too() {
+        for pauses in [&[Request::ConsolePause][..], &[Request::Pause, Request::ConsolePause]] {
+            let mut s = following();
+            for pause in pauses {
+                s.next(&asking(*pause));
+            }
+            run(&mut s, &released(), 600);
+            assert_eq!(run(&mut s, &good(), 600), Stage::Latched);
+            s.next(&asking(Request::Resume));
+            assert_eq!(run(&mut s, &good(), 3), Stage::Follow);
+        }
+    }
+
+    #[test]
+    fn the_consoles_pause_ends_with_its_session_and_the_bedsides_does_not() {
+        let ends: [fn(&mut Supervisor); 3] = [
+            |s| drop(s.next(&Observation { new_session: true, ..good() })),
+            |s| {
+                run(s, &silent(Freshness::Expired), 1);
+                s.next(&asking(Request::HandOver));
+            },
+            |s| {
+                s.next(&asking(Request::Release));
+                s.next(&asking(Request::HandOver));
+            },
+        ];
+        for (pause, then) in
+            [(Request::ConsolePause, Stage::Follow), (Request::Pause, Stage::Latched)]
+        {
+            for end in ends {
+                let mut s = following();
+                s.next(&asking(pause));
+                end(&mut s);
+                run(&mut s, &released(), 600);
+                assert_eq!(run(&mut s, &good(), 3), then, "{pause:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_new_sessions_own_pause_stands() {
+        let mut s = following();
+        s.next(&Observation { new_session: true, ..asking(Request::ConsolePause) });
+        run(&mut s, &released(), 600);
+        assert_eq!(run(&mut s, &good(), 3), Stage::Latched);
     }
 
     #[test]
