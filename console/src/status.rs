@@ -79,7 +79,7 @@ pub struct ConsoleStatus {
     pub stage: Option<Stage>,
     /// Why the robot is not following.
     pub reason: Reason,
-    /// The robot has been homed.
+    /// The arms are enabled, their positions known: CRTK's word. Nothing homes them.
     pub is_homed: bool,
     /// Whether the goal follows the hand.
     pub engagement: Engagement,

@@ -154,10 +154,10 @@ impl Advisory {
         match self {
             Self::NoLink => "Wait; call the bedside if it lasts",
             Self::RobotOff => "Ask the bedside to enable the robot",
-            Self::RobotFault => "Ask the bedside to restart and home the robot",
+            Self::RobotFault => "Ask the bedside to restart and enable the robot",
             Self::BedsideOwns => "Ask the bedside to hand the robot over",
             Self::Paused => {
-                "Resume, or ask the bedside to; then release the pedal and press it again"
+                "Resume; if that is refused, ask the bedside to. Then release the pedal and press it"
             }
             Self::WaitForLink => "Wait for the link, then release the pedal and press it again",
             Self::ReleasePedal => "Release the pedal, then press it",

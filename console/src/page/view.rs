@@ -36,7 +36,7 @@ pub struct PageView {
     pub reason_words: &'static str,
     /// Command numbers passed over because this console stood still; the robot counts them as lost.
     pub commands_skipped: u64,
-    /// The robot has been homed.
+    /// The arms are enabled, their positions known: CRTK's word. Nothing homes them.
     pub is_homed: bool,
     /// What the surgeon must be told.
     pub advisory: Advisory,

@@ -211,7 +211,7 @@ impl Profile {
             jaw: [-0.698_132, 1.396_26],
         },
         volume: Volume {
-            // Chosen: a task box about the place of homing, 160 by 160 by 140 mm, above and below
+            // Chosen: a task box about where the arms begin, 160 by 160 by 140 mm, above and below
             // which the depth guard rounds it off: the FLS pegboard with its clearance fits in.
             low: Vector3::new(-0.08, -0.08, -0.19),
             high: Vector3::new(0.08, 0.08, -0.05),

@@ -156,7 +156,7 @@
     setText("stage", view.stage);
     // An old stage is only what was; it must not look like what is.
     byId("stage-card").classList.toggle("is-stale", stale);
-    setText("operating-state", view.operating_state + (view.is_homed ? "" : ", not homed"));
+    setText("operating-state", view.operating_state + (view.is_homed ? "" : ", not enabled"));
     setText("stage-age", !stale ? "" : age === null ? "\u25b2 No robot state has come yet."
       : `\u25b2 As it was ${(age / 1000).toFixed(1)} s ago; the present stage is not known.`);
     setText("stage-meaning", look.meaning);
