@@ -210,7 +210,8 @@ impl Playout {
             levels: Levels {
                 operator_present: now_levels.operator_present && last_levels.operator_present,
                 clutch: now_levels.clutch || last_levels.clutch,
-                engaged: now_levels.engaged && last_levels.engaged,
+                // The way out of Hold asks for a leader that is *not* engaged: off is the leave.
+                engaged: now_levels.engaged || last_levels.engaged,
                 energy: PerArm::from_fn(|arm| {
                     *now_levels.energy.get(arm) && *last_levels.energy.get(arm)
                 }),
@@ -576,5 +577,20 @@ mod tests {
         let pick = playout.pick(Instant::from_micros(7_109_000), false).unwrap();
         assert!(pick.echo.number.get() < 99);
         assert!(!pick.levels.operator_present);
+    }
+
+    #[test]
+    fn a_leader_is_engaged_until_the_command_in_use_and_the_newest_both_deny_it() {
+        for (earlier, newest) in [(false, false), (false, true), (true, false), (true, true)] {
+            let mut playout = Playout::new(Profile::DEFAULT.playout);
+            for n in 1..100 {
+                let mut i = inbound(n, 10_000);
+                i.command.intent.levels.engaged = if n < 99 { earlier } else { newest };
+                playout.push(i);
+            }
+            let pick = playout.pick(Instant::from_micros(7_109_000), false).unwrap();
+            assert!(pick.echo.number.get() < 99);
+            assert_eq!(pick.levels.engaged, earlier || newest, "{earlier}, then {newest}");
+        }
     }
 }
