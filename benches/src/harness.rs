@@ -15,8 +15,8 @@ use crate::report::{Row, Table};
 
 /// The greatest sample a histogram keeps, nanoseconds; longer ones are counted as out of range.
 const SAMPLE_MAX_NS: u64 = 60_000_000_000;
-/// How long the gap detector spins after each round. Chosen: the machines at hand are robbed of a
-/// millisecond one to three times a second; twenty rounds see some of it.
+/// How long the gap detector spins after each round. Chosen: a shared virtual machine may be
+/// robbed of a millisecond one to three times a second; twenty rounds see some of it.
 const SPIN_NS: u64 = 50_000_000;
 
 /// One thing to measure.

@@ -12,8 +12,8 @@ use crate::machine::{self, Noise, float};
 /// The name of the JSON object's layout.
 pub const SCHEMA: &str = "longhand benches v1";
 
-/// More of the time taken away than this, and the run says nothing. Chosen: a quiet hour of the
-/// machines at hand loses 1 to 2 %.
+/// More of the time taken away than this, and the run says nothing. Chosen: a quiet hour of a
+/// shared virtual machine may lose 1 to 2 %.
 const LOST_SHARE_MAX: f64 = 0.05;
 /// Rounds' medians farther apart than this, and the row says nothing. Chosen: a goal is missed or
 /// met by more.

@@ -114,10 +114,10 @@ impl Granted {
     }
 
     /// What follows from each thing that was refused, and what to do about it. Empty where all was
-    /// granted. Figures: performance.md section 4, one shared machine.
+    /// granted.
     pub fn consequences(&self) -> impl Iterator<Item = &'static str> {
         let normal = matches!(self.scheduler, Scheduler::Normal(_)).then_some(
-            "normal priority: under load ticks come milliseconds late (p99 4.2 ms measured). \
+            "normal priority: under load ticks may come milliseconds late. \
              Run as root, or grant CAP_SYS_NICE, or set `rtprio` in limits.conf",
         );
         let unpinned = matches!(self.pinned, Some(Err(_))).then_some(
