@@ -34,7 +34,7 @@ pub struct Shaper {
     linear: Mover,
     angular: Mover,
     jaw: f64,
-    /// Ticks since motion came back after a stop; blends in until `blend_ticks`.
+    /// How far motion has come back after a stop.
     blend: Blend,
 }
 
