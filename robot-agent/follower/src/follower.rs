@@ -10,7 +10,9 @@ use crate::profile::Profile;
 use crate::shaper::{Motion, Shaper};
 use crate::supervisor::{Denial, Observation, Outcome, Permit, Request, Supervisor};
 use crate::watchdog::{Verdict, Watchdog};
-use longhand_protocol::geometry::{ArmId, JointPositions, Mismatch, PerArm, Pose, RobotBase, Tip};
+use longhand_protocol::geometry::{
+    ArmId, JointPositions, Mismatch, PerArm, Pose, RobotBase, Tip, Twist,
+};
 use longhand_protocol::message::{ArmState, Counters, FollowerState, Levels, SessionKey, Stage};
 use longhand_protocol::units::{Epoch, Instant, Micros, Robot, Seq, TICK};
 
@@ -206,7 +208,8 @@ impl Follower {
         TickOutput { drive, state, outcome, fence: self.fence }
     }
 
-    /// Ticks that never began since the last one.
+    /// Ticks that never began since the last one. Fewer than `stall_ticks` of them let nothing stand:
+    /// the next setpoint is one tick on from the last, so the limits hold per tick, not per time.
     fn count_ticks(&mut self, input: &TickInput<'_>) -> u32 {
         // The place on the grid where this tick really runs: after a stall the first tick comes
         // with its old place and a late `now`, and must act in this very tick.
@@ -508,7 +511,7 @@ impl ArmLaw {
             (Some(Some(reachable)), _) => Some(reachable.goal),
             (Some(None), Some(goal)) => Some(Goal {
                 servo_cp: self.shaper.setpoint(),
-                servo_cv: longhand_protocol::geometry::Twist::ZERO,
+                servo_cv: Twist::ZERO,
                 jaw: self.limits.clamp_jaw(goal.jaw),
             }),
             (_, None) | (None, _) => None,
@@ -605,7 +608,6 @@ mod tests {
     //! What follows a step that the door refuses; only defects make it, so the limits are tampered
     //! with in mid-motion.
     use super::*;
-    use longhand_protocol::geometry::Twist;
     use longhand_protocol::message::{ArmCommand, Command, Reason};
     use nalgebra::Vector3;
 

@@ -27,6 +27,9 @@ const GOAL_MARGIN: f64 = 0.5e-3;
 /// What forward and inverse kinematics may differ by at a wall, metres. Chosen: a thousand times
 /// their rounding; what creeps outward by it goes 1 nm in a second.
 const ROUNDING: f64 = 1e-12;
+/// The same at the door. The look ahead takes the tip from the setpoint, the door from the joints:
+/// what the first just lets pass must not be refused for the last bit by the second. Chosen: twice.
+const DOOR_SLACK: f64 = 2.0 * ROUNDING;
 
 /// A value that [`Limits::check`] has let through. It cannot be made anywhere else.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -152,9 +155,20 @@ impl Limits {
     /// where a limit is broken: a joint's range, speed, acceleration or jerk, the work volume, the
     /// depth guard. NaN breaks every limit.
     ///
-    /// This is the rule of [`Limits::check`] and of every look ahead; it lets nothing through to
-    /// the arm.
+    /// This is the rule of every look ahead, and but for `DOOR_SLACK` that of [`Limits::check`]; it
+    /// lets nothing through to the arm.
     pub fn judge(&self, joints: &JointPositions, tip: Vector3<f64>, before: &Told) -> Option<Told> {
+        self.judge_within(joints, tip, before, ROUNDING)
+    }
+
+    /// [`Limits::judge`], the tip as much as `slack` metres outside.
+    fn judge_within(
+        &self,
+        joints: &JointPositions,
+        tip: Vector3<f64>,
+        before: &Told,
+        slack: f64,
+    ) -> Option<Told> {
         let j = &self.joints;
         let mut told = Told { joints: *joints, tip, ..*before };
         let moves = told.speed.iter_mut().zip(&mut told.acceleration);
@@ -173,7 +187,7 @@ impl Limits {
             (*speed, *acceleration) = (new_speed, new_acceleration);
         }
         let may = self.volume.reaching(&before.tip);
-        (holds && may.holds(&tip, ROUNDING)).then_some(told)
+        (holds && may.holds(&tip, slack)).then_some(told)
     }
 
     /// Lets joint positions through to the arm, or says that they may not.
@@ -193,7 +207,7 @@ impl Limits {
         ensure(permit.may_drive())?;
         let tip = self.geometry.forward(joints).position();
         ensure((tip - setpoint.position()).norm() <= 1e-9)?;
-        self.judge(joints, tip, before).map(Checked).ok_or(Fault::Limit)
+        self.judge_within(joints, tip, before, DOOR_SLACK).map(Checked).ok_or(Fault::Limit)
     }
 
     /// Lets a jaw opening through, within the jaw's range.
@@ -243,8 +257,8 @@ const OPEN_HIGH: [f64; 6] = [f64::MAX, 0.65, f64::MAX, f64::MAX, 1.0, f64::MAX];
 /// More than a joint goes while the tip stops from full speed in open country. Chosen: twice 15 ms
 /// of the joint's full speed there.
 const STOP_ROOM: [f64; 6] = [0.06, 0.06, 0.004, 0.15, 0.15, 0.15];
-/// More than the tip goes while it stops from full speed, metres. Chosen: `Profile::validate` holds
-/// any profile to a stop within 3 mm, the next tick comes on top.
+/// More than the tip goes while it stops from full speed, metres. Chosen: a profile with open
+/// country brakes as the default does, within 3 mm from 0.1 m/s; the next tick comes on top.
 const STOP_ROOM_TIP: f64 = 4e-3;
 
 impl Volume {

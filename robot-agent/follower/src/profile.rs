@@ -132,9 +132,9 @@ pub struct Volume {
 // What joints may do, in the order of `JointLimits`. Accelerations, chosen: nine tenths of what the
 // simulated PSM's motors can give (`arm/simulated.rs`, efforts from dVRK's PSM.json). Speeds and
 // jerks, chosen: twice and more what any motion within the tip's own limits asks for in open
-// country (`limits`); the worst that `tests/limits_hold.rs` finds there are 1.1 rad/s, 56 rad/s2
-// and 14,000 rad/s3 for yaw and pitch, 0.1 m/s, 5.4 m/s2 and 1,200 m/s3 for the insertion, 3.3
-// rad/s, 190 rad/s2 and 42,000 rad/s3 for roll and wrist. Toward a singular place they bind.
+// country (`limits`); the worst that `tests/limits_hold.rs` finds there are 1.2 rad/s, 63 rad/s2
+// and 14,000 rad/s3 for yaw and pitch, 0.11 m/s, 5.6 m/s2 and 1,200 m/s3 for the insertion, 3.4
+// rad/s, 190 rad/s2 and 43,000 rad/s3 for roll and wrist. Toward a singular place they bind.
 const JOINT_SPEED: [f64; 6] = [4.0, 4.0, 0.3, 8.0, 8.0, 8.0];
 const JOINT_ACCELERATION: [f64; 6] = [99.0, 99.0, 22.0, 450.0, 450.0, 450.0];
 const JOINT_JERK: [f64; 6] = [3e4, 3e4, 4e3, 1.5e5, 1.5e5, 1.5e5];
