@@ -738,7 +738,9 @@ mod tests {
     #[test]
     fn the_consoles_pause_ends_with_its_session_and_the_bedsides_does_not() {
         let ends: [fn(&mut Supervisor); 3] = [
-            |s| drop(s.next(&Observation { new_session: true, ..good() })),
+            |s| {
+                s.next(&Observation { new_session: true, ..good() });
+            },
             |s| {
                 run(s, &silent(Freshness::Expired), 1);
                 s.next(&asking(Request::HandOver));
