@@ -157,7 +157,7 @@ impl Advisory {
             Self::RobotFault => "Ask the bedside to restart and enable the robot",
             Self::BedsideOwns => "Ask the bedside to hand the robot over",
             Self::Paused => {
-                "Resume; if that is refused, ask the bedside to. Then release the pedal and press it"
+                "Resume; if refused, ask the bedside to. Then release the pedal and press it again"
             }
             Self::WaitForLink => "Wait for the link, then release the pedal and press it again",
             Self::ReleasePedal => "Release the pedal, then press it",

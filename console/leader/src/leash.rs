@@ -18,8 +18,8 @@
 //! leash, is brought to the same place at the wall. That holds where the tool *stands* at the wall,
 //! so nothing slips before it does. `limited` alone does not say so: the goal may lie outside while
 //! the tool is still far from the wall, or a step was refused for the joints' sake. A tool stands
-//! if for [`STANDS_OVER`] it was blocked and hardly moved outward: slower than a fifth of a leash in
-//! a second, the oldest loop. So when it hears of the goal that is left to it, it is short of it.
+//! if for [`STANDS_OVER`] it was blocked and hardly moved outward: below a fifth of a leash in a
+//! second, the oldest loop. So when it hears of the goal that is left to it, it is short of it.
 //!
 //! What a setpoint has not caught up with yet is not behind a wall: along the way that it is
 //! moving, [`LAG_S`] of its motion is left out. Where that does not explain the gap, the tool is on

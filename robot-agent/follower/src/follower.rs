@@ -208,8 +208,8 @@ impl Follower {
         TickOutput { drive, state, outcome, fence: self.fence }
     }
 
-    /// Ticks that never began since the last one. Fewer than `stall_ticks` of them let nothing stand:
-    /// the next setpoint is one tick on from the last, so the limits hold per tick, not per time.
+    /// Ticks that never began since the last one. With fewer than `stall_ticks` nothing stands: the
+    /// next setpoint is one tick on from the last, so the limits hold per tick, not per time.
     fn count_ticks(&mut self, input: &TickInput<'_>) -> u32 {
         // The place on the grid where this tick really runs: after a stall the first tick comes
         // with its old place and a late `now`, and must act in this very tick.

@@ -208,8 +208,8 @@ pub enum Outcome {
 /// Why a request was refused. Each says what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denial {
-    /// Not in the present stage: see the table in `STAGES.md`. For the console's resume: the bedside
-    /// has paused the robot and must resume it.
+    /// Not in the present stage: see the table in `STAGES.md`. For the console's resume: the
+    /// bedside has paused the robot and must resume it.
     Stage,
     /// Enable: this arm's position cannot be read. See to its encoders.
     Unreadable(ArmId),
