@@ -85,6 +85,9 @@ pub(crate) struct Lease {
     replaced: BTreeMap<u64, SocketAddr>,
     last_token: u64,
     last_stage: Stage,
+    /// The newest state and the follower's fence in it, until the holder has it: whoever else looks
+    /// at the mailbox must not take it from them.
+    newest: Option<(FollowerState, Epoch)>,
     record: NetworkRecord,
 }
 
@@ -125,6 +128,7 @@ pub(crate) fn door(config: NetworkConfig) -> (Door, NetworkWatch) {
         replaced: BTreeMap::new(),
         last_token: 0,
         last_stage: Stage::Disabled,
+        newest: None,
         record: NetworkRecord::default(),
     }));
     (Door(Arc::clone(&lease)), NetworkWatch(lease))
@@ -158,6 +162,7 @@ impl Accept for Door {
             fingerprint: peer.fingerprint.clone(),
             from,
             asked: VecDeque::with_capacity(ASKED_MAX),
+            hellos_refused: 0,
         })
     }
 
@@ -190,6 +195,7 @@ pub(crate) struct RobotLink {
     from: SocketAddr,
     /// What was asked and not yet answered, in order.
     asked: VecDeque<Open>,
+    hellos_refused: u32,
 }
 
 /// A state command without its answer on the wire yet.
@@ -202,6 +208,9 @@ struct Open {
 /// State commands that may wait for their answers; the connection of whoever asks more is closed.
 /// Chosen: half of what fits the mailbox, so that a connection that was replaced leaves room.
 const ASKED_MAX: usize = 8;
+/// Hellos that are refused on one connection before it is closed. Chosen: a console says one and
+/// goes; three forgive a clumsy one, and a flood has to pay for a handshake each time.
+const HELLOS_REFUSED_MAX: u32 = 3;
 
 impl Lease {
     fn count_refused(&mut self, why: &str) {
@@ -267,20 +276,24 @@ impl Lease {
         }
     }
 
-    /// The newest state, and whether the holder's session is dead: the follower's fence has passed
-    /// its epoch. The fence only rises, so a bedside that took the robot and gave it back between
-    /// two looks has ended the lease all the same, whatever states were dropped.
-    fn look(&mut self) -> (Option<FollowerState>, bool) {
-        let (mut newest, mut lease_ended) = (None, false);
-        let held = self.holder.as_ref().map(|holder| holder.session.key().epoch);
-        let last = &mut self.last_stage;
+    /// Empties the mailbox; the newest state waits for the holder.
+    fn look(&mut self) {
+        let newest = &mut self.newest;
         let _drained = self.config.states.drain(u64::MAX, |words: &[u64; STATE_WORDS]| {
-            let Some((state, fence)) = unpack_state(words) else { return };
-            lease_ended = held.is_some_and(|epoch| epoch <= fence);
-            *last = state.stage;
-            newest = Some(state);
+            *newest = unpack_state(words).or(*newest);
         });
-        (newest, lease_ended)
+        self.last_stage = newest.map_or(self.last_stage, |(state, _)| state.stage);
+    }
+
+    /// The newest state that the holder does not have yet, and whether the holder's session is
+    /// dead: the follower's fence has passed its epoch. The fence only rises, so a bedside that
+    /// took the robot and gave it back between two looks has ended the lease all the same, whatever
+    /// states were dropped.
+    fn take_newest(&mut self) -> Option<(FollowerState, bool)> {
+        self.look();
+        let (state, fence) = self.newest.take()?;
+        let held = self.holder.as_ref().map(|holder| holder.session.key().epoch);
+        Some((state, held.is_some_and(|epoch| epoch <= fence)))
     }
 }
 
@@ -312,7 +325,7 @@ impl RobotLink {
             return Err(refuse(RefusalKind::OutOfOrder, due.into(), came.into()));
         }
         // The stage decides below whether somebody else may come.
-        let _stage_noted = lease.look();
+        lease.look();
         if lease.is_held_against(&self.fingerprint) {
             tracing::warn!(name = self.name, "second claimant refused: the lease is held");
             let (free, held) = (Epoch::ZERO, lease.config.epochs.last());
@@ -425,7 +438,12 @@ impl Link for RobotLink {
             Err(refusal) => (Frame::Refused(refusal), Some(refusal)),
         };
         if let Some(refusal) = refused {
-            lock(&self.lease).count_refused(refusal.why.advice());
+            let words = refusal.why.advice();
+            lock(&self.lease).count_refused(words);
+            self.hellos_refused = self.hellos_refused.saturating_add(1);
+            if self.hellos_refused >= HELLOS_REFUSED_MAX {
+                return Err(Close::new(CloseCode::Refused, words));
+            }
         }
         say(&frame, out).map_err(nonsense)
     }
@@ -465,11 +483,10 @@ impl Link for RobotLink {
     fn poll_datagram(&mut self, buf: &mut [u8]) -> Option<usize> {
         let mut lease = lock(&self.lease);
         lease.held_by(self.id)?;
-        let (newest, lease_ended) = lease.look();
+        let (state, lease_ended) = lease.take_newest()?;
         if lease_ended {
             lease.renew();
         }
-        let state = newest?;
         let holder = lease.held_by(self.id)?;
         let bytes = holder.session.report(state);
         let room = buf.get_mut(..bytes.len())?;
@@ -689,6 +706,27 @@ mod tests {
         bench.stage(Stage::Latched);
         assert!(lee.poll_datagram(&mut buf).is_some());
         assert!(held(&bench) > key.epoch);
+    }
+
+    #[test]
+    fn the_holder_has_the_newest_state_though_another_surgeon_floods_hellos() {
+        let mut bench = Bench::new("flood");
+        let (mut lee, mut two) = (bench.connect("dr-lee", 1), bench.connect("dr-two", 2));
+        welcomed(&mut lee);
+        let (mut buf, mut out) = ([0; wire::STATE_LEN], Outbox::new());
+        let flood = Frame::Hello { version: PROTOCOL_VERSION, robot: RobotId::new(1), half: 6 };
+        for stage in [Stage::Follow, Stage::Coast] {
+            bench.stage(stage);
+            give(&mut two, &flood, &mut out).unwrap();
+            lee.poll_datagram(&mut buf).unwrap();
+            assert_eq!(wire::decode_state(&buf).unwrap().state.stage, stage);
+            assert_eq!(lee.poll_datagram(&mut buf), None, "each state is sent once");
+        }
+        let refused = said(&mut out);
+        let held = |frame: &Frame| matches!(frame, Frame::Refused(refusal) if refusal.why == RefusalKind::LeaseHeld);
+        assert!(refused.len() == 2 && refused.iter().all(held), "{refused:?}");
+        // The third refusal is the last.
+        assert_eq!(give(&mut two, &flood, &mut out).unwrap_err().code, CloseCode::Refused);
     }
 
     #[test]
