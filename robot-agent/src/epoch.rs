@@ -8,6 +8,12 @@
 //! which the present holder's commands arrive (F31). A crash or a power cut at any moment skips
 //! what was left of the reserve: epochs only have to rise.
 //!
+//! A copy or a restored backup of the folder holds a number of the past, and an agent that runs with
+//! it gives epochs out a second time; nothing here can tell. So back up the folder for the record
+//! only, never run two robots from copies of one, and where the disk is lost, write a number into
+//! `epoch` that is above any that the robot's log shows. A folder that lost the file alone is told
+//! apart from a new one by its lock file, which says that a number was once kept beside it.
+//!
 //! The folder is one agent's for as long as that agent lives: a second would give out the same
 //! epochs. The lock is the kernel's and goes with the process, however that ends.
 
@@ -23,8 +29,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct EpochStore {
     folder: PathBuf,
     counts: Arc<Counts>,
-    /// Held, never read: the folder is ours while it is open.
-    _lock: File,
+    /// The folder is ours while it is open.
+    lock: File,
 }
 
 /// Gives epochs out: the end that never waits.
@@ -64,6 +70,8 @@ pub struct NotDurable {
 
 const FILE: &str = "epoch";
 const LOCK: &str = "lock";
+/// What the lock file says once a number is on disk beside it.
+const KEPT: &[u8] = b"an epoch is kept beside this file\n";
 /// How many are reserved at once. Chosen: more leases than a week of cases needs, and so few that a
 /// restart every second for a million years does not run out.
 const RESERVE: u64 = 1_000;
@@ -72,15 +80,21 @@ impl EpochStore {
     /// Opens the store in `folder`, which is made if it does not exist, and reserves.
     ///
     /// Errors: [`EpochError`]; a file that does not hold a number is an error, never a zero; so is
-    /// a folder that another agent has.
+    /// one that is gone where an earlier run had it, and a folder that another agent has.
     pub fn open(folder: &Path) -> Result<(Self, Epochs), EpochError> {
-        std::fs::create_dir_all(folder).map_err(|error| fail(folder, "made", error))?;
+        make(folder).map_err(|error| fail(folder, "made", error))?;
         let lock = lock(folder)?;
         let last = Self::look(folder)?.get();
+        if last == Epoch::ZERO.get() {
+            let folder = folder.display();
+            tracing::warn!(%folder, "the epoch begins at 0; is this the first run in this folder?");
+        }
         let counts = Counts { given: AtomicU64::new(last), reserved: AtomicU64::new(last) };
         let counts = Arc::new(counts);
-        let store = Self { folder: folder.to_owned(), counts: Arc::clone(&counts), _lock: lock };
+        let store = Self { folder: folder.to_owned(), counts: Arc::clone(&counts), lock };
         store.reserve(last)?;
+        // Only now: a crash before this leaves a folder that still counts as new.
+        mark(&store.lock).map_err(|error| fail(folder, "written", error))?;
         Ok((store, Epochs { counts }))
     }
 
@@ -92,7 +106,16 @@ impl EpochStore {
             Ok(text) => text.trim().parse().map(Epoch::new).map_err(|_not_a_number| {
                 fail(folder, "read", io::Error::other("it does not hold a number"))
             }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Epoch::ZERO),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // Without a lock file, or one that says nothing, no run got as far as a number.
+                let kept = std::fs::metadata(folder.join(LOCK)).is_ok_and(|lock| lock.len() > 0);
+                if !kept {
+                    return Ok(Epoch::ZERO);
+                }
+                let words = "it is gone, though an earlier run kept it here; write a number into \
+                             it that is above any epoch in the robot's log";
+                Err(fail(folder, "read", io::Error::other(words)))
+            }
             Err(error) => Err(fail(folder, "read", error)),
         }
     }
@@ -144,6 +167,27 @@ impl Epochs {
     pub fn last(&self) -> Epoch {
         Epoch::new(self.counts.given.load(Ordering::Relaxed))
     }
+}
+
+/// Makes the folder and those above it, each on disk before anything is kept in it.
+fn make(folder: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = folder.ancestors().take_while(|above| !above.exists()).collect();
+    std::fs::create_dir_all(folder)?;
+    for made in missing {
+        // A relative folder's name ends in nothing: that is where we stand.
+        let above = made.parent().filter(|above| !above.as_os_str().is_empty());
+        File::open(above.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Says in the lock file, once, that a number is kept beside it.
+fn mark(mut lock: &File) -> io::Result<()> {
+    if lock.metadata()?.len() > 0 {
+        return Ok(());
+    }
+    lock.write_all(KEPT)?;
+    lock.sync_all()
 }
 
 /// The folder's lock. Errors: another agent has it, or it cannot be made.
@@ -239,6 +283,25 @@ mod tests {
         check(&folder).unwrap();
         EpochStore::open(&folder).unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_number_that_is_gone_is_no_zero_and_a_new_folder_is_no_loss() {
+        let folder = folder("gone").join("below");
+        // A first run that ended before a number was kept.
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(LOCK), "").unwrap();
+        check(&folder).unwrap();
+        drop(EpochStore::open(&folder).unwrap());
+        std::fs::remove_file(folder.join(FILE)).unwrap();
+        for error in [check(&folder).unwrap_err(), EpochStore::open(&folder).unwrap_err()] {
+            assert!(error.to_string().contains("an earlier run kept it here"), "{error}");
+        }
+        // As the words say.
+        std::fs::write(folder.join(FILE), "5000").unwrap();
+        let (_, mut epochs) = EpochStore::open(&folder).unwrap();
+        assert_eq!(epochs.grant(), Ok(Epoch::new(5_001)));
+        std::fs::remove_dir_all(folder.parent().unwrap()).unwrap();
     }
 
     #[test]
