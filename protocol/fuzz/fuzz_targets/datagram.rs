@@ -1,76 +1,11 @@
 //! Whatever arrives: no panic, no overflow, nothing taken twice, nothing taken that is not finite.
 //!
-//! Knows: the doors of `longhand-protocol`. Does not know: what a good message looks like, but for
-//! one help: the input is tried as it is, and once more with its checksum made right, because no
-//! fuzzer finds a CRC-64.
+//! Knows: the fuzzer. Does not know: the doors (`knock.rs`), or what a good message looks like.
 #![no_main]
 
-use crc::{CRC_64_XZ, Crc};
+#[path = "../knock.rs"]
+mod knock;
+
 use libfuzzer_sys::fuzz_target;
-use longhand_protocol::message::{Frame, Intent, PROTOCOL_VERSION, SessionKey};
-use longhand_protocol::session::{ConsoleSession, RobotSession};
-use longhand_protocol::units::Instant;
-use longhand_protocol::wire::{
-    FRAME_MAX, decode_command, decode_frame, decode_state, encode_command, encode_frame,
-    encode_state,
-};
 
-static CRC: Crc<u64> = Crc::<u64>::new(&CRC_64_XZ);
-
-fuzz_target!(|input: &[u8]| {
-    knock(input);
-    let mut mended = input.to_vec();
-    if let Some((body, crc)) = mended.split_last_chunk_mut::<8>() {
-        *crc = CRC.checksum(body).to_le_bytes();
-        knock(&mended);
-    }
-});
-
-/// Every door, once.
-fn knock(bytes: &[u8]) {
-    if let Ok(command) = decode_command(bytes) {
-        for arm in command.intent.arms.iter() {
-            assert!(arm.servo_cp.is_finite() && arm.servo_cv.is_finite() && arm.jaw.is_finite());
-            assert!((arm.servo_cp.rotation().norm() - 1.0).abs() < 1e-9);
-        }
-        assert!(decode_command(&encode_command(&command)).is_ok());
-        robot(command.key, bytes);
-    }
-    if let Ok(report) = decode_state(bytes) {
-        for arm in report.state.arms.iter() {
-            assert!(arm.measured_js.is_finite() && arm.measured_cp.is_finite());
-        }
-        assert!(decode_state(&encode_state(&report)).is_ok());
-        console(report.key, bytes);
-    }
-    if let Ok(frame) = decode_frame(bytes) {
-        let mut out = [0; FRAME_MAX];
-        let len = encode_frame(&frame, &mut out);
-        // A refusal of another version is read, but written as our own version.
-        let foreign = matches!(frame, Frame::Refused(_)) && bytes.get(2) != Some(&PROTOCOL_VERSION);
-        if !foreign {
-            assert_eq!(out.get(..len), Some(bytes), "a frame has one way to be written");
-        }
-    }
-    robot(SessionKey::default(), bytes);
-    console(SessionKey::default(), bytes);
-}
-
-/// A robot that hears the input twice, the second time later: accepted at most once.
-fn robot(key: SessionKey, bytes: &[u8]) {
-    let mut session = RobotSession::new(key);
-    let first = session.handle_datagram(Instant::from_micros(u64::MAX / 2), bytes);
-    let second = session.handle_datagram(Instant::from_micros(u64::MAX), bytes);
-    assert!(first.is_err() || second.is_err());
-    let taken = u64::from(first.is_ok()) + u64::from(second.is_ok());
-    assert_eq!((session.accepted(), session.rejects().total()), (taken, 2 - taken));
-}
-
-fn console(key: SessionKey, bytes: &[u8]) {
-    let mut session = ConsoleSession::new(key);
-    let _sent = session.send(&Intent::default());
-    let first = session.handle_datagram(Instant::from_micros(u64::MAX / 2), bytes);
-    let second = session.handle_datagram(Instant::from_micros(u64::MAX), bytes);
-    assert!(first.is_err() || second.is_err());
-    let _ = session.clock().offset(Instant::from_micros(0));
-}
+fuzz_target!(|input: &[u8]| knock::twice(input));
