@@ -14,7 +14,8 @@ use crate::network::{ArrivalReader, NetworkConfig, NetworkRecord, NetworkWatch, 
 use crate::profile_file::NamedProfile;
 use crate::servo::{HOME, Servo};
 use crate::servo_thread::{
-    Answer, AnswerReader, Asked, RequestWriter, Shared, StateReader, mailboxes, unpack_state,
+    Answer, AnswerReader, Asked, REQUEST_AGE_MAX, RequestWriter, Shared, StateReader, mailboxes,
+    unpack_state,
 };
 use longhand_follower::Follower;
 use longhand_follower::supervisor::{Outcome, Request};
@@ -249,9 +250,10 @@ struct BedsideEnds {
     last_token: u64,
 }
 
-/// How long the bedside waits for the servo loop. Chosen: a hundred ticks; a loop that needs more
-/// does not run.
-const ANSWER_MS_MAX: u32 = 100;
+/// How long the bedside waits for the servo loop. Chosen: half again as long as a request may wait,
+/// so that the answer to the last one that is heeded is still heard.
+const ANSWER_MS_MAX: u64 = 150;
+const _: () = assert!(REQUEST_AGE_MAX.shorter_than(Micros::from_millis(ANSWER_MS_MAX)));
 
 impl Bedside {
     pub(crate) fn new(
@@ -268,23 +270,25 @@ impl Bedside {
         self.shared.stage()
     }
 
-    /// Asks the robot for something; says what became of it. `None`: the servo loop did not answer
-    /// within a tenth of a second, which means that it does not run.
+    /// Asks the robot for something; says what became of it. `None`: the servo loop did not come to
+    /// it in time, which means that it does not run; what was asked is then not done later, either.
     pub fn ask(&self, request: Request) -> Option<Outcome> {
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         let token = ends.last_token.saturating_add(1);
         ends.last_token = token;
         let presses = self.shared.presses.load(Ordering::Acquire);
-        ends.requests.push(&Asked { request, token, presses }.words());
-        within_patience(|| {
+        let asked = Asked { request, token, presses, asked_at: robot_now() };
+        ends.requests.push(&asked.words());
+        let answer = within_patience(|| {
             let mut found = None;
             // An answer that came too late for whoever asked waits here: not ours.
             let _drained = ends.answers.drain(u64::MAX, |words| {
                 let answer = Answer::from_words(*words).filter(|answer| answer.token == token);
-                found = answer.map(|answer| answer.outcome).or(found);
+                found = answer.or(found);
             });
             found
-        })
+        });
+        answer.and_then(|answer| answer.outcome)
     }
 
     /// Presses the emergency stop, for every client at once: waits for nobody who asks something.

@@ -67,7 +67,7 @@ pub fn obey(bedside: &Bedside, line: &str) -> String {
         Some(Outcome::Refused(denial)) => {
             format!("refused: {}", denial_words(&word, denial, bedside.stage()))
         }
-        None => "error: the servo loop does not answer".to_owned(),
+        None => format!("error: the servo loop does not answer; {word} will not be done later"),
     }
 }
 

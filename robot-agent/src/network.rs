@@ -371,7 +371,8 @@ impl RobotLink {
             StateCommand::Resume => Request::ConsoleResume,
         };
         // No console knows of presses: releasing the emergency stop is the bedside's.
-        lease.config.requests.push(&Asked { request, token, presses: 0 }.words());
+        let asked = Asked { request, token, presses: 0, asked_at: robot_now() };
+        lease.config.requests.push(&asked.words());
         self.asked.push_back(Open { word, token, answer: None });
         Ok(())
     }
@@ -403,7 +404,8 @@ impl RobotLink {
     }
 }
 
-/// The servo thread's answer in the words of the wire.
+/// The servo thread's answer in the words of the wire, which has none for "too late": the robot
+/// stood still then, and what it says of its state is what a console can act on.
 fn verdict(word: StateCommand, answer: &Answer) -> Result<Frame, Refusal> {
     if !answer.is_refused() {
         return Ok(Frame::StateAccepted(word));
@@ -768,11 +770,11 @@ mod tests {
         }
         assert_eq!(said(&mut out), [], "nobody has decided yet");
         let mut tokens = Vec::new();
-        bench.requests.drain(u64::MAX, |[_, token, _]| tokens.push(*token));
+        bench.requests.drain(u64::MAX, |[_, token, ..]| tokens.push(*token));
         let mut decide = |index: usize, is_refused, operating_state| {
             let refused = Outcome::Refused(Denial::Stage);
             let outcome = if is_refused { refused } else { Outcome::Done };
-            let answer = Answer { token: tokens[index], outcome, operating_state };
+            let answer = Answer { token: tokens[index], outcome: Some(outcome), operating_state };
             bench.answers.push(&answer.words());
         };
         // Of a connection that is gone.

@@ -17,7 +17,7 @@ use longhand_protocol::geometry::ArmId;
 use longhand_protocol::message::{
     Command, FollowerState, OperatingState, SessionKey, Stage, StateReport,
 };
-use longhand_protocol::units::{Epoch, Instant, Robot, TICK};
+use longhand_protocol::units::{Epoch, Instant, Micros, Robot, TICK};
 use longhand_protocol::wire;
 use longhand_quic::clock::robot_now;
 use longhand_quic::doorbell::Doorbell;
@@ -42,7 +42,7 @@ const REQUEST_SLOTS: usize = 16;
 pub(crate) type CommandWriter = Writer<COMMAND_WORDS, COMMAND_SLOTS>;
 pub(crate) type StateWriter = Writer<STATE_WORDS, STATE_SLOTS>;
 pub(crate) type StateReader = Reader<STATE_WORDS, STATE_SLOTS>;
-const REQUEST_WORDS: usize = 3;
+const REQUEST_WORDS: usize = 4;
 const ANSWER_WORDS: usize = 3;
 pub(crate) type RequestWriter = Writer<REQUEST_WORDS, REQUEST_SLOTS>;
 pub(crate) type AnswerReader = Reader<ANSWER_WORDS, REQUEST_SLOTS>;
@@ -57,16 +57,24 @@ pub(crate) struct Asked {
     pub(crate) token: u64,
     /// Presses of the emergency stop that whoever asks knew of.
     pub(crate) presses: u64,
+    /// When it was asked.
+    pub(crate) asked_at: Instant<Robot>,
 }
+
+/// A request that has waited longer is answered [`Answer::outcome`] `None` and never handed on: who
+/// asked has been told that the loop does not answer, or was given up, and a loop that runs again
+/// must not switch on what nobody waits for. Chosen: a hundred ticks; a loop that needs more does
+/// not run. The emergency stop is a count, no request: it is never too old.
+pub(crate) const REQUEST_AGE_MAX: Micros = Micros::from_millis(100);
 
 impl Asked {
     pub(crate) const fn words(&self) -> [u64; REQUEST_WORDS] {
-        [code(self.request), self.token, self.presses]
+        [code(self.request), self.token, self.presses, self.asked_at.as_micros()]
     }
 
-    fn from_words([word, token, presses]: [u64; REQUEST_WORDS]) -> Option<Self> {
+    fn from_words([word, token, presses, asked_at]: [u64; REQUEST_WORDS]) -> Option<Self> {
         let request = REQUESTS.iter().find(|r| code(**r) == word).copied()?;
-        Some(Self { request, token, presses })
+        Some(Self { request, token, presses, asked_at: Instant::from_micros(asked_at) })
     }
 }
 
@@ -75,26 +83,28 @@ impl Asked {
 pub(crate) struct Answer {
     /// The request's.
     pub(crate) token: u64,
-    /// What became of it.
-    pub(crate) outcome: Outcome,
+    /// What became of it. `None`: it came too late and was not handed on.
+    pub(crate) outcome: Option<Outcome>,
     /// The robot's operating state when that was decided.
     pub(crate) operating_state: OperatingState,
 }
 
 impl Answer {
     pub(crate) fn words(&self) -> [u64; ANSWER_WORDS] {
-        [self.token, outcome_code(self.outcome), self.operating_state.number()]
+        let outcome = self.outcome.map_or(TOO_LATE, outcome_code);
+        [self.token, outcome, self.operating_state.number()]
     }
 
     /// `None` where the words are no answer, which a sound servo never writes.
     pub(crate) fn from_words([token, outcome, state]: [u64; ANSWER_WORDS]) -> Option<Self> {
         let operating_state = OperatingState::ALL.into_iter().find(|s| s.number() == state)?;
-        Some(Self { token, outcome: outcome_of(outcome)?, operating_state })
+        let outcome = if outcome == TOO_LATE { None } else { Some(outcome_of(outcome)?) };
+        Some(Self { token, outcome, operating_state })
     }
 
     /// Whether it was not done.
     pub(crate) fn is_refused(&self) -> bool {
-        self.outcome != Outcome::Done
+        self.outcome != Some(Outcome::Done)
     }
 }
 
@@ -232,6 +242,9 @@ impl ServoLoop {
         self.take_commands();
         take_requests(&mut self.bedside_requests, &mut self.bedside_waiting);
         take_requests(&mut self.network_requests, &mut self.network_waiting);
+        let state = self.stage.operating_state();
+        refuse_late(now, &mut self.bedside_waiting, &mut self.bedside_answers, state);
+        refuse_late(now, &mut self.network_waiting, &mut self.network_answers, state);
         // After the requests: every press that a restart knows of is then seen here, too.
         let presses = self.shared.presses.load(Ordering::Acquire);
         let restart = self.emergency_stop.judge(presses, self.bedside_waiting.front());
@@ -273,7 +286,7 @@ impl ServoLoop {
             };
             let answer = Answer {
                 token: asked.token,
-                outcome,
+                outcome: Some(outcome),
                 operating_state: self.stage.operating_state(),
             };
             let answers = if bedside.is_some() {
@@ -356,6 +369,22 @@ fn take_requests(mailbox: &mut RequestReader, waiting: &mut VecDeque<Asked>) {
     });
 }
 
+/// Answers what has waited too long, and lets none of it through. At most as many as may wait.
+fn refuse_late(
+    now: Instant<Robot>,
+    waiting: &mut VecDeque<Asked>,
+    answers: &mut AnswerWriter,
+    operating_state: OperatingState,
+) {
+    waiting.retain(|asked| {
+        let is_late = now.since(asked.asked_at) > REQUEST_AGE_MAX;
+        if is_late {
+            answers.push(&Answer { token: asked.token, outcome: None, operating_state }.words());
+        }
+        !is_late
+    });
+}
+
 /// A console's word is for a robot that is on and well. Otherwise it is not even handed on: told
 /// "refused", the console must not find later that it was heeded all the same. What the bedside
 /// may ask, the supervisor's table says.
@@ -429,6 +458,9 @@ impl EmergencyStop {
     }
 }
 
+/// No outcome, as a word in a mailbox.
+const TOO_LATE: u64 = u64::MAX;
+
 /// An outcome as a word in a mailbox: 0 for done, else the denial's place.
 fn outcome_code(outcome: Outcome) -> u64 {
     match outcome {
@@ -487,8 +519,9 @@ const fn code(request: Request) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arm::simulated::{PSM_CLASSIC, SimulatedPsm};
+    use crate::arm::simulated::{DEAD_MAN, PSM_CLASSIC, SimulatedPsm};
     use crate::arm::{ArmDrive, ArmReading};
+    use crate::profile_file::NamedProfile;
     use crate::servo::HOME;
     use longhand_follower::Follower;
     use longhand_follower::profile::Profile;
@@ -507,11 +540,22 @@ mod tests {
 
     impl Bench {
         fn new() -> Self {
+            Self::with(Profile::DEFAULT, DEAD_MAN)
+        }
+
+        /// One that a stall does not send into a fault.
+        fn patient() -> Self {
+            let profile = NamedProfile::load("default").unwrap().tolerating_stalls().unwrap();
+            Self::with(profile.profile, Micros::from_millis(300))
+        }
+
+        fn with(profile: Profile, dead_man: Micros) -> Self {
             let (servo_loop, ends) = mailboxes(Doorbell::new().unwrap());
             let at = Instant::from_micros(1_000_000);
-            let arm = || SimulatedPsm::new(&PSM_CLASSIC, &HOME.0, HOME.1, at);
+            let arm =
+                || SimulatedPsm::new(&PSM_CLASSIC, &HOME.0, HOME.1, at).with_dead_man(dead_man);
             let arms = PerArm { psm1: arm(), psm2: arm() };
-            let servo = Servo::new(Follower::new(Profile::DEFAULT), arms);
+            let servo = Servo::new(Follower::new(profile), arms);
             let mut bench = Self { servo, servo_loop, ends, at, token: 0 };
             for request in [Request::Enable, Request::HandOver] {
                 bench.ask(request);
@@ -525,12 +569,14 @@ mod tests {
         fn ask(&mut self, request: Request) -> u64 {
             self.token += 1;
             let (token, presses) = (self.token, self.ends.shared.presses.load(Ordering::Acquire));
-            self.ends.bedside_requests.push(&Asked { request, token, presses }.words());
+            let asked = Asked { request, token, presses, asked_at: self.at };
+            self.ends.bedside_requests.push(&asked.words());
             token
         }
 
         fn console_asks(&mut self, request: Request) {
-            self.ends.network_requests.push(&Asked { request, token: 9, presses: 0 }.words());
+            let asked = Asked { request, token: 9, presses: 0, asked_at: self.at };
+            self.ends.network_requests.push(&asked.words());
         }
 
         fn press(&self) {
@@ -597,7 +643,8 @@ mod tests {
             bench.console_asks(Request::Restart);
             assert_eq!(bench.tick(), STOPPED, "{request:?}");
         }
-        let restart = Asked { request: Request::Restart, token: 1, presses: 1 };
+        let asked_at = Instant::from_micros(0);
+        let restart = Asked { request: Request::Restart, token: 1, presses: 1, asked_at };
         let mut stop = EmergencyStop { seen: 1, is_pressed: true };
         assert_eq!(stop.judge(1, Some(&restart)), Restart::Releases);
         stop.settle(Restart::Releases, Outcome::Refused(Denial::Stage));
@@ -614,6 +661,39 @@ mod tests {
         assert_eq!(bench.answer().unwrap().token, first);
         bench.tick();
         assert_eq!(bench.answer().unwrap().token, second);
+    }
+
+    /// The loop stands still for so long between the asking and the next tick.
+    #[test]
+    fn a_request_of_before_a_stall_is_never_heeded_and_a_press_always() {
+        let (tick, stall) = (TICK.as_micros(), Micros::from_millis(150));
+        for (us, is_heeded) in [
+            (REQUEST_AGE_MAX.as_micros() - tick, true),
+            (REQUEST_AGE_MAX.as_micros(), true),
+            (REQUEST_AGE_MAX.as_micros() + 1, false),
+            (stall.as_micros(), false),
+        ] {
+            let mut bench = Bench::patient();
+            bench.ask(Request::Disable);
+            assert_eq!(bench.tick().0, Stage::Disabled);
+            assert!(!bench.answer().unwrap().is_refused());
+            let token = bench.ask(Request::Enable);
+            bench.at = Instant::from_micros(bench.at.as_micros() + us - tick);
+            let power = bench.tick().0;
+            assert_eq!(power == Stage::Bedside, is_heeded, "{us} us: {power:?}");
+            let answer = bench.answer().unwrap();
+            assert_eq!((answer.token, answer.outcome.is_some()), (token, is_heeded), "{us} us");
+        }
+        let mut bench = Bench::patient();
+        bench.console_asks(Request::ConsolePause);
+        bench.at = bench.at.after(stall);
+        bench.tick();
+        assert_eq!(bench.console_answer().outcome, None);
+        let mut bench = Bench::patient();
+        bench.press();
+        bench.at = bench.at.after(stall);
+        assert_eq!(bench.tick().0, Stage::SafeOff);
+        assert_eq!(bench.ends.shared.presses_acted.load(Ordering::Acquire), 1);
     }
 
     #[test]
