@@ -80,9 +80,9 @@ pub(crate) struct Lease {
     next_link: u64,
     /// Whose session was the last, by certificate.
     last_holder: Option<String>,
-    /// Connections whose lease another has taken over, and from where. Each still has to be told;
-    /// as many as there are connections at most.
-    replaced: BTreeMap<u64, SocketAddr>,
+    /// Connections whose lease has ended for good, and why. Each still has to be told; as many as
+    /// there are connections at most.
+    ended: BTreeMap<u64, Close>,
     last_token: u64,
     last_stage: Stage,
     /// The newest state and the follower's fence in it, until the holder has it: whoever else looks
@@ -125,7 +125,7 @@ pub(crate) fn door(config: NetworkConfig) -> (Door, NetworkWatch) {
         holder: None,
         next_link: 0,
         last_holder: None,
-        replaced: BTreeMap::new(),
+        ended: BTreeMap::new(),
         last_token: 0,
         last_stage: Stage::Disabled,
         newest: None,
@@ -257,7 +257,8 @@ impl Lease {
     }
 
     /// The bedside has taken the robot, or the lease ran out: that session is dead, the next
-    /// begins.
+    /// begins. Where none can be granted, the connection is told so and closed: its console would go
+    /// on in a dead session.
     fn renew(&mut self) {
         let Some(holder) = self.holder.take() else { return };
         count_session(&mut self.record, &holder.session);
@@ -272,6 +273,8 @@ impl Lease {
             Err(error) => {
                 tracing::error!("{error}");
                 self.record.holder = None;
+                self.ended.insert(holder.link, Close::new(CloseCode::Refused, error.to_string()));
+                self.last_holder = Some(holder.fingerprint);
             }
         }
     }
@@ -336,7 +339,8 @@ impl RobotLink {
             refuse(RefusalKind::NotDurable, error.due.get(), error.safe.get())
         })?;
         if let Some(replaced) = lease.retire() {
-            lease.replaced.insert(replaced, self.from);
+            let words = format!("your lease was taken over from {}", self.from);
+            lease.ended.insert(replaced, Close::new(CloseCode::TakenOver, words));
         }
         let key = session.key();
         tracing::info!(name = self.name, epoch = key.epoch.get(), "session granted");
@@ -509,10 +513,9 @@ impl Link for RobotLink {
     }
 
     fn poll_close(&mut self) -> Option<Close> {
-        let by = *lock(&self.lease).replaced.get(&self.id)?;
-        let words = format!("your lease was taken over from {by}");
-        tracing::warn!(name = self.name, from = %self.from, "told: {words}");
-        Some(Close::new(CloseCode::TakenOver, words))
+        let close = lock(&self.lease).ended.get(&self.id).cloned()?;
+        tracing::warn!(name = self.name, from = %self.from, "told: {close}");
+        Some(close)
     }
 
     fn path(&mut self, counters: &PathCounters) {
@@ -525,7 +528,7 @@ impl Link for RobotLink {
     fn closed(&mut self, why: &Closed) {
         let mut lease = lock(&self.lease);
         tracing::info!(name = self.name, "disconnected: {why}");
-        lease.replaced.remove(&self.id);
+        lease.ended.remove(&self.id);
         if lease.held_by(self.id).is_some() {
             lease.retire();
         }
@@ -748,7 +751,7 @@ mod tests {
         first.datagram(&wire::encode_command(&Command { key: old, ..Command::default() }));
         assert_eq!(lock(&bench.door.0).record.rejected.get(NO_LEASE), Some(&1));
         first.closed(&closed());
-        assert!(lock(&bench.door.0).replaced.is_empty());
+        assert!(lock(&bench.door.0).ended.is_empty());
         assert!(lock(&bench.door.0).holder.is_some(), "the lease is the second's");
     }
 
@@ -793,6 +796,25 @@ mod tests {
             give(&mut link, &early, &mut out).unwrap();
         }
         assert_eq!(give(&mut link, &early, &mut out).unwrap_err().code, CloseCode::Nonsense);
+    }
+
+    #[test]
+    fn a_lease_that_cannot_be_renewed_is_told_and_closed() {
+        let mut bench = Bench::new("renew");
+        let mut lee = bench.connect("dr-lee", 1);
+        let key = welcomed(&mut lee);
+        while lock(&bench.door.0).config.epochs.grant().is_ok() {}
+        bench.stage(Stage::Bedside);
+        let mut buf = [0; wire::STATE_LEN];
+        assert_eq!(lee.poll_datagram(&mut buf), None, "that session is dead");
+        let close = lee.poll_close().unwrap();
+        assert_eq!(close.code, CloseCode::Refused);
+        assert!(close.reason.contains("no epoch is left that is safe on disk"), "{close}");
+        lee.closed(&closed());
+        let lease = lock(&bench.door.0);
+        assert!(lease.ended.is_empty() && lease.holder.is_none() && lease.record.holder.is_none());
+        assert_eq!(lease.last_holder.as_deref(), Some("print of dr-lee"));
+        assert!(lease.config.epochs.last() > key.epoch);
     }
 
     #[test]
