@@ -131,6 +131,7 @@ impl Agent {
         let (doorbell, stop) = (Doorbell::new()?, Stop::new()?);
         let (servo_loop, ends) = mailboxes(doorbell.clone());
         let shared = ends.shared;
+        let mut unless_started = StopAll { shared: Arc::clone(&shared), stop: Some(stop.clone()) };
         let (arrived, arrivals) = Mailbox::pair();
         let (door, network) = door(NetworkConfig {
             robot: config.robot,
@@ -165,6 +166,7 @@ impl Agent {
         let watch_states = ends.watch_states;
         let watch =
             spawn("watch", move || watch(watch_states, observer, &epoch_store, &watch_stop))?;
+        unless_started.stop = None;
         Ok(Self {
             local_addr,
             bedside,
@@ -214,7 +216,7 @@ impl Agent {
 
     /// Whether a thread has ended by itself, which none should.
     pub fn has_failed(&self) -> bool {
-        self.servo.is_finished() || self.pump.is_finished()
+        self.servo.is_finished() || self.pump.is_finished() || self.watch.is_finished()
     }
 
     /// Stops everything and says how it went.
@@ -234,6 +236,23 @@ impl Agent {
             network: self.network.record(),
             final_stage,
         })
+    }
+}
+
+/// Ends the threads that run already where a later one was refused: a servo thread that nobody holds
+/// would keep the arms for ever. It writes the brakes before it ends.
+struct StopAll {
+    shared: Arc<Shared>,
+    /// `None` once all of them run.
+    stop: Option<Stop>,
+}
+
+impl Drop for StopAll {
+    fn drop(&mut self) {
+        if let Some(stop) = &self.stop {
+            stop.stop();
+            self.shared.stop.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -420,5 +439,24 @@ const fn reason_words(reason: Reason) -> &'static str {
         }
         Reason::Broken => "a rule of our own was broken; this is a defect",
         Reason::EmergencyStop => "the emergency stop was pressed; restart releases it",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_that_fails_half_way_leaves_no_thread_and_one_that_does_not_leaves_all() {
+        for is_started in [false, true] {
+            let (stop, shared) = (Stop::new().unwrap(), Arc::<Shared>::default());
+            let mut guard = StopAll { shared: Arc::clone(&shared), stop: Some(stop.clone()) };
+            if is_started {
+                guard.stop = None;
+            }
+            drop(guard);
+            assert_eq!(stop.is_stopped(), !is_started);
+            assert_eq!(shared.stop.load(Ordering::Relaxed), !is_started);
+        }
     }
 }
