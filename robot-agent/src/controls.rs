@@ -121,12 +121,14 @@ pub fn stdin_is_nobodys() -> bool {
 /// Obeys standard input until it ends, and says so in the log.
 pub fn obey_stdin(bedside: Bedside) -> io::Result<()> {
     thread::Builder::new().name("bedside".to_owned()).spawn(move || {
-        for line in io::stdin().lock().lines() {
-            let Ok(line) = line else { break };
-            let answer = obey(&bedside, &line);
+        let ended = obey_lines(&bedside, io::stdin().lock(), |answer| {
             if !answer.is_empty() {
                 eprintln!("{answer}");
             }
+            Ok(())
+        });
+        if let Err(error) = ended {
+            tracing::error!("standard input cannot be read: {error}");
         }
         tracing::info!("standard input has ended: no more bedside words come from there");
     })?;
@@ -192,10 +194,51 @@ impl Drop for Seat {
 fn serve(bedside: &Bedside, stream: UnixStream) -> io::Result<()> {
     stream.set_read_timeout(Some(SILENCE_MAX))?;
     let mut answers = stream.try_clone()?;
-    for line in BufReader::new(io::Read::take(stream, LINE_MAX)).lines() {
-        writeln!(answers, "{}", obey(bedside, &line?))?;
+    obey_lines(bedside, BufReader::new(stream), |answer| writeln!(answers, "{answer}"))
+}
+
+/// Obeys every line until there are no more. Whatever stands in one, the next is read: a stop may
+/// come after any mistake.
+///
+/// Errors: the lines cannot be read, or the answers not said.
+fn obey_lines(
+    bedside: &Bedside,
+    mut lines: impl BufRead,
+    mut answer: impl FnMut(String) -> io::Result<()>,
+) -> io::Result<()> {
+    loop {
+        match next_line(&mut lines)? {
+            Line::Said(line) => answer(obey(bedside, &line))?,
+            Line::TooLong => answer(format!("error: a line is longer than {LINE_MAX} bytes"))?,
+            Line::End => return Ok(()),
+        }
     }
-    Ok(())
+}
+
+/// What somebody said up to the end of a line.
+#[derive(Debug, PartialEq, Eq)]
+enum Line {
+    /// As text; what is no text in it stands as U+FFFD, and is no word.
+    Said(String),
+    /// More than [`LINE_MAX`] bytes: nothing of it counts.
+    TooLong,
+    /// Nobody will say anything any more.
+    End,
+}
+
+/// The next line, its newline included where it has one. Keeps at most [`LINE_MAX`] bytes.
+fn next_line(lines: &mut impl BufRead) -> io::Result<Line> {
+    let mut line = Vec::new();
+    let got = io::Read::take(&mut *lines, LINE_MAX).read_until(b'\n', &mut line)?;
+    if got == 0 {
+        return Ok(Line::End);
+    }
+    let is_whole = line.ends_with(b"\n") || u64::try_from(got).is_ok_and(|got| got < LINE_MAX);
+    if is_whole {
+        return Ok(Line::Said(String::from_utf8_lossy(&line).into_owned()));
+    }
+    lines.skip_until(b'\n')?;
+    Ok(Line::TooLong)
 }
 
 /// One word, on the accepting thread: the emergency stop, or a refusal.
@@ -223,4 +266,33 @@ pub fn say(path: &Path, word: &str) -> io::Result<String> {
     let mut answer = String::new();
     BufReader::new(stream).read_line(&mut answer)?;
     Ok(answer.trim_end().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(bytes: &[u8]) -> Vec<Line> {
+        let mut rest = bytes;
+        let mut lines = Vec::new();
+        while let line @ (Line::Said(_) | Line::TooLong) = next_line(&mut rest).unwrap() {
+            lines.push(line);
+        }
+        lines
+    }
+
+    #[test]
+    fn no_line_ends_the_lines_and_each_has_the_whole_limit() {
+        let said = |text: &str| Line::Said(text.to_owned());
+        assert_eq!(lines(b"\xff\nestop\n"), [said("\u{fffd}\n"), said("estop\n")]);
+        assert_eq!(lines(b"estop"), [said("estop")], "the last needs no newline");
+        let fits = usize::try_from(LINE_MAX).unwrap() - 1;
+        for (length, is_said) in [(fits - 1, true), (fits, true), (fits + 1, false)] {
+            let long = format!("{}\n", "x".repeat(length));
+            let all = lines(format!("{long}{long}estop\n").as_bytes());
+            let one = || if is_said { said(&long) } else { Line::TooLong };
+            assert_eq!(all, [one(), one(), said("estop\n")], "{length}");
+        }
+        assert_eq!(lines("x".repeat(100_000).as_bytes()), [Line::TooLong]);
+    }
 }

@@ -106,6 +106,23 @@ fn a_stop_and_a_restart_in_one_breath_both_act() {
     }
 }
 
+/// One connection is a panel's for a whole case: neither its length nor a mistake ends it.
+#[test]
+fn the_sixtieth_word_is_obeyed_and_what_is_no_word_ends_nothing() {
+    let bench = Bench::new("bedside-sixty");
+    let mut client = bench.connect();
+    for _ in 0..60 {
+        assert!(ask(&mut client, "hand-over").starts_with("refused: hand-over is not allowed"));
+    }
+    let mut answers = BufReader::new(client.try_clone().unwrap()).lines();
+    client.write_all(b"\xff\xfe\n").unwrap();
+    assert!(answers.next().unwrap().unwrap().starts_with("error: no word"));
+    writeln!(client, "{}", "x".repeat(1_000)).unwrap();
+    assert_eq!(answers.next().unwrap().unwrap(), "error: a line is longer than 256 bytes");
+    writeln!(client, "estop").unwrap();
+    assert_eq!(answers.next().unwrap().unwrap(), "ok: emergency stop pressed");
+}
+
 #[test]
 fn a_refusal_names_the_stage_and_the_word_that_leads_on() {
     let bench = Bench::new("bedside-words");
