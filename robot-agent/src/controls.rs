@@ -9,7 +9,9 @@
 use crate::agent::Bedside;
 use longhand_follower::supervisor::{Denial, Outcome, Request};
 use longhand_protocol::message::Stage;
-use std::io::{self, BufRead, BufReader, Write};
+use longhand_protocol::units::{Instant, Micros, Robot};
+use longhand_quic::clock::robot_now;
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -37,11 +39,11 @@ pub const CLIENTS_MAX: usize = 8;
 /// A client that says nothing for so long is let go. Chosen: a person types slower, a panel does
 /// not.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
-/// The same for one beyond [`CLIENTS_MAX`], whom the next must wait for. Chosen: `bedside estop`
-/// says its word at once.
-const CROWDED_SILENCE_MAX: Duration = Duration::from_millis(200);
+/// The time of one beyond [`CLIENTS_MAX`], whom the next must wait for, for the whole line: who
+/// drips bytes has no more. Chosen: `bedside estop` says its word at once.
+const CROWDED_TIME_MAX: Micros = Micros::from_millis(200);
 /// The longest line of such a one: `estop` and its end, and room to be told of a mistake.
-const CROWDED_LINE_MAX: u64 = 16;
+const CROWDED_LINE_MAX: usize = 16;
 
 /// Does what one line asks and says what came of it.
 pub fn obey(bedside: &Bedside, line: &str) -> String {
@@ -229,7 +231,7 @@ enum Line {
 /// The next line, its newline included where it has one. Keeps at most [`LINE_MAX`] bytes.
 fn next_line(lines: &mut impl BufRead) -> io::Result<Line> {
     let mut line = Vec::new();
-    let got = io::Read::take(&mut *lines, LINE_MAX).read_until(b'\n', &mut line)?;
+    let got = Read::take(&mut *lines, LINE_MAX).read_until(b'\n', &mut line)?;
     if got == 0 {
         return Ok(Line::End);
     }
@@ -242,18 +244,37 @@ fn next_line(lines: &mut impl BufRead) -> io::Result<Line> {
 }
 
 /// One word, on the accepting thread: the emergency stop, or a refusal.
-fn serve_crowded(bedside: &Bedside, stream: UnixStream) -> io::Result<()> {
-    stream.set_read_timeout(Some(CROWDED_SILENCE_MAX))?;
-    let mut answers = stream.try_clone()?;
-    let mut line = String::new();
+fn serve_crowded(bedside: &Bedside, mut stream: UnixStream) -> io::Result<()> {
     // Silent or not, it is answered below.
-    let _said = BufReader::new(io::Read::take(stream, CROWDED_LINE_MAX)).read_line(&mut line);
-    let answer = if line.trim().eq_ignore_ascii_case("estop") {
+    let line = crowded_line(&mut stream, robot_now);
+    let answer = if line.trim_ascii().eq_ignore_ascii_case(b"estop") {
         emergency_stop(bedside)
     } else {
         format!("refused: {CLIENTS_MAX} clients are connected already; only estop is obeyed now")
     };
-    writeln!(answers, "{answer}")
+    stream.set_write_timeout(Some(Duration::from_micros(CROWDED_TIME_MAX.as_micros())))?;
+    writeln!(stream, "{answer}")
+}
+
+/// What the client says until its line, its room or its time ends; an `estop` that lacks its newline
+/// then counts all the same.
+fn crowded_line(stream: &mut UnixStream, mut now: impl FnMut() -> Instant<Robot>) -> Vec<u8> {
+    let ends_at = now().after(CROWDED_TIME_MAX);
+    let mut line = Vec::new();
+    while line.len() < CROWDED_LINE_MAX && !line.ends_with(b"\n") {
+        let left = Duration::from_micros(ends_at.since(now()).as_micros());
+        // No time left is refused as a timeout, too.
+        if stream.set_read_timeout(Some(left)).is_err() {
+            break;
+        }
+        let mut byte = [0];
+        match stream.read(&mut byte) {
+            Ok(1..) => line.extend_from_slice(&byte),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) => break,
+        }
+    }
+    line
 }
 
 /// Says one word to an agent's socket and gives its answer.
@@ -294,5 +315,22 @@ mod tests {
             assert_eq!(all, [one(), one(), said("estop\n")], "{length}");
         }
         assert_eq!(lines("x".repeat(100_000).as_bytes()), [Line::TooLong]);
+    }
+
+    /// Each look at the clock finds half the time gone.
+    #[test]
+    fn a_crowded_client_that_drips_has_one_time_for_its_whole_line() {
+        let (mut client, mut stream) = UnixStream::pair().unwrap();
+        client.write_all(b"release\n").unwrap();
+        let mut at = Instant::from_micros(1_000_000);
+        let mut heard = |step: Micros| {
+            let clock = || {
+                at = at.after(step);
+                at
+            };
+            crowded_line(&mut stream, clock)
+        };
+        assert_eq!(heard(Micros::from_millis(90)), b"re", "the third look is too late");
+        assert_eq!(heard(Micros::from_millis(1)), b"lease\n");
     }
 }
