@@ -11,8 +11,10 @@ use longhand_follower::supervisor::{Denial, Outcome, Request};
 use longhand_protocol::message::Stage;
 use longhand_protocol::units::{Instant, Micros, Robot};
 use longhand_quic::clock::robot_now;
+use rustix::fs::Mode;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -36,6 +38,8 @@ pub const WORDS: [(&str, &str); 8] = [
 const LINE_MAX: u64 = 256;
 /// Clients of the socket at once. Chosen: a few panels and a person; the newest beyond is refused.
 pub const CLIENTS_MAX: usize = 8;
+/// Clients that wait to be let in. Chosen: what the standard library asks for.
+const BACKLOG: i32 = 128;
 /// A client that says nothing for so long is let go. Chosen: a person types slower, a panel does
 /// not.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
@@ -140,19 +144,28 @@ pub fn obey_stdin(bedside: Bedside) -> io::Result<()> {
 /// A Unix socket at `path`, for its owner only. An old socket there is replaced. Who connects waits
 /// until [`obey_socket`].
 ///
-/// Errors: the socket cannot be made.
+/// Errors: the socket cannot be made; another agent listens there; what is there is no socket, and
+/// is left as it is.
 pub fn listen(path: &Path) -> io::Result<UnixListener> {
     if UnixStream::connect(path).is_ok() {
         return Err(io::Error::new(io::ErrorKind::AddrInUse, "another agent listens there"));
     }
-    match std::fs::remove_file(path) {
-        Ok(()) => {}
+    match std::fs::symlink_metadata(path) {
+        Ok(there) if there.file_type().is_socket() => std::fs::remove_file(path)?,
+        Ok(_) => {
+            let words = "something that is no socket is there; move it away, or name another file";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, words));
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    // Before it has a name, so that nobody else can connect in between: Linux gives the file the
+    // mode of the socket. Why not umask: that is the whole process's.
+    rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(UnixListener::from(socket))
 }
 
 /// Obeys whoever connects.

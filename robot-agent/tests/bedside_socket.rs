@@ -8,6 +8,7 @@ use longhand_robot_agent::agent::{Agent, AgentConfig};
 use longhand_robot_agent::controls::{self, CLIENTS_MAX};
 use longhand_robot_agent::profile_file::NamedProfile;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
@@ -121,6 +122,31 @@ fn the_sixtieth_word_is_obeyed_and_what_is_no_word_ends_nothing() {
     assert_eq!(answers.next().unwrap().unwrap(), "error: a line is longer than 256 bytes");
     writeln!(client, "estop").unwrap();
     assert_eq!(answers.next().unwrap().unwrap(), "ok: emergency stop pressed");
+}
+
+#[test]
+fn the_socket_is_its_owners_replaces_a_socket_and_nothing_else() {
+    let name = format!("longhand-bedside-file-{}", std::process::id());
+    let folder = std::env::temp_dir().join(name);
+    std::fs::create_dir(&folder).unwrap();
+    let (path, link) = (folder.join("sock"), folder.join("link"));
+    for _ in 0..2 {
+        // The second finds what the first has left.
+        let listener = controls::listen(&path).unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(controls::listen(&path).unwrap_err().to_string().contains("another agent"));
+        drop(listener);
+    }
+    let file = folder.join("notes");
+    std::fs::write(&file, "of a nurse").unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    for not_a_socket in [&file, &link, &folder] {
+        let error = controls::listen(not_a_socket).unwrap_err().to_string();
+        assert!(error.contains("no socket is there"), "{error}");
+    }
+    assert_eq!(std::fs::read_to_string(&link).unwrap(), "of a nurse");
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]
