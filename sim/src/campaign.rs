@@ -36,6 +36,9 @@ pub struct Report {
     pub engagements: Engagements,
     /// What must not have been: the run's seed, and what was seen.
     pub violations: Vec<(u64, Violation)>,
+    /// The lowest-numbered run that failed: its number, counted from 0, and what was seen. The
+    /// same for any number of threads.
+    pub first: Option<(u64, Violation)>,
     /// Runs by hand and by link.
     pub by: BTreeMap<String, u64>,
 }
@@ -57,6 +60,13 @@ impl Report {
         (self.violations.is_empty() && self.ticks > 0).then(|| 3.0 / self.hours())
     }
 
+    /// Virtual seconds to the first violation, had the runs come one after the other.
+    pub fn seconds_to_first(&self) -> Option<f64> {
+        let (number, violation) = self.first.as_ref()?;
+        // Every run before it held, so each lasted its whole time.
+        Some(float(number.saturating_mul(RUN_SECONDS)) + violation.at.as_secs_f64())
+    }
+
     /// Kinds of the catalogue that such a campaign can have.
     pub fn possible(&self) -> impl Iterator<Item = &'static str> + use<> {
         let quic = self.transport == Transport::Quic;
@@ -68,7 +78,7 @@ impl Report {
         CATALOGUE.iter().filter(move |kind| can(kind.lives)).map(|kind| kind.id)
     }
 
-    fn add(&mut self, seed: u64, scenario: &Scenario, outcome: &Outcome) {
+    fn add(&mut self, number: u64, seed: u64, scenario: &Scenario, outcome: &Outcome) {
         self.runs = self.runs.saturating_add(1);
         self.ticks = self.ticks.saturating_add(outcome.ticks);
         let acted = scenario.faults.iter().zip(&outcome.fired).filter(|(_, fired)| **fired > 0);
@@ -87,6 +97,9 @@ impl Report {
         }
         if let Some((violation, _)) = &outcome.violation {
             self.violations.push((seed, violation.clone()));
+            if self.first.as_ref().is_none_or(|(first, _)| number < *first) {
+                self.first = Some((number, violation.clone()));
+            }
         }
     }
 }
@@ -101,7 +114,8 @@ pub fn run_seed(campaign: u64, n: u64) -> u64 {
     (z ^ (z >> 31)) >> 16
 }
 
-/// Runs `runs` runs over `transport` on `jobs` threads, until `stop`.
+/// Runs `runs` runs over `transport` on `jobs` threads, until `stop`; where `until_violation`, no
+/// run after the first that fails, but every one before it.
 ///
 /// Errors: [`ScenarioError`]; none that a drawn scenario can have.
 pub fn run(
@@ -109,10 +123,12 @@ pub fn run(
     runs: u64,
     transport: Transport,
     jobs: usize,
+    until_violation: bool,
     stop: &AtomicBool,
     show: bool,
 ) -> Result<Report, ScenarioError> {
     let next = AtomicU64::new(0);
+    let failing = AtomicU64::new(u64::MAX);
     let report = Mutex::new(Report { transport, ..Report::default() });
     let failed = Mutex::new(None);
     let bar = if show { ProgressBar::new(runs) } else { ProgressBar::hidden() };
@@ -124,7 +140,9 @@ pub fn run(
     let work = || {
         loop {
             let n = next.fetch_add(1, Ordering::Relaxed);
-            if n >= runs || stop.load(Ordering::Relaxed) {
+            // Numbers are handed out in order: whatever comes before a run that failed is taken.
+            let last = if until_violation { failing.load(Ordering::Relaxed) } else { u64::MAX };
+            if n >= runs || n > last || stop.load(Ordering::Relaxed) {
                 return;
             }
             let seed = run_seed(seed, n);
@@ -137,7 +155,10 @@ pub fn run(
                 Ok(outcome) if outcome.stopped => return,
                 Ok(outcome) => {
                     report.busy_us = report.busy_us.saturating_add(busy);
-                    report.add(seed, &scenario, &outcome);
+                    report.add(n, seed, &scenario, &outcome);
+                    if outcome.violation.is_some() {
+                        failing.fetch_min(n, Ordering::Relaxed);
+                    }
                 }
                 Err(error) => {
                     *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);

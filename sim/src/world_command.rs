@@ -60,6 +60,7 @@ pub struct WorldRunArgs {
 #[command(after_help = "Examples:
   longhand-sim campaign --hours 1
   longhand-sim campaign --hours 100 --seed 1 --jobs 2 --json
+  longhand-sim campaign --hours 1 --seed 1 --until-violation
 
 Ends with 0 where every invariant held in every run, 1 where one did not.")]
 pub struct CampaignArgs {
@@ -75,6 +76,9 @@ pub struct CampaignArgs {
     /// What carries the bytes: plain, or real QUIC in virtual time
     #[arg(long, value_enum, default_value_t)]
     transport: Transport,
+    /// Stop at the first violation
+    #[arg(long)]
+    until_violation: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -222,7 +226,9 @@ pub fn campaign(args: &CampaignArgs, stop: &AtomicBool) -> Result<ExitCode, Worl
     let seed = args.seed.unwrap_or_else(|| run_seed(robot_now().as_micros(), 0));
     let runs = runs_in(args.hours);
     eprintln!("campaign of {runs} runs, seed {seed}");
-    let report = campaign::run(seed, runs, args.transport, usize::from(args.jobs), stop, true)?;
+    let until = args.until_violation;
+    let jobs = usize::from(args.jobs);
+    let report = campaign::run(seed, runs, args.transport, jobs, until, stop, true)?;
     let mut out = io::stdout().lock();
     if args.json {
         writeln!(out, "{}", campaign_json(seed, &report))?;
@@ -274,7 +280,9 @@ fn print_campaign(out: &mut impl Write, seed: u64, report: &Report) -> io::Resul
                 let transport = if quic { " --transport quic" } else { "" };
                 writeln!(out, "  longhand-sim replay {seed}{transport}")?;
             }
-            writeln!(out, "\n{} violations", report.violations.len())
+            let first = report.seconds_to_first().unwrap_or_default();
+            let many = report.violations.len();
+            writeln!(out, "\n{many} violations, the first after {first:.3} virtual seconds")
         }
     }
 }
@@ -324,6 +332,8 @@ fn campaign_json(seed: u64, report: &Report) -> Value {
         "stage_steps": steps,
         "engagement_steps": engagements,
         "violations": violations,
+        "first_invariant": report.first.as_ref().map(|(_, found)| found.invariant.name()),
+        "simulated_s_to_first": report.seconds_to_first(),
         "violations_per_hour_below": report.bound_per_hour(),
     })
 }

@@ -94,7 +94,8 @@ fn a_checker_that_expects_more_finds_a_violation() {
 
 #[test]
 fn a_short_campaign_covers_and_violates_nothing() {
-    let report = campaign::run(1, 40, Transport::Plain, 2, &AtomicBool::new(false), false).unwrap();
+    let stop = AtomicBool::new(false);
+    let report = campaign::run(1, 40, Transport::Plain, 2, false, &stop, false).unwrap();
     assert_eq!(report.violations, []);
     assert_eq!(report.runs, 40);
     assert!(report.faults.len() > 25, "{:?}", report.faults);
