@@ -11,6 +11,7 @@
 
 mod arm_watch;
 mod commands;
+mod console_watch;
 pub mod dh;
 mod invariant;
 mod stage_watch;
@@ -20,12 +21,14 @@ pub use invariant::{Invariant, Where};
 pub use stage_watch::Transitions;
 pub use tape::Tape;
 
-use crate::world::watch::{Judged, RobotTick, Verdict, Watcher};
+use crate::world::watch::{ConsoleTick, Judged, RobotTick, Verdict, Watcher};
 use arm_watch::{ArmSeen, ArmWatch};
 use commands::{Commands, Used};
+use console_watch::ConsoleWatch;
 use longhand_follower::Drive;
 use longhand_follower::profile::Profile;
 use longhand_protocol::geometry::{ArmId, PerArm};
+use longhand_protocol::message::SessionKey;
 use longhand_protocol::session::Reject;
 use longhand_protocol::units::{Instant, Micros, Robot, TICK};
 use longhand_protocol::wire::WireError;
@@ -64,6 +67,9 @@ fn rule(holds: bool, invariant: Invariant, words: impl FnOnce() -> String) -> Fo
 pub struct Checker {
     profile: Profile,
     commands: Commands,
+    console: ConsoleWatch,
+    /// The session that held the robot at the last tick.
+    key: Option<SessionKey>,
     stages: StageWatch,
     arms: PerArm<ArmWatch>,
     /// Robot clock at the last tick, and where the missed ticks have been counted to.
@@ -99,6 +105,8 @@ impl Checker {
         Self {
             profile,
             commands: Commands::new(profile.playout.delay_max),
+            console: ConsoleWatch::default(),
+            key: None,
             stages: StageWatch::default(),
             arms: PerArm::default(),
             last: None,
@@ -235,27 +243,47 @@ impl Checker {
     }
 }
 
+impl Checker {
+    fn found(&mut self, at: Micros, found: Found) {
+        if let Err((invariant, words)) = found
+            && self.violation.is_none()
+        {
+            self.violation = Some(Violation { invariant, at, words });
+        }
+    }
+}
+
 impl Watcher for Checker {
     fn robot_tick(&mut self, tick: &RobotTick<'_>) {
         if self.violation.is_some() {
             return;
         }
-        if let Err((invariant, words)) = self.look(tick) {
-            self.violation = Some(Violation { invariant, at: tick.at, words });
-        }
+        self.key = Some(tick.key);
+        let found = self.look(tick);
+        self.found(tick.at, found);
+    }
+
+    fn console_tick(&mut self, tick: &ConsoleTick<'_>) {
+        let found = self.console.tick(tick);
+        self.found(tick.at, found);
     }
 
     fn judged(&mut self, judged: &Judged<'_>) {
-        let Verdict::Command(verdict) = judged.verdict else { return };
-        match verdict {
-            Ok(accepted) => self.commands.accepted(accepted),
-            Err(Reject::Wire(WireError::Corrupt)) => {
+        let found = match judged.verdict {
+            Verdict::Command(Ok(accepted)) => {
+                self.commands.accepted(accepted);
+                self.console.let_through(judged.bytes, accepted, self.key)
+            }
+            Verdict::Command(Err(Reject::Wire(WireError::Corrupt))) => {
                 if self.corrupted.len() > 64 {
                     self.corrupted.remove(0);
                 }
                 self.corrupted.push(self.now);
+                Ok(())
             }
-            Err(_harmless) => {}
-        }
+            Verdict::State(Ok(Some(report))) => self.console.shown(report),
+            Verdict::Command(Err(_)) | Verdict::State(Ok(None) | Err(_)) => Ok(()),
+        };
+        self.found(judged.at, found);
     }
 }

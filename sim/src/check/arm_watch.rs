@@ -80,7 +80,7 @@ impl ArmWatch {
         self.volume(&tip, profile)?;
         self.silence(&tip, seen, profile)?;
         self.hold(&tip, seen, profile)?;
-        self.jaw(jaw, seen)?;
+        self.jaw(jaw, seen, profile)?;
         self.energy(energy, seen, profile)?;
         self.tip = Some(tip);
         Ok(())
@@ -222,9 +222,13 @@ impl ArmWatch {
         })
     }
 
-    /// I13: it opens only while following.
-    fn jaw(&mut self, jaw: f64, seen: &ArmSeen<'_>) -> Found {
+    /// I07, I13: it keeps its speed, and opens only while following.
+    fn jaw(&mut self, jaw: f64, seen: &ArmSeen<'_>, profile: &Profile) -> Found {
         let before = self.jaw.replace(jaw).unwrap_or(jaw);
+        let (rate, most) = ((jaw - before).abs() / DT, profile.motion.jaw_rate_max);
+        rule(rate <= most * (1.0 + TINY), Invariant::I07, || {
+            format!("jaw told to move at {rate} rad/s, at most {most}")
+        })?;
         rule(jaw <= before + TINY * DT || seen.stage == Stage::Follow, Invariant::I13, || {
             format!("opened by {} rad in {}", jaw - before, seen.stage.name())
         })

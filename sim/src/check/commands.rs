@@ -49,6 +49,8 @@ pub(crate) struct Commands {
     /// `None` before the first tick.
     fresh_at: Option<Instant<Robot>>,
     delay_max: Micros,
+    /// The newest that was let through.
+    newest: Option<Used>,
     absent_for: u32,
 }
 
@@ -61,6 +63,7 @@ impl Commands {
             epoch: Epoch::new(0),
             fresh_at: None,
             delay_max,
+            newest: None,
             absent_for: 0,
         }
     }
@@ -82,6 +85,9 @@ impl Commands {
             hand_time: intent.hand_time,
             received_at: accepted.received_at,
         };
+        if accepted.newest {
+            self.newest = Some(used);
+        }
         if let Some(slot) = self.kept.get_mut(Self::slot(command.number)) {
             *slot = Some(used);
         }
@@ -160,9 +166,13 @@ impl Commands {
         })
     }
 
-    /// I17: a pedal seen released ends Follow within two ticks.
+    /// I17: a pedal seen released ends Follow within two ticks, whether it is that command's turn
+    /// or not.
     fn operator(&mut self, stage: Stage, used: Option<&Used>) -> Found {
-        let absent = used.is_some_and(|used| !used.levels.operator_present);
+        let mut heard = used.into_iter().chain(self.newest.as_ref());
+        let absent = used.is_some_and(|used| {
+            heard.any(|one| one.key == used.key && !one.levels.operator_present)
+        });
         self.absent_for = if absent { self.absent_for.saturating_add(1) } else { 0 };
         rule(self.absent_for <= 2 || stage != Stage::Follow, Invariant::I17, || {
             format!("pedal up for {} ticks", self.absent_for)

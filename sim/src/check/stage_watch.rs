@@ -110,6 +110,7 @@ impl StageWatch {
                 format!("Follow at loop age {}", seen.tick.output.state.loop_age)
             })?;
         }
+        self.silence(to, seen, profile)?;
         rule(may(from, to), Invariant::I15, || format!("{} after {}", to.name(), from.name()))?;
         self.bedside_only(from, to, seen)?;
         self.back_to_motion(from, to, seen, profile, arms)?;
@@ -117,6 +118,25 @@ impl StageWatch {
         rule(!missed || to >= Stage::SafeOff, Invariant::I19, || {
             format!("{} ticks never ran, and the stage is {}", seen.missed, to.name())
         })
+    }
+
+    /// I10: a long silence needs the surgeon's word, a longer one ends the lease.
+    fn silence(&self, to: Stage, seen: &Seen<'_>, profile: &Profile) -> Found {
+        if seen.used.is_none() {
+            return Ok(());
+        }
+        let slack = TICK.saturating_mul(2);
+        let rows = [
+            (profile.stages.latch_after, Stage::Latched),
+            (profile.stages.bedside_after, Stage::Bedside),
+        ];
+        for (after, least) in rows {
+            let due = seen.age >= after.saturating_add(slack);
+            rule(!due || to >= least, Invariant::I10, || {
+                format!("{} after {} of silence", to.name(), seen.age)
+            })?;
+        }
+        Ok(())
     }
 
     /// What only a person beside the robot may do.
