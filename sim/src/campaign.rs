@@ -241,6 +241,9 @@ fn simpler(scenario: &Scenario, violation: &Violation) -> Vec<Scenario> {
         fewer.faults.remove(index);
         all.push(fewer);
     }
+    if scenario.emergency_stop_ms.is_some() {
+        all.push(Scenario { emergency_stop_ms: None, ..scenario.clone() });
+    }
     if scenario.paths > 1 {
         all.push(Scenario { paths: 1, ..scenario.clone() });
     }

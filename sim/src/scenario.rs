@@ -55,6 +55,9 @@ pub struct Scenario {
     pub transport: Transport,
     /// What goes wrong.
     pub faults: Vec<FaultEvent>,
+    /// When somebody at the bedside presses the emergency stop, milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emergency_stop_ms: Option<u64>,
 }
 
 /// What carries the bytes of a run.
@@ -190,13 +193,22 @@ impl Watcher for Engagements {
 #[derive(Clone, Copy, Debug, Default)]
 struct Bedside {
     patience: u32,
+    emergency_stop_ms: Option<u64>,
 }
+
+/// How long the emergency stop stays pressed, milliseconds. Chosen: longer than [`PATIENCE`], so
+/// that a restart is asked for while it is still in.
+const PRESSED: u64 = 900;
 
 /// How long they look before they act, milliseconds. Chosen: short, so that a run goes on.
 const PATIENCE: u32 = 600;
 
 impl Bedside {
     fn step(&mut self, stage: Stage, world: &mut World) {
+        if let Some(at) = self.emergency_stop_ms {
+            let pressed_for = (world.now().as_micros() / 1_000).checked_sub(at);
+            world.robot().press_emergency_stop(pressed_for.is_some_and(|ms| ms < PRESSED));
+        }
         let waits = matches!(stage, Stage::Bedside | Stage::SafeOff | Stage::Disabled);
         self.patience = if waits { self.patience.saturating_add(1) } else { 0 };
         if self.patience < PATIENCE {
@@ -228,6 +240,7 @@ impl Scenario {
             paths: 1,
             transport: Transport::Plain,
             faults: Vec::new(),
+            emergency_stop_ms: None,
         }
     }
 
@@ -240,9 +253,11 @@ impl Scenario {
         let link = PROFILES.get(pick(1, PROFILES.len())).map_or("ideal", |profile| profile.name);
         let hand = hands::NAMES.get(pick(2, hands::NAMES.len())).copied().unwrap_or("tremor");
         let paths = if pick(3, 4) == 0 { 2 } else { 1 };
+        let pressed = u64::try_from(pick(5, 20_000)).unwrap_or(0);
         Self {
             paths,
             transport,
+            emergency_stop_ms: (pick(4, 4) == 0).then_some(pressed.saturating_add(3_000)),
             faults: draw(seed, seconds, paths, transport == Transport::Quic),
             ..Self::quiet(seed, link, hand, seconds)
         }
@@ -372,7 +387,8 @@ impl Scenario {
             world.meddle(Box::new(Rc::clone(&player)));
         }
         let mut look = look;
-        let mut bedside = Bedside::default();
+        let mut bedside =
+            Bedside { emergency_stop_ms: self.emergency_stop_ms, ..Bedside::default() };
         let end = Micros::from_secs(self.seconds);
         let mut stopped = false;
         while world.now() < end && checker.borrow().violation().is_none() {
