@@ -51,8 +51,12 @@ pub(super) struct ArmWatch {
     /// Where it has stood since it came to rest in a hold.
     held: Option<Vector3<f64>>,
     strayed_for: u32,
+    left_for: u32,
 }
 
+/// Off what it holds for longer than this, and the power is still on: nobody noticed. Chosen: twice
+/// what the drives get to settle.
+const LEFT_TICKS: u32 = 200;
 const DT: f64 = 1e-3;
 /// What a difference of sums of 1e-17 may be off after two divisions by a tick. Chosen.
 const TINY: f64 = 1e-6;
@@ -214,11 +218,17 @@ impl ArmWatch {
         } else {
             (dh::tip(&seen.truth.measured_js.0).position - tip.position).norm()
         };
-        let bound = profile.motion.tracking_error_max.max(profile.motion.hold_error_max) + 0.2e-3;
-        let strays = stray > bound && seen.stage < Stage::Latched;
+        let slack = 0.2e-3;
+        let strays = stray > profile.motion.tracking_error_max + slack;
+        let strays = strays && seen.stage < Stage::Latched;
         self.strayed_for = if strays { self.strayed_for.saturating_add(1) } else { 0 };
         rule(self.strayed_for <= 100, Invariant::I24, || {
             format!("{:.3} mm off its setpoint for {} ms", stray * 1e3, self.strayed_for)
+        })?;
+        let leaves = self.held.is_some() && stray > profile.motion.hold_error_max + slack;
+        self.left_for = if leaves { self.left_for.saturating_add(1) } else { 0 };
+        rule(self.left_for <= LEFT_TICKS, Invariant::I12, || {
+            format!("{:.3} mm off what it holds for {} ms", stray * 1e3, self.left_for)
         })
     }
 
