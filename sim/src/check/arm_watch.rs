@@ -158,9 +158,10 @@ impl ArmWatch {
             let (from, fast) = (*from, *fast);
             let gone = (tip.position - from).norm();
             // Safety.md's v^2/2a + 0.6 mm supposes full braking at once; the jerk limit lets the
-            // deceleration rise first, which costs v a/2j more, and ticks are whole.
+            // deceleration rise first, from whatever acceleration there was, which costs up to
+            // v a/j more, and ticks are whole.
             let RateLimits { acceleration, jerk, .. } = motion.tip;
-            let stop = fast * fast / (2.0 * acceleration) + fast * acceleration / (2.0 * jerk);
+            let stop = fast * fast / (2.0 * acceleration) + fast * acceleration / jerk;
             let bound = match seen.stage {
                 Stage::Follow => f64::INFINITY,
                 Stage::Coast => motion.coast_max.distance_m + 1e-6,
