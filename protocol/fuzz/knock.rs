@@ -1,8 +1,8 @@
-//! Every door of `longhand-protocol`, knocked at with whatever bytes: no panic, nothing taken twice,
+//! Every door of `longhand-protocol`, knocked at with any bytes: no panic, nothing taken twice,
 //! nothing taken that is not finite.
 //!
-//! Knows: the doors, and what must hold whatever comes. Does not know: where the bytes are from: the
-//! fuzzer (`fuzz_targets/datagram.rs`) makes them, `protocol/tests/corpus.rs` replays what it kept.
+//! Knows: the doors, and what must hold whatever comes. Does not know: where the bytes are from:
+//! the fuzzer (`fuzz_targets/datagram.rs`) makes them, `tests/corpus.rs` replays what it kept.
 
 use crc::{CRC_64_XZ, Crc};
 use longhand_protocol::message::{Frame, Intent, PROTOCOL_VERSION, SessionKey};

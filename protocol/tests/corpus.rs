@@ -1,5 +1,5 @@
-//! What the fuzzer kept, through both sessions, where no fuzzer runs: each input that once reached a
-//! new place in the code still breaks no rule.
+//! What the fuzzer kept, through both sessions, where no fuzzer runs: each input that once reached
+//! a new place in the code still breaks no rule.
 #![allow(clippy::unwrap_used, reason = "a test: a panic is how it fails")]
 
 #[path = "../fuzz/knock.rs"]

@@ -239,8 +239,8 @@ impl Agent {
     }
 }
 
-/// Ends the threads that run already where a later one was refused: a servo thread that nobody holds
-/// would keep the arms for ever. It writes the brakes before it ends.
+/// Ends the threads that run already where a later one was refused: a servo thread that nobody
+/// holds would keep the arms for ever. It writes the brakes before it ends.
 struct StopAll {
     shared: Arc<Shared>,
     /// `None` once all of them run.

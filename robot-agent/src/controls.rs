@@ -269,8 +269,8 @@ fn serve_crowded(bedside: &Bedside, mut stream: UnixStream) -> io::Result<()> {
     writeln!(stream, "{answer}")
 }
 
-/// What the client says until its line, its room or its time ends; an `estop` that lacks its newline
-/// then counts all the same.
+/// What the client says until its line, its room or its time ends; an `estop` without its
+/// newline then counts all the same.
 fn crowded_line(stream: &mut UnixStream, mut now: impl FnMut() -> Instant<Robot>) -> Vec<u8> {
     let ends_at = now().after(CROWDED_TIME_MAX);
     let mut line = Vec::new();

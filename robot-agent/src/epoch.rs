@@ -8,10 +8,10 @@
 //! which the present holder's commands arrive (F31). A crash or a power cut at any moment skips
 //! what was left of the reserve: epochs only have to rise.
 //!
-//! A copy or a restored backup of the folder holds a number of the past, and an agent that runs with
-//! it gives epochs out a second time; nothing here can tell. So back up the folder for the record
-//! only, never run two robots from copies of one, and where the disk is lost, write a number into
-//! `epoch` that is above any that the robot's log shows. A folder that lost the file alone is told
+//! A copy or a restored backup of the folder holds a number of the past, and an agent that runs
+//! with it gives epochs out a second time; nothing here can tell. So back up the folder for the
+//! record only, never run two robots from copies of one, and where the disk is lost, write a number
+//! into `epoch` above any that the robot's log shows. A folder that lost the file alone is told
 //! apart from a new one by its lock file, which says that a number was once kept beside it.
 //!
 //! The folder is one agent's for as long as that agent lives: a second would give out the same
