@@ -121,6 +121,14 @@ impl Checker {
         }
     }
 
+    /// The same, where an attacker holds a console's key: what is let through need not be what the
+    /// leader meant.
+    #[must_use]
+    pub const fn with_insiders(mut self) -> Self {
+        self.console.insiders = true;
+        self
+    }
+
     /// The first thing that must not have been.
     pub const fn violation(&self) -> Option<&Violation> {
         self.violation.as_ref()
