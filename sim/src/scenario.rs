@@ -9,7 +9,7 @@ use crate::hands;
 use crate::link_command::{self, LinkError};
 use crate::world::carrier::{Carrier, Plain};
 use crate::world::quic::Quic;
-use crate::world::watch::{ConsoleTick, Judged, RobotTick, Watcher};
+use crate::world::watch::{ConsoleTick, RobotTick, Watcher};
 use crate::world::{World, WorldConfig, WorldTick, profile_for};
 use clap::ValueEnum;
 use longhand_console::input::script::ScriptError;
@@ -152,8 +152,6 @@ impl Watcher for RunHash {
     fn console_tick(&mut self, tick: &ConsoleTick<'_>) {
         self.0.update(tick.command.unwrap_or_default());
     }
-
-    fn judged(&mut self, _judged: &Judged<'_>) {}
 }
 
 /// Which engagement of the leader followed which, and how often.
