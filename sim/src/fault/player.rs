@@ -290,7 +290,7 @@ impl FaultPlayer {
 fn begin(fault: &mut Playing, at: Micros, world: &mut World) {
     let until = fault.end();
     let span = until.saturating_sub(at);
-    fault.fired = fault.fired.saturating_add(1);
+    let mut acts = true;
     match fault.event.kind.as_str() {
         "F20" => {
             for index in 0..world.carrier().paths() {
@@ -300,13 +300,8 @@ fn begin(fault: &mut Playing, at: Micros, world: &mut World) {
             }
         }
         "F21" => world.carrier().skew(0, fault.ms(0)),
-        "F22" | "F23" => {
-            let acts = match fault.event.kind.as_str() {
-                "F23" => world.carrier().update_keys(),
-                _ => world.carrier().stall(at, until),
-            };
-            fault.fired = fault.fired.saturating_sub(u64::from(!acts));
-        }
+        "F22" => acts = world.carrier().stall(at, until),
+        "F23" => acts = world.carrier().update_keys(),
         "F25" if fault.event.value(0) >= 0.5 => world.kill_console(span),
         "F25" => world.console().stall(until),
         "F26" => world.kill_network(span),
@@ -316,10 +311,12 @@ fn begin(fault: &mut Playing, at: Micros, world: &mut World) {
             key.profile = ProfileHash::new(key.profile.get() ^ 0x5a5a);
             world.console().rekey(key);
         }
-        // Those that act on every packet, tick or sample count that themselves.
+        // The caller breaks the arm.
         "F33" | "F34" => {}
-        _ => fault.fired = fault.fired.saturating_sub(1),
+        // Those that act on every packet, tick or sample count that themselves.
+        _ => acts = false,
     }
+    fault.fired = fault.fired.saturating_add(u64::from(acts));
 }
 
 fn end(fault: &mut Playing, at: Micros, world: &mut World) {
