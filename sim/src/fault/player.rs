@@ -329,10 +329,7 @@ fn end(fault: &mut Playing, at: Micros, world: &mut World) {
                 world.robot().clock().drift(at, 0);
             }
         }
-        "F39" => {
-            let key = world.key();
-            world.console().rekey(key);
-        }
+        "F39" => world.console().ask_anew(),
         _ => {}
     }
 }

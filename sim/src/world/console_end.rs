@@ -123,6 +123,14 @@ impl ConsoleEnd {
         self.session = Some(ConsoleSession::new(key));
     }
 
+    /// Gives its session up and asks for another. A session that began twice under one key would
+    /// take late copies of old states for new ones, and no console does that.
+    pub const fn ask_anew(&mut self) {
+        self.session = None;
+        self.asked_at = None;
+        self.half = self.half.rotate_left(7).wrapping_add(1);
+    }
+
     /// Does not run before `until`: paused, or its time stolen. What comes waits in the socket.
     pub fn stall(&mut self, until: Micros) {
         self.asleep_until = self.asleep_until.max(until);
@@ -155,12 +163,7 @@ impl ConsoleEnd {
     pub(super) fn connection_changed(&mut self, at: Micros, came: &Came) {
         self.connected = *came == Came::Connected;
         self.heard_at = at;
-        self.asked_at = None;
-        if self.connected {
-            self.half = self.half.rotate_left(7).wrapping_add(1);
-        } else {
-            self.session = None;
-        }
+        self.ask_anew();
     }
 
     /// A datagram; `None` where nobody judges it now.
