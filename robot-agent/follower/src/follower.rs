@@ -518,14 +518,13 @@ impl ArmLaw {
         };
     }
 
-    /// How far the tip will be from where the newest command left it, one tick on.
+    /// How far the tip will be at most from where the newest command left it, one tick on.
     fn blind_motion_after_this_tick(&self) -> Mismatch {
         let gone = self.fresh_from.mismatch(&self.shaper.setpoint());
-        let twist = self.shaper.twist();
-        let dt = TICK.as_secs_f64();
+        let next = self.shaper.farthest_step();
         Mismatch {
-            distance_m: gone.distance_m + twist.linear.norm() * dt,
-            angle_rad: gone.angle_rad + twist.angular.norm() * dt,
+            distance_m: gone.distance_m + next.distance_m,
+            angle_rad: gone.angle_rad + next.angle_rad,
         }
     }
 

@@ -42,7 +42,8 @@ pub struct Goal {
 pub struct Pick {
     /// Where each arm should be.
     pub goal: PerArm<Goal>,
-    /// How long ago the newest command had its turn; zero while a later one is already here.
+    /// How long ago the newest command had its turn, by the hand's grid or the robot's clock,
+    /// whichever is longer; zero while a later one is already here.
     pub age: Micros,
     /// How old the surgeon's view plus the command in use are together; one clock only.
     pub loop_age: Micros,
@@ -65,6 +66,8 @@ pub struct Playout {
     slots: [Option<Inbound>; SLOTS_LEN],
     newest: Option<Inbound>,
     in_use: Option<Inbound>,
+    /// When the command in use had its turn, robot clock.
+    in_use_since: Instant<Robot>,
     delay: DelayEstimate,
     /// Robot time minus hand time at which commands are played, microseconds.
     offset_us: Option<i64>,
@@ -78,6 +81,7 @@ impl Playout {
             slots: [None; SLOTS_LEN],
             newest: None,
             in_use: None,
+            in_use_since: Instant::ORIGIN,
             delay: DelayEstimate::new(),
             offset_us: None,
         }
@@ -124,7 +128,7 @@ impl Playout {
         self.offset_us = Some(offset);
         let floor = self.in_use.map_or(Instant::ORIGIN, |used| used.command.intent.hand_time);
         let turn = hand_instant(now, offset).max(floor);
-        let next = self.advance(turn, newest.command.number);
+        let next = self.advance(now, turn, newest.command.number);
         let used = self.in_use?;
         // A hole longer than any this buffer is for is silence, whatever came behind it: a command
         // stamped far ahead must not vouch for the time between.
@@ -133,7 +137,15 @@ impl Playout {
             let hole = next.command.intent.hand_time.since(used.command.intent.hand_time);
             hole <= longest
         });
-        Some(Self::compose(now, turn, &used, next.as_ref(), &newest, known))
+        let age = if known {
+            // With a later command here already, the newest *known* truth is not old.
+            Micros::ZERO
+        } else {
+            // A buffer that grows in a silence sets the hand's grid back; silence is as long as it
+            // is by the clock.
+            turn.since(used.command.intent.hand_time).max(now.since(self.in_use_since))
+        };
+        Some(Self::compose(now, turn, &used, next.as_ref(), &newest, age))
     }
 
     /// The delay that the buffer adds to the fastest command at present.
@@ -145,7 +157,12 @@ impl Playout {
 
     /// Moves `in_use` to the newest command whose turn has come; gives the one after it, if it is
     /// already here. Bounded by the ring.
-    fn advance(&mut self, turn: Instant<Console>, newest: Seq) -> Option<Inbound> {
+    fn advance(
+        &mut self,
+        now: Instant<Robot>,
+        turn: Instant<Console>,
+        newest: Seq,
+    ) -> Option<Inbound> {
         let used = self.in_use.map_or(Seq::ZERO, |used| used.command.number);
         let oldest = Seq::new(newest.get().saturating_sub(SLOTS - 1));
         let mut number = used.next().max(oldest);
@@ -155,6 +172,7 @@ impl Playout {
                     return Some(candidate);
                 }
                 self.in_use = Some(candidate);
+                self.in_use_since = now;
             }
             if number == newest {
                 break;
@@ -183,12 +201,10 @@ impl Playout {
         used: &Inbound,
         next: Option<&Inbound>,
         newest: &Inbound,
-        known: bool,
+        age: Micros,
     ) -> Pick {
         let intent = &used.command.intent;
         let since = turn.since(intent.hand_time);
-        // With a later command here already, the newest *known* truth is not old.
-        let age = if known { Micros::ZERO } else { since };
         let goal = PerArm::from_fn(|arm| {
             let from = intent.arms.get(arm);
             match next {
@@ -514,6 +530,34 @@ mod tests {
         assert_eq!(picks[240].unwrap().age, Micros::from_millis(11));
         let ahead = picks[232].unwrap().goal.psm1.servo_cp.position().x;
         assert!((ahead - 50e-6 * 202.0).abs() < 1e-8);
+    }
+
+    /// The buffer may grow at once when the arm stands; that makes no command younger.
+    #[test]
+    fn a_buffer_that_grows_in_a_silence_makes_nothing_younger() {
+        let mut playout = Playout::new(Profile::DEFAULT.playout);
+        // The link is even, and worse just before it falls silent.
+        let last = 6_400;
+        let late = |n: u64| if n > last - 70 { 28_000 } else { 10_000 };
+        let mut arrivals: Vec<_> = (1..=last).map(|n| inbound(n, late(n))).collect();
+        arrivals.sort_by_key(|i| i.received_at);
+        let mut arrivals = arrivals.into_iter().peekable();
+        let mut in_use = (Seq::ZERO, 0);
+        for tick in 0..last + 300 {
+            let now = Instant::from_micros(7_000_000 + tick * 1_000);
+            while let Some(inbound) = arrivals.next_if(|i| i.received_at <= now) {
+                playout.push(inbound);
+            }
+            let Some(pick) = playout.pick(now, tick < last + 60) else { continue };
+            if pick.echo.number > in_use.0 {
+                in_use = (pick.echo.number, tick);
+            }
+            if pick.echo.number == Seq::new(last) {
+                assert!(pick.age >= TICK.saturating_mul(tick - in_use.1), "{}", pick.age);
+            }
+        }
+        assert_eq!(in_use.0, Seq::new(last));
+        assert!(playout.added_delay() > Micros::from_millis(10), "it never grew");
     }
 
     #[test]

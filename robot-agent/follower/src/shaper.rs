@@ -129,6 +129,14 @@ impl Shaper {
         self.setpoint.mismatch(&goal.servo_cp)
     }
 
+    /// How far the next tick may carry the setpoint at most, whatever the goal.
+    pub fn farthest_step(&self) -> Mismatch {
+        Mismatch {
+            distance_m: self.linear.farthest_step(self.limits.tip.jerk),
+            angle_rad: self.angular.farthest_step(self.limits.rotation.jerk),
+        }
+    }
+
     /// Moves the setpoint one tick toward `goal`, within the arm's limits.
     ///
     /// Shape: one tick, one setpoint. Units: metres, radians, per [`TICK`]. Frame: tip in the arm's
@@ -214,6 +222,11 @@ impl RateLimits {
 }
 
 impl Mover {
+    /// The acceleration that is there goes on, and the jerk limit lets it grow once.
+    fn farthest_step(&self, jerk: f64) -> f64 {
+        ((self.velocity + self.acceleration * DT).norm() + jerk * DT * DT) * DT
+    }
+
     /// One tick toward the velocity `wanted`: acceleration proportional to the error, bounded, and
     /// reached no faster than the jerk allows.
     fn steer(&mut self, wanted: Vector3<f64>, limits: &RateLimits) {
@@ -354,8 +367,11 @@ mod tests {
                         1 => Motion::Toward(0.25),
                         _ => Motion::Toward(1.0),
                     };
+                    let (before, farthest) = (s.setpoint().position(), s.farthest_step());
                     s.shape(Some(&g), m, 1.0);
                     observer.see(&s);
+                    let step = (s.setpoint().position() - before).norm();
+                    prop_assert!(step <= farthest.distance_m + 1e-12, "{step} m in one tick");
                 }
             }
             prop_assert!(observer.within(&Profile::DEFAULT.motion.tip),

@@ -46,8 +46,9 @@ pub(super) struct ArmWatch {
     inside: bool,
     /// Where the tip was when the newest command was fresh, and how fast it has been since.
     fresh: Option<(Vector3<f64>, f64)>,
-    /// How fast it was when the silence began that must end its motion.
-    silent_speed: Option<f64>,
+    /// How fast it was when the silence began that must end its motion, and how often the loop has
+    /// turned since.
+    silent: Option<(f64, u32)>,
     /// Where it has stood since it came to rest in a hold.
     held: Option<Vector3<f64>>,
     strayed_for: u32,
@@ -178,21 +179,24 @@ impl ArmWatch {
             })?;
         }
         if seen.age <= stages.brake_after.saturating_add(TICK) {
-            self.silent_speed = None;
+            self.silent = None;
             return Ok(());
         }
         // Braking begins with whatever acceleration there was; it is gone within `ease`.
         let RateLimits { acceleration, jerk, .. } = motion.tip;
         let ease = acceleration / jerk;
-        let first = *self.silent_speed.get_or_insert(speed);
+        let (first, turns) = self.silent.unwrap_or((speed, 0));
+        let turns = turns.saturating_add(1);
+        self.silent = Some((first, turns));
         let most = first + 0.5 * acceleration * ease + TINY;
         rule(speed <= most, Invariant::I10, || {
             format!("{:.3} mm/s in the silence that began at {:.3}", speed * 1e3, first * 1e3)
         })?;
-        let silent = seen.age.saturating_sub(stages.brake_after).as_secs_f64();
+        // A loop whose time is stolen brakes in as many turns, and goes no farther: I09. Stolen
+        // turns are I19's.
         let stop = motion.tip.speed / acceleration + 2.0 * ease + 3.0 * DT;
-        rule(silent <= stop || speed <= TINY, Invariant::I10, || {
-            format!("{:.3} mm/s after {:.0} ms of silence", speed * 1e3, silent * 1e3)
+        rule(f64::from(turns) * DT <= stop || speed <= TINY, Invariant::I10, || {
+            format!("{:.3} mm/s after {turns} turns of silence", speed * 1e3)
         })
     }
 

@@ -12,7 +12,7 @@ use longhand_leader::hand::HandSample;
 use longhand_leader::{Leader, LeaderOutput};
 use longhand_protocol::message::{Frame, PROTOCOL_VERSION, SessionKey, StateReport, Terms};
 use longhand_protocol::session::{ConsoleSession, Reject};
-use longhand_protocol::units::{Console, Instant, Micros, TICK};
+use longhand_protocol::units::{Console, Epoch, Instant, Micros, TICK};
 use longhand_protocol::wire;
 use longhand_quic::pace;
 use longhand_quic::pump::IDLE_TIMEOUT;
@@ -38,6 +38,9 @@ pub struct ConsoleEnd {
     terms: Terms,
     scale: f64,
     session: Option<ConsoleSession>,
+    /// Of the newest session it ever had. A word may come late, or again, where the carrier has no
+    /// connections that end; a console never goes back to an old session.
+    epoch: Epoch,
     half: u64,
     /// The carrier says when a connection begins and when it is gone.
     is_told: bool,
@@ -82,6 +85,7 @@ impl ConsoleEnd {
             terms,
             scale,
             session: key.map(ConsoleSession::new),
+            epoch: key.map_or(Epoch::ZERO, |key| key.epoch),
             half: seed,
             is_told: key.is_none(),
             connected: key.is_some(),
@@ -123,8 +127,7 @@ impl ConsoleEnd {
         self.session = Some(ConsoleSession::new(key));
     }
 
-    /// Gives its session up and asks for another. A session that began twice under one key would
-    /// take late copies of old states for new ones, and no console does that.
+    /// Gives its session up and asks for another.
     pub const fn ask_anew(&mut self) {
         self.session = None;
         self.asked_at = None;
@@ -200,8 +203,9 @@ impl ConsoleEnd {
         }
         self.heard_at = at;
         if let Ok(Frame::Welcome { key, terms }) = wire::decode_frame(bytes)
-            && self.session.as_ref().is_none_or(|session| session.key().epoch < key.epoch)
+            && key.epoch > self.epoch
         {
+            self.epoch = key.epoch;
             self.session = Some(ConsoleSession::new(key));
             self.terms = terms;
             self.leader.begin_session(terms);
