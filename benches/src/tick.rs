@@ -39,7 +39,9 @@ const ENGAGE_MAX: u64 = 5_000;
 ///
 /// Errors: a sentence, where the robot did not come to follow or the histogram could not be made.
 pub fn measure(rounds: u32) -> Result<Table, String> {
-    let (mut following, mut flushed) = (Rig::following()?, Rig::following()?);
+    let mut following = Rig::following(Profile::DEFAULT)?;
+    let mut walled = Rig::following(walled())?;
+    let mut flushed = Rig::following(Profile::DEFAULT)?;
     let subjects = vec![
         Subject {
             name: "kinematics alone, two arms",
@@ -54,6 +56,13 @@ pub fn measure(rounds: u32) -> Result<Table, String> {
             round: Box::new(move |r| (0..TICKS).for_each(|_| following.tick(Some(r)))),
         },
         Subject {
+            name: "Follower::step, both tools at a wall",
+            batch: 1,
+            // Each tick proves that the arm can still stop.
+            goals: &[Goal { of: Quantile::P99, at_most: Bound::Of(20_000.0), source: "P4, worst" }],
+            round: Box::new(move |r| (0..TICKS).for_each(|_| walled.tick(Some(r)))),
+        },
+        Subject {
             name: "Follower::step, 256 commands at once",
             batch: 1,
             // The worst apart from stolen time: the hundredth that the machine took is left out.
@@ -62,6 +71,14 @@ pub fn measure(rounds: u32) -> Result<Table, String> {
         },
     ];
     compare("one servo tick", Unit::Nanos, rounds, subjects).map_err(|e| e.to_string())
+}
+
+/// The default profile with a wall 2 mm beside where the tools begin, in the way of the hand.
+fn walled() -> Profile {
+    let mut profile = Profile::DEFAULT;
+    let begin = PsmGeometry::CLASSIC_LND_400006.forward(&BEGIN.measured_js).position();
+    profile.volume.low.x = begin.x - 2e-3;
+    profile
 }
 
 /// One inverse and two forward solutions per arm: to the joints, its check, and the report's.
@@ -96,9 +113,9 @@ struct Rig {
 }
 
 impl Rig {
-    fn following() -> Result<Self, String> {
+    fn following(profile: Profile) -> Result<Self, String> {
         let mut rig = Self {
-            follower: Box::new(Follower::new(Profile::DEFAULT)),
+            follower: Box::new(Follower::new(profile)),
             hand: SteadyHand::default(),
             tick: 0,
             measured: PerArm { psm1: BEGIN, psm2: BEGIN },
@@ -187,12 +204,24 @@ mod tests {
 
     #[test]
     fn the_rig_follows_and_goes_on_following() {
-        let mut rig = Rig::following().unwrap();
+        let mut rig = Rig::following(Profile::DEFAULT).unwrap();
         let before = rig.state.arms.psm1.setpoint_cp;
         for _ in 0..3_000 {
             rig.tick(None);
             assert_eq!(rig.state.stage, Stage::Follow);
         }
         assert!(rig.state.arms.psm1.setpoint_cp.mismatch(&before).distance_m > 1e-3);
+    }
+
+    #[test]
+    fn the_walled_rig_follows_and_meets_its_wall() {
+        let mut rig = Rig::following(walled()).unwrap();
+        let mut met = 0;
+        for _ in 0..3_000 {
+            rig.tick(None);
+            assert_eq!(rig.state.stage, Stage::Follow);
+            met += u32::from(rig.state.arms.psm1.limited);
+        }
+        assert!(met > 1_000, "at the wall for {met} of 3,000 ticks");
     }
 }

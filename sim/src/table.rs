@@ -165,7 +165,8 @@ fn row(
         profile: name,
         stops_per_hour: measure.stops_per_hour().map(rounded),
         latched_per_hour: rounded(per_hour(stages.latched.entered.saturating_sub(1))),
-        bedside_per_hour: rounded(per_hour(stages.bedside.entered)),
+        // The first of either is the beginning.
+        bedside_per_hour: rounded(per_hour(stages.bedside.entered.saturating_sub(1))),
         following_percent: rounded((stages.follow.seconds + stages.coast.seconds) / hours / 36.0),
         playout_mean_ms: measure.playout_mean_ms().map(rounded),
         hand_to_joint: measure.hand_to_joint().spread(),
