@@ -440,16 +440,17 @@ impl Supervisor {
 
     /// The worst thing that happens in this tick, and why.
     fn event(&self, seen: &Observation) -> (Event, Reason) {
-        match seen.fault {
-            Some(fault @ (Fault::Limit | Fault::Tracking)) => {
-                return (Event::Latch, fault.reason());
-            }
-            Some(fault) => return (Event::Fault, fault.reason()),
-            None => {}
+        let latches = |fault: &Fault| matches!(fault, Fault::Limit | Fault::Tracking);
+        if let Some(fault) = seen.fault.filter(|fault| !latches(fault)) {
+            return (Event::Fault, fault.reason());
         }
         let fresh = seen.verdict.freshness;
         if fresh == Freshness::Expired && self.stage != Stage::Bedside {
+            // Worse than what latches: an arm that strays all the while must not keep the lease.
             return (Event::Expire, Reason::LeaseExpired);
+        }
+        if let Some(fault) = seen.fault {
+            return (Event::Latch, fault.reason());
         }
         if self.stage == Stage::Latched {
             return if self.may_engage(seen) {
@@ -780,6 +781,16 @@ mod tests {
         assert_eq!(run(&mut s, &good(), 1), Stage::Latched);
         assert_eq!(run(&mut s, &good(), 1), Stage::Hold);
         assert_eq!(run(&mut s, &good(), 1), Stage::Follow);
+    }
+
+    /// Found by a campaign of twenty hours, seed 12.
+    #[test]
+    fn an_arm_that_strays_all_the_while_does_not_keep_the_lease() {
+        let mut s = following();
+        let stray = |freshness| Observation { fault: Some(Fault::Tracking), ..silent(freshness) };
+        assert_eq!(run(&mut s, &stray(Freshness::Gone), 1_000), Stage::Latched);
+        assert_eq!(run(&mut s, &stray(Freshness::Expired), 1), Stage::Bedside);
+        assert_eq!(run(&mut s, &stray(Freshness::Expired), 1_000), Stage::Bedside);
     }
 
     #[test]
