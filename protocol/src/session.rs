@@ -226,7 +226,8 @@ impl Rejects {
             .fold(0, |sum, (_, count)| sum.saturating_add(count))
     }
 
-    fn iter_reasons(&self) -> impl Iterator<Item = (Reject, u64)> + '_ {
+    /// Every reason and its count, in the order of [`Reject::ALL`], zeros included.
+    pub fn iter_reasons(&self) -> impl Iterator<Item = (Reject, u64)> + '_ {
         Reject::ALL.into_iter().zip(self.counts.iter().copied())
     }
 }

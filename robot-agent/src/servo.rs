@@ -106,13 +106,13 @@ fn arm_drive(drive: &Drive, arm: ArmId, stage: Stage) -> ArmDrive {
 
 /// What a session's rejects say of the peer, as the follower counts it.
 pub fn peer_faults(rejects: &Rejects) -> PeerFaults {
-    let mut sum = PeerFaults::default();
-    for reject in Reject::ALL {
-        let (one, count) = (peer_fault(reject), rejects.count(reject));
-        sum.corrupted = sum.corrupted.saturating_add(one.corrupted.saturating_mul(count));
-        sum.protocol = sum.protocol.saturating_add(one.protocol.saturating_mul(count));
-    }
-    sum
+    rejects.iter_reasons().fold(PeerFaults::default(), |sum, (reject, count)| {
+        let one = peer_fault(reject);
+        PeerFaults {
+            corrupted: sum.corrupted.saturating_add(one.corrupted.saturating_mul(count)),
+            protocol: sum.protocol.saturating_add(one.protocol.saturating_mul(count)),
+        }
+    })
 }
 
 /// What one reject says of the peer.

@@ -47,6 +47,8 @@ pub struct RobotEnd {
     terms: Terms,
     /// What sessions that have ended counted.
     ended: PeerFaults,
+    /// The same and the present session's.
+    peer_faults: PeerFaults,
     console_half: u64,
     seed: u64,
     heard_at: Micros,
@@ -87,6 +89,7 @@ impl RobotEnd {
             key,
             terms,
             ended: PeerFaults::default(),
+            peer_faults: PeerFaults::default(),
             console_half: seed,
             seed,
             heard_at: Micros::ZERO,
@@ -187,6 +190,8 @@ impl RobotEnd {
             }
             self.inbox
                 .push(Inbound { command: accepted.command, received_at: accepted.received_at });
+        } else {
+            self.peer_faults = self.count_peer_faults();
         }
         Some(judged)
     }
@@ -230,11 +235,11 @@ impl RobotEnd {
     }
 
     fn end_session(&mut self) {
-        self.ended = self.peer_faults();
+        self.ended = self.peer_faults;
         self.session = None;
     }
 
-    fn peer_faults(&self) -> PeerFaults {
+    fn count_peer_faults(&self) -> PeerFaults {
         let now = self.session.as_ref().map(|s| peer_faults(s.rejects())).unwrap_or_default();
         PeerFaults {
             corrupted: self.ended.corrupted.saturating_add(now.corrupted),
@@ -248,7 +253,7 @@ impl RobotEnd {
         self.servo.arms_mut().psm1.set_time(at);
         self.servo.arms_mut().psm2.set_time(at);
         let request = self.requests.pop_front();
-        let peer_faults = self.peer_faults();
+        let peer_faults = self.peer_faults;
         let output = self.servo.turn(&Turn {
             now: tick.woke_at,
             scheduled_at: tick.scheduled_at,
