@@ -95,6 +95,8 @@ pub struct SimulatedPsm {
     written_at: Instant<Robot>,
     dead_man: Micros,
     told: Option<JointPositions>,
+    /// The last step changed nothing, so that no more will, until somebody does.
+    settled: bool,
 }
 
 impl SimulatedPsm {
@@ -119,6 +121,7 @@ impl SimulatedPsm {
             written_at: now,
             dead_man: DEAD_MAN,
             told: None,
+            settled: false,
         }
     }
 
@@ -139,6 +142,7 @@ impl SimulatedPsm {
     ///
     /// Against the servo the arm gives way a little; against the brake only beyond its effort.
     pub fn push(&mut self, efforts: &JointPositions) {
+        self.settled = false;
         for (motor, effort) in self.motors.iter_mut().zip(efforts.0) {
             motor.push(effort);
         }
@@ -153,18 +157,28 @@ impl SimulatedPsm {
             if self.power == Power::On && silent > self.dead_man {
                 self.trip(DriveFault::DeadMan);
             }
-            match self.power {
-                Power::On => {
-                    if silent > OVERDUE {
-                        self.motors.iter_mut().for_each(Motor::park);
-                    }
-                    self.motors.iter_mut().for_each(Motor::step_servo);
+            if self.power == Power::On && silent > OVERDUE {
+                self.change(Motor::park);
+            }
+            if !self.settled {
+                self.settled = true;
+                match self.power {
+                    Power::On => self.change(Motor::step_servo),
+                    Power::Braked => self.change(Motor::step_brake),
                 }
-                Power::Braked => self.motors.iter_mut().for_each(Motor::step_brake),
             }
         }
         let skipped = due.saturating_sub(CATCH_UP_MAX);
         self.clock = self.clock.after(STEP.saturating_mul(skipped));
+    }
+
+    /// Does this to every motor; whatever it changes may go on changing.
+    fn change(&mut self, mut change: impl FnMut(&mut Motor)) {
+        for motor in &mut self.motors {
+            let before = *motor;
+            change(motor);
+            self.settled &= motor.is_as(&before);
+        }
     }
 
     /// Stops by itself. The first fault is kept: it is the cause.
@@ -174,6 +188,7 @@ impl SimulatedPsm {
     }
 
     fn stop(&mut self) {
+        self.settled &= self.power == Power::Braked;
         self.power = Power::Braked;
         self.energy = false;
         self.told = None;
@@ -185,9 +200,11 @@ impl SimulatedPsm {
             return self.trip(DriveFault::BadTarget);
         }
         if self.power != Power::On {
+            self.settled = false;
             self.motors.iter_mut().for_each(Motor::release);
         }
-        self.motors.iter_mut().zip(targets).for_each(|(motor, target)| motor.aim(target));
+        let mut targets = targets.into_iter();
+        self.change(|motor| motor.aim(targets.next().unwrap_or(motor.target)));
         self.power = Power::On;
         self.energy = energy;
         self.told = Some(*joints);
@@ -264,6 +281,20 @@ impl Motor {
             reference_accel: 0.0,
             target: position,
         }
+    }
+
+    /// Whether nothing that a step or a word can change is other than it was, to the last bit.
+    fn is_as(&self, before: &Self) -> bool {
+        let pairs = [
+            (self.position, before.position),
+            (self.velocity, before.velocity),
+            (self.reference, before.reference),
+            (self.reference_speed, before.reference_speed),
+            (self.reference_accel, before.reference_accel),
+            (self.target, before.target),
+        ];
+        // One sum of differences and one test: a comparison of arrays is a call of its own.
+        pairs.iter().fold(0, |differs, (is, was)| differs | (is.to_bits() ^ was.to_bits())) == 0
     }
 
     /// Something outside pushes.
@@ -403,6 +434,36 @@ mod tests {
                 assert!((end - target[motor]).abs() < 1e-9, "step {step}, motor {motor}: {end}");
             }
         }
+    }
+
+    /// What is not stepped because nothing would change is, to the last bit, where stepping it
+    /// would have left it; and it wakes up for a target, a push, a brake and a silence.
+    #[test]
+    fn settled_arm_is_where_stepping_would_leave_it() {
+        let (mut lazy, mut stepped_on) = (arm(), arm());
+        let far = drive_to(stepped(0.1));
+        let words = [servo(HOME, 0.0), far, far, ArmDrive::Brake, far, ArmDrive::Off, far];
+        let (mut settled, mut tick) = (0, 0);
+        for (turn, word) in words.iter().enumerate() {
+            let push = if turn == 2 { 0.1 } else { 0.0 };
+            for arm in [&mut lazy, &mut stepped_on] {
+                arm.push(&JointPositions([push; 6]));
+            }
+            for _ in 0..1_500 {
+                stepped_on.settled = false;
+                settled += u32::from(lazy.settled);
+                let readings = [&mut lazy, &mut stepped_on].map(|arm| {
+                    let reading = arm.read(at(tick * 1_000));
+                    arm.write(at(tick * 1_000), word);
+                    seven(&reading.measured_js, reading.measured_jaw).map(f64::to_bits)
+                });
+                assert_eq!(readings[0], readings[1], "turn {turn}, tick {tick}");
+                tick += 1;
+            }
+            // Nobody writes: the line is parked, then the dead-man stops it.
+            tick += 40;
+        }
+        assert!(settled > 2_000, "settled in {settled} of {tick} ticks");
     }
 
     #[test]
