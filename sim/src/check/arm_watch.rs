@@ -79,8 +79,10 @@ impl ArmWatch {
             *self = Self { inside: self.inside, ..Self::default() };
             return Ok(());
         };
+        // The same joints make the same tip.
+        let stands = self.joints == Some(joints.0);
         self.joints(&joints.0, seen.stalled, profile)?;
-        let tip = dh::tip(&joints.0);
+        let tip = self.tip.filter(|_| stands).unwrap_or_else(|| dh::tip(&joints.0));
         self.moved(&tip, seen, profile)?;
         self.volume(&tip, profile)?;
         self.silence(&tip, seen, profile)?;

@@ -64,28 +64,20 @@ impl TipAt {
 /// The tip at these joints.
 pub fn tip(joints: &[f64; 6]) -> TipAt {
     let mut position = Vector3::zeros();
-    let mut rotation = Matrix3::identity();
+    let (mut x, mut y, mut z) = (Vector3::x(), Vector3::y(), Vector3::z());
     for (row, q) in ROWS.iter().zip(joints) {
         let (theta, d) = if row.slides { (row.theta, row.d + q) } else { (row.theta + q, row.d) };
         let (sin, cos) = libm::sincos(theta);
         let (ca, sa) = (row.cos_alpha, row.sin_alpha);
-        let step = Matrix3::new(
-            cos,
-            -sin,
-            0.0, //
-            sin * ca,
-            cos * ca,
-            -sa, //
-            sin * sa,
-            cos * sa,
-            ca,
-        );
-        position += rotation * Vector3::new(row.a, -sa * d, ca * d);
-        rotation *= step;
+        // About x by alpha, along x by a; then about and along the z that this makes.
+        position += row.a * x;
+        let aside = ca * y + sa * z;
+        z = ca * z - sa * y;
+        (x, y) = (cos * x + sin * aside, cos * aside - sin * x);
+        position += d * z;
     }
     // The tool tip's own frame, dVRK's `tooltip_offset`.
-    let offset = Matrix3::new(0.0, -1.0, 0.0, 0.0, 0.0, 1.0, -1.0, 0.0, 0.0);
-    TipAt { position, rotation: rotation * offset }
+    TipAt { position, rotation: Matrix3::from_columns(&[-z, -x, y]) }
 }
 
 #[cfg(test)]
