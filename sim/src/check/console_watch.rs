@@ -11,6 +11,8 @@ use longhand_protocol::message::{Intent, SessionKey, StateReport};
 use longhand_protocol::session::Accepted;
 use longhand_protocol::units::{Epoch, Seq};
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
+use xxhash_rust::xxh3::xxh3_128;
 
 /// Commands remembered: two minutes, which is longer than any link holds one back. Chosen.
 const KEPT: usize = 120_000;
@@ -25,9 +27,10 @@ pub(super) struct ConsoleWatch {
     /// Somebody with a console's own key may speak, too: what is let through need not be the
     /// leader's.
     pub(super) insiders: bool,
-    /// What was said and has not been let through yet.
-    said: HashMap<Vec<u8>, Intent>,
-    order: VecDeque<Vec<u8>>,
+    /// What was said and has not been let through yet, by a hash of the bytes: they are the same
+    /// where it is.
+    said: HashMap<u128, Intent, BuildHasherDefault<Hashed>>,
+    order: VecDeque<u128>,
     /// The newest state that the leader was shown.
     shown: (Epoch, Seq),
     before: Option<(Engagement, Intent)>,
@@ -41,8 +44,9 @@ impl ConsoleWatch {
         let (out, sample) = (tick.output, tick.sample);
         let intent = &out.intent;
         if let Some(bytes) = tick.command {
-            self.said.insert(bytes.to_vec(), *intent);
-            self.order.push_back(bytes.to_vec());
+            let hash = xxh3_128(bytes);
+            self.said.insert(hash, *intent);
+            self.order.push_back(hash);
             if self.order.len() > KEPT {
                 self.order.pop_front().and_then(|oldest| self.said.remove(&oldest));
             }
@@ -92,7 +96,7 @@ impl ConsoleWatch {
                 format!("command {number} was made for another profile")
             })?;
         }
-        let meant = self.said.remove(bytes);
+        let meant = self.said.remove(&xxh3_128(bytes));
         if self.insiders {
             return Ok(());
         }
@@ -110,6 +114,26 @@ impl ConsoleWatch {
         rule(now > before, Invariant::I02, || {
             format!("the leader is shown state {} after {}", now.1.get(), before.1.get())
         })
+    }
+}
+
+/// What is hashed already is not hashed again.
+#[derive(Clone, Copy, Debug, Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write_u128(&mut self, hash: u128) {
+        // Half of its bits do.
+        self.0 = u64::try_from(hash >> 64).unwrap_or(0);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // Never: the keys are whole numbers of 128 bits.
+        self.0 = bytes.iter().fold(self.0, |sum, byte| sum.wrapping_mul(31) ^ u64::from(*byte));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
