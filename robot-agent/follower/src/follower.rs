@@ -134,7 +134,8 @@ struct ArmLaw {
     shaper: Shaper,
     /// What the arm was told last; its reading while the drives are off.
     told: Told,
-    /// Where the arm's tip is, by its reading.
+    /// The arm's reading, and where that puts its tip; `None` before the first.
+    measured_js: Option<JointPositions>,
     measured_cp: Pose<RobotBase, Tip>,
     /// Where the setpoint was when the newest command had its turn: blind motion counts from here.
     fresh_from: Pose<RobotBase, Tip>,
@@ -272,7 +273,7 @@ impl Follower {
         let driven = !matches!(self.stage(), Stage::SafeOff | Stage::Disabled);
         for arm in ArmId::ALL {
             let law = self.arms.get_mut(arm);
-            law.measured_cp = law.limits.geometry().forward(&input.measured.get(arm).measured_js);
+            law.measure(&input.measured.get(arm).measured_js);
             if !driven {
                 law.rest_at_reading(input.measured.get(arm));
             } else if stalled {
@@ -475,12 +476,22 @@ impl ArmLaw {
             limits: Limits::new(profile, PsmGeometry::CLASSIC_LND_400006),
             shaper: Shaper::at_rest(profile.motion, profile.stages.blend_over, pose, 0.0),
             told: Told::at_rest(JointPositions::default(), pose.position()),
+            measured_js: None,
             measured_cp: pose,
             fresh_from: pose,
             joint_scale: 1.0,
             goal: None,
             has_inverse: false,
             limited: false,
+        }
+    }
+
+    /// Takes a reading in. An arm that stands reads the same, and its tip is where it was.
+    fn measure(&mut self, reading: &JointPositions) {
+        let bits = |joints: &JointPositions| joints.0.map(f64::to_bits);
+        if self.measured_js.as_ref().map(bits) != Some(bits(reading)) {
+            self.measured_js = Some(*reading);
+            self.measured_cp = self.limits.geometry().forward(reading);
         }
     }
 

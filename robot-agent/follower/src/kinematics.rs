@@ -59,6 +59,18 @@ impl PsmGeometry {
     /// Source: PSM.json, modified DH `Rot_x(alpha) Trans_x(A) Rot_z(theta) Trans_z(D)`, multiplied
     /// out by hand; the tests hold it to the plain product.
     pub fn forward(&self, joints: &JointPositions) -> Pose<RobotBase, Tip> {
+        let (position, axes) = self.tip(joints);
+        let rotation = Rotation3::from_matrix_unchecked(axes);
+        Pose::new(position, UnitQuaternion::from_rotation_matrix(&rotation))
+    }
+
+    /// Where the tip is for these joints: the position of [`PsmGeometry::forward`].
+    pub fn forward_position(&self, joints: &JointPositions) -> Vector3<f64> {
+        self.tip(joints).0
+    }
+
+    /// The tip's position, and its axes as columns.
+    fn tip(&self, joints: &JointPositions) -> (Vector3<f64>, Matrix3<f64>) {
         let JointPositions([yaw, pitch, insertion, roll, wrist_pitch, wrist_yaw]) = *joints;
         let shaft = Shaft::from_angles(sincos(yaw), sincos(pitch));
         let (s4, c4) = sincos(roll);
@@ -72,9 +84,7 @@ impl PsmGeometry {
         let y6 = c6 * x5 - s6 * z5;
         let position = (insertion - self.retracted) * shaft.z3 + self.wrist_link * x5;
         // The tool's own axes: tooltip_offset of the instrument file.
-        let axes = Matrix3::from_columns(&[-z6, -x6, y6]);
-        let rotation = Rotation3::from_matrix_unchecked(axes);
-        Pose::new(position, UnitQuaternion::from_rotation_matrix(&rotation))
+        (position, Matrix3::from_columns(&[-z6, -x6, y6]))
     }
 
     /// The joints that put the tip at `tip`, on the turn of the roll nearest to `near`'s.

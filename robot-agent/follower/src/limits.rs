@@ -205,7 +205,7 @@ impl Limits {
     ) -> Result<Checked<Told>, Fault> {
         ensure(joints.is_finite())?;
         ensure(permit.may_drive())?;
-        let tip = self.geometry.forward(joints).position();
+        let tip = self.geometry.forward_position(joints);
         ensure((tip - setpoint.position()).norm() <= 1e-9)?;
         self.judge_within(joints, tip, before, DOOR_SLACK).map(Checked).ok_or(Fault::Limit)
     }

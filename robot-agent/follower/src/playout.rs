@@ -99,7 +99,7 @@ impl Playout {
     /// Takes a command in. Any order, duplicates harmless.
     pub fn push(&mut self, inbound: Inbound) {
         let number = inbound.command.number;
-        let newest = self.newest.map_or(Seq::ZERO, |n| n.command.number);
+        let newest = self.newest.as_ref().map_or(Seq::ZERO, |n| n.command.number);
         if number > newest {
             self.delay.observe(self.newest.as_ref(), &inbound);
             self.newest = Some(inbound);
@@ -117,7 +117,7 @@ impl Playout {
     /// (chosen: lateness is near), 1 % when it may shrink. While the arm stands it steps at once,
     /// which no one can feel; but the command in use never goes back to an older one.
     pub fn pick(&mut self, now: Instant<Robot>, moving: bool) -> Option<Pick> {
-        let newest = self.newest?;
+        let newest = self.newest.as_ref()?.command.number;
         let target = self.delay.target_us(&self.limits)?;
         let offset = match self.offset_us {
             Some(current) if moving => {
@@ -126,14 +126,14 @@ impl Playout {
             Some(_) | None => target,
         };
         self.offset_us = Some(offset);
-        let floor = self.in_use.map_or(Instant::ORIGIN, |used| used.command.intent.hand_time);
+        let floor = self.in_use.as_ref().map_or(Instant::ORIGIN, |u| u.command.intent.hand_time);
         let turn = hand_instant(now, offset).max(floor);
-        let next = self.advance(now, turn, newest.command.number);
-        let used = self.in_use?;
+        let next = self.advance(now, turn, newest).and_then(|number| self.slot(number));
+        let (used, newest) = (self.in_use.as_ref()?, self.newest.as_ref()?);
         // A hole longer than any this buffer is for is silence, whatever came behind it: a command
         // stamped far ahead must not vouch for the time between.
         let longest = self.limits.delay_max.saturating_add(HOLE_SLACK);
-        let known = next.as_ref().is_some_and(|next| {
+        let known = next.is_some_and(|next| {
             let hole = next.command.intent.hand_time.since(used.command.intent.hand_time);
             hole <= longest
         });
@@ -145,7 +145,7 @@ impl Playout {
             // is by the clock.
             turn.since(used.command.intent.hand_time).max(now.since(self.in_use_since))
         };
-        Some(Self::compose(now, turn, &used, next.as_ref(), &newest, age))
+        Some(Self::compose(now, turn, used, next, newest, age))
     }
 
     /// The delay that the buffer adds to the fastest command at present.
@@ -155,23 +155,18 @@ impl Playout {
         Micros::from_micros(u64::try_from(added).unwrap_or(0))
     }
 
-    /// Moves `in_use` to the newest command whose turn has come; gives the one after it, if it is
-    /// already here. Bounded by the ring.
-    fn advance(
-        &mut self,
-        now: Instant<Robot>,
-        turn: Instant<Console>,
-        newest: Seq,
-    ) -> Option<Inbound> {
-        let used = self.in_use.map_or(Seq::ZERO, |used| used.command.number);
+    /// Moves `in_use` to the newest command whose turn has come; gives the number of the one after
+    /// it, if it is already here. Bounded by the ring.
+    fn advance(&mut self, now: Instant<Robot>, turn: Instant<Console>, newest: Seq) -> Option<Seq> {
+        let used = self.in_use.as_ref().map_or(Seq::ZERO, |used| used.command.number);
         let oldest = Seq::new(newest.get().saturating_sub(SLOTS - 1));
         let mut number = used.next().max(oldest);
         while number <= newest {
             if let Some(candidate) = self.slot(number) {
                 if candidate.command.intent.hand_time > turn {
-                    return Some(candidate);
+                    return Some(number);
                 }
-                self.in_use = Some(candidate);
+                self.in_use = Some(*candidate);
                 self.in_use_since = now;
             }
             if number == newest {
@@ -186,8 +181,8 @@ impl Playout {
         usize::try_from(number.get() % SLOTS).unwrap_or(0)
     }
 
-    fn slot(&self, number: Seq) -> Option<Inbound> {
-        let held = (*self.slots.get(Self::slot_index(number))?)?;
+    fn slot(&self, number: Seq) -> Option<&Inbound> {
+        let held = self.slots.get(Self::slot_index(number))?.as_ref()?;
         (held.command.number == number).then_some(held)
     }
 
