@@ -82,6 +82,8 @@ pub struct World {
     console: ConsoleEnd,
     meddlers: Vec<Box<dyn Meddler>>,
     watchers: Vec<Box<dyn Watcher>>,
+    /// Where bytes stand while meddlers have them.
+    desk: Vec<u8>,
 }
 
 impl World {
@@ -110,6 +112,7 @@ impl World {
             console,
             meddlers: Vec::new(),
             watchers: Vec::new(),
+            desk: Vec::new(),
         }
     }
 
@@ -346,10 +349,13 @@ impl World {
         if self.meddlers.is_empty() || self.carrier.has_connections() {
             return self.carrier.send(at, direction, road, bytes);
         }
-        let mut bytes = bytes.to_vec();
-        if self.may_enter(at, direction, road, &mut bytes) {
-            self.carrier.send(at, direction, road, &bytes);
+        let mut desk = std::mem::take(&mut self.desk);
+        desk.clear();
+        desk.extend_from_slice(bytes);
+        if self.may_enter(at, direction, road, &mut desk) {
+            self.carrier.send(at, direction, road, &desk);
         }
+        self.desk = desk;
     }
 
     /// Packets of a carrier that ciphers enter the link.
