@@ -1,7 +1,7 @@
 //! The clock: `CLOCK_MONOTONIC`, under the name of whoever owns it.
 //!
-//! Knows: how to read the kernel's monotonic clock. Does not know: wall time, the peer's clock, or
-//! what time is good for. Beside the two thread loops this is the only place that reads a clock;
+//! Knows: how to read the kernel's monotonic clock, and its wall clock for records. Does not know:
+//! the peer's clock, or what time is good for. Beside the two thread loops this is the only place that reads a clock;
 //! everything else is handed `now`, so that the simulator can hand out virtual time.
 //!
 //! Why `CLOCK_MONOTONIC` and not `CLOCK_BOOTTIME`: absolute sleeps, timerfd and this clock must
@@ -29,6 +29,12 @@ pub fn link_now() -> Instant<Link> {
 /// Nanoseconds on the same clock, for benches and for what is shorter than a microsecond.
 pub fn monotonic_ns() -> u64 {
     let (seconds, nanos) = parts(clock_gettime(ClockId::Monotonic));
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+}
+
+/// Wall time, nanoseconds since 1970: for records alone. It jumps, and somebody may set it.
+pub fn wall_ns() -> u64 {
+    let (seconds, nanos) = parts(clock_gettime(ClockId::Realtime));
     seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
 }
 

@@ -27,11 +27,13 @@ use thiserror::Error;
 
 mod authority;
 mod role;
+mod signing;
 
 pub(crate) use authority::Birth;
 pub use authority::{Authority, DAYS_DEFAULT, DAYS_MAX, Identity, Validity};
 pub use role::{IdentityError, PeerIdentity, Role, date, robot_dns_name};
 pub(crate) use role::{robot_of, shown};
+pub use signing::{Believed, Signer, SignerKey, SigningError};
 
 const CA_KEY: &str = "ca.key";
 const CA_CERT: &str = "ca.pem";
