@@ -1,4 +1,4 @@
-//! The agent: its three threads, started and stopped together.
+//! The agent: its threads, started and stopped together.
 //!
 //! Knows: which thread does what. Does not know: what any of them decides.
 //!
@@ -7,11 +7,16 @@
 //! | servo | real-time 80 | the 1 kHz loop; waits for nothing but its timer |
 //! | pump | real-time 70 | QUIC, TLS, sessions |
 //! | watch | normal | log, counters, whoever wants to see every state; epochs on disk |
+//! | recorder | normal | every tick onto a disk, which may hold it up as long as it likes |
 
 use crate::arm::simulated::{DEAD_MAN, PSM_CLASSIC, SimulatedPsm};
 use crate::epoch::{EpochError, EpochStore};
 use crate::network::{ArrivalReader, NetworkConfig, NetworkRecord, NetworkWatch, door};
 use crate::profile_file::NamedProfile;
+use crate::record::file::WriteError;
+use crate::record::health::{Alarm, Health};
+use crate::record::recorder::{LinkWriter, NewDisk, Recorded, Recorder};
+use crate::record::tap::{RING_WORDS, Tap, tap};
 use crate::servo::{HOME, Servo};
 use crate::servo_thread::{
     Answer, AnswerReader, Asked, REQUEST_AGE_MAX, RequestWriter, Shared, StateReader, mailboxes,
@@ -32,9 +37,10 @@ use longhand_quic::trust::Credentials;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 /// Sees every state that the servo thread publishes, in order, on the watch thread.
 pub type Observer = Box<dyn FnMut(&FollowerState) + Send>;
@@ -59,6 +65,8 @@ pub struct AgentConfig {
     pub tolerate_stalls: bool,
     /// Sees every state.
     pub observer: Option<Observer>,
+    /// Where the black box is written; `None`: nowhere.
+    pub record: Option<NewDisk>,
 }
 
 /// The agent could not start.
@@ -81,6 +89,12 @@ pub enum AgentError {
         /// What the certificate says.
         got: String,
     },
+    /// The black box cannot be written.
+    #[error(
+        "the record cannot be written ({0}); give the agent a folder that it may write (--record), \
+         or run it without (--no-record)"
+    )]
+    Record(WriteError),
     /// A thread or a file descriptor was refused.
     #[error("the system refused a thread or a descriptor: {0}")]
     System(#[from] io::Error),
@@ -99,6 +113,8 @@ pub struct AgentReport {
     pub network: NetworkRecord,
     /// The stage that was seen last; `None` where the loop never ran.
     pub final_stage: Option<Stage>,
+    /// Ticks that are in no record; `None` where none was asked for.
+    pub unrecorded: Option<u64>,
 }
 
 /// A running agent. Dropping it without [`Agent::stop`] leaves its threads running.
@@ -113,6 +129,15 @@ pub struct Agent {
     servo: JoinHandle<(Option<Granted>, Lateness)>,
     pump: JoinHandle<Result<(), PumpError>>,
     watch: JoinHandle<Option<Stage>>,
+    record: Option<Recording>,
+}
+
+/// The recorder's thread and what it says of itself.
+struct Recording {
+    health: Arc<Health>,
+    stop: Arc<AtomicBool>,
+    ended: mpsc::Receiver<()>,
+    thread: JoinHandle<()>,
 }
 
 impl Agent {
@@ -122,6 +147,8 @@ impl Agent {
     pub fn start(config: AgentConfig) -> Result<Self, AgentError> {
         check_identity(&config)?;
         let (epoch_store, epochs) = EpochStore::open(&config.state)?;
+        let black_box =
+            black_box(&config.credentials, config.robot, &config.profile, config.record)?;
         let pump = RobotPump::bind(RobotConfig {
             bind: config.bind,
             credentials: config.credentials,
@@ -129,7 +156,11 @@ impl Agent {
             qlog: config.qlog,
         })?;
         let (doorbell, stop) = (Doorbell::new()?, Stop::new()?);
-        let (servo_loop, ends) = mailboxes(doorbell.clone());
+        let (tap, recorder, links, health) = match black_box {
+            Some(b) => (Some(b.tap), Some(b.recorder), Some(b.links), Some(b.health)),
+            None => (None, None, None, None),
+        };
+        let (servo_loop, ends) = mailboxes(doorbell.clone(), tap);
         let shared = ends.shared;
         let mut unless_started = StopAll { shared: Arc::clone(&shared), stop: Some(stop.clone()) };
         let (arrived, arrivals) = Mailbox::pair();
@@ -143,6 +174,7 @@ impl Agent {
             answers: ends.network_answers,
             states: ends.network_states,
             arrivals: arrived,
+            links,
             shared: Arc::clone(&shared),
         });
         let local_addr = pump.local_addr();
@@ -164,8 +196,12 @@ impl Agent {
         let bedside = Bedside::new(ends.bedside_requests, ends.bedside_answers, &shared);
         let (observer, watch_stop) = (config.observer, stop.clone());
         let watch_states = ends.watch_states;
-        let watch =
-            spawn("watch", move || watch(watch_states, observer, &epoch_store, &watch_stop))?;
+        let watched = health.clone();
+        let watch = spawn("watch", move || {
+            watch(watch_states, observer, &epoch_store, watched.as_deref(), &watch_stop)
+        })?;
+        let record = recorder.zip(health).map(|(recorder, health)| record(recorder, health));
+        let record = record.transpose()?;
         unless_started.stop = None;
         Ok(Self {
             local_addr,
@@ -178,6 +214,7 @@ impl Agent {
             servo,
             pump,
             watch,
+            record,
         })
     }
 
@@ -228,6 +265,8 @@ impl Agent {
         let (granted, lateness) = join(self.servo)?;
         let pump = join(self.pump)?;
         let final_stage = join(self.watch)?;
+        // After the last tick: the record ends with it.
+        let unrecorded = self.record.map(Recording::end).transpose()?;
         pump?;
         Ok(AgentReport {
             granted,
@@ -235,7 +274,63 @@ impl Agent {
             damaged: self.shared.damaged.load(Ordering::Relaxed),
             network: self.network.record(),
             final_stage,
+            unrecorded,
         })
+    }
+}
+
+/// The parts of a record that is about to begin.
+struct BlackBox {
+    tap: Tap,
+    recorder: Recorder,
+    links: LinkWriter,
+    health: Arc<Health>,
+}
+
+/// Opens the record, before anything runs: what cannot be recorded must not look as if it were.
+fn black_box(
+    credentials: &Credentials,
+    robot: RobotId,
+    profile: &NamedProfile,
+    disk: Option<NewDisk>,
+) -> Result<Option<BlackBox>, AgentError> {
+    let Some(disk) = disk else { return Ok(None) };
+    let signer = credentials.signer().map_err(|error| AgentError::Record(error.into()))?;
+    let recorded = Recorded { robot, profile: profile.clone(), signer };
+    let health = Arc::new(Health::default());
+    let (tap, tapped) = tap(RING_WORDS, &health);
+    let (links, read_links) = Mailbox::pair();
+    let (witness, _read_witness) = Mailbox::pair();
+    let recorder = Recorder::new(tapped, &health, recorded, disk, read_links, witness)
+        .map_err(AgentError::Record)?;
+    Ok(Some(BlackBox { tap, recorder, links, health }))
+}
+
+fn record(recorder: Recorder, health: Arc<Health>) -> io::Result<Recording> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (seen, (end, ended)) = (Arc::clone(&stop), mpsc::channel());
+    let thread = spawn("recorder", move || {
+        recorder.run(&seen);
+        // Whoever waited may have given up.
+        let _ = end.send(());
+    })?;
+    Ok(Recording { health, stop, ended, thread })
+}
+
+/// A disk that takes longer is not waited for: what it has not taken is lost, as in a power cut.
+const RECORD_ENDS_WITHIN: Duration = Duration::from_secs(5);
+
+impl Recording {
+    /// Lets the record end; says how many ticks are not in it.
+    fn end(self) -> Result<u64, AgentError> {
+        self.stop.store(true, Ordering::Release);
+        match self.ended.recv_timeout(RECORD_ENDS_WITHIN) {
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                tracing::error!("the disk does not take the end of the record; left without it");
+            }
+            Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => join(self.thread)?,
+        }
+        Ok(self.health.lost())
     }
 }
 
@@ -323,7 +418,7 @@ impl Bedside {
 /// Looks once a millisecond until there is something, or the patience ends.
 fn within_patience<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     for _ in 0..ANSWER_MS_MAX {
-        thread::sleep(std::time::Duration::from_millis(1));
+        thread::sleep(Duration::from_millis(1));
         if let found @ Some(_) = look() {
             return found;
         }
@@ -371,12 +466,17 @@ fn watch(
     mut states: StateReader,
     mut observer: Option<Observer>,
     epochs: &EpochStore,
+    health: Option<&Health>,
     stop: &Stop,
 ) -> Option<Stage> {
     let mut last: Option<Stage> = None;
+    let mut told = Alarm::None;
     let mut failures = 0_u64;
     while !stop.is_stopped() {
-        thread::sleep(std::time::Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(20));
+        if let Some(health) = health {
+            told = tell(told, health.alarm(robot_now()));
+        }
         if let Err(error) = epochs.top_up() {
             failures = failures.saturating_add(1);
             if failures.is_power_of_two() {
@@ -395,6 +495,17 @@ fn watch(
         });
     }
     last
+}
+
+/// Tells the bedside how the record does, once for each change.
+fn tell(told: Alarm, alarm: Alarm) -> Alarm {
+    match alarm {
+        _ if alarm == told => {}
+        Alarm::None => tracing::info!("{}", alarm.words()),
+        Alarm::Behind => tracing::warn!("{}", alarm.words()),
+        Alarm::Failed => tracing::error!("{}", alarm.words()),
+    }
+    alarm
 }
 
 /// The robot's own time of the change stands in the line: the log's is that of its writing, up to a

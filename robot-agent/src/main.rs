@@ -11,6 +11,8 @@ use longhand_robot_agent::agent::{Agent, AgentConfig, AgentReport, Bedside};
 use longhand_robot_agent::controls::{self, WORDS};
 use longhand_robot_agent::doctor::{self, Health};
 use longhand_robot_agent::profile_file::NamedProfile;
+use longhand_robot_agent::record::recorder;
+use longhand_robot_agent::record_command::{self, RecordCommand};
 use longhand_robot_agent::states_json;
 use miette::{IntoDiagnostic, WrapErr};
 use serde_json::json;
@@ -37,6 +39,7 @@ const EXAMPLES: &str = "Examples:
   longhand-robot-agent trust issue --dir trust --role surgeon --name dr-lee
   longhand-robot-agent run --identity trust/or3 --state state --bind 0.0.0.0:7400
   longhand-robot-agent bedside --socket bedside.sock hand-over
+  longhand-robot-agent record verify --trust trust/or3 state/record/*-0000.mcap
   longhand-robot-agent doctor --identity trust/or3 --state state";
 
 #[derive(Subcommand)]
@@ -57,6 +60,9 @@ enum Command {
     /// The hospital's certificate authority.
     #[command(subcommand)]
     Trust(TrustCommand),
+    /// The black box: check, mend, read.
+    #[command(subcommand)]
+    Record(RecordCommand),
 }
 
 #[derive(Args)]
@@ -101,6 +107,12 @@ struct Run {
     /// safe_stops, tips_mm of both arms).
     #[arg(long, value_name = "FILE")]
     states_json: Option<PathBuf>,
+    /// Folder for the black box, a new file each time; `record` in the --state folder if not given.
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
+    /// Keep no record.
+    #[arg(long, conflicts_with = "record")]
+    no_record: bool,
     /// Print the report at the end as one JSON object.
     #[arg(long)]
     json: bool,
@@ -207,6 +219,7 @@ fn main() -> miette::Result<ExitCode> {
         Command::Bedside { socket, word } => say(&socket, &word),
         Command::Doctor(options) => examine(&options),
         Command::Trust(command) => trust(command).map(|()| ExitCode::SUCCESS),
+        Command::Record(command) => record_command::run(&command).into_diagnostic(),
     }
 }
 
@@ -230,6 +243,8 @@ fn run_agent(run: Run) -> miette::Result<ExitCode> {
         socket.wrap_err_with(|| format!("cannot listen for bedside words on {}", path.display()))
     });
     let socket = socket.transpose()?;
+    let folder = run.record.unwrap_or_else(|| run.state.join("record"));
+    let record = (!run.no_record).then(|| recorder::in_folder(folder));
     let agent = Agent::start(AgentConfig {
         bind: run.bind,
         robot: RobotId::new(run.robot_id),
@@ -240,6 +255,7 @@ fn run_agent(run: Run) -> miette::Result<ExitCode> {
         real_time: !run.no_real_time,
         tolerate_stalls: run.tolerate_stalls,
         observer: observer.transpose()?,
+        record,
     })
     .into_diagnostic()?;
     eprintln!(
@@ -315,6 +331,7 @@ fn print_report(report: &AgentReport, as_json: bool) {
                 "refused": n.refused, "handshakes_refused": n.handshakes_refused,
                 "damaged": report.damaged,
             },
+            "record": report.unrecorded.map(|lost| json!({ "lost_ticks": lost })),
         });
         println!("{object}");
         return;
@@ -332,6 +349,9 @@ fn print_report(report: &AgentReport, as_json: bool) {
     let refused = n.refused.iter().chain(&n.handshakes_refused).map(|(k, v)| (k.clone(), *v));
     for (why, count) in counts.chain(refused) {
         println!("  {count} x {why}");
+    }
+    if let Some(lost) = report.unrecorded.filter(|lost| *lost > 0) {
+        println!("record: {lost} ticks are in no record");
     }
 }
 

@@ -10,6 +10,7 @@
 //! one is granted on the same connection by another welcome.
 
 use crate::epoch::{Epochs, NotDurable};
+use crate::record::recorder::LinkWriter;
 use crate::servo_thread::{
     Answer, AnswerReader, Asked, CommandWriter, RequestWriter, STATE_WORDS, Shared, StateReader,
     pack, unpack_state,
@@ -69,6 +70,8 @@ pub(crate) struct NetworkConfig {
     pub(crate) answers: AnswerReader,
     pub(crate) states: StateReader,
     pub(crate) arrivals: ArrivalWriter,
+    /// For the record; `None` where there is none.
+    pub(crate) links: Option<LinkWriter>,
     pub(crate) shared: Arc<Shared>,
 }
 
@@ -520,8 +523,24 @@ impl Link for RobotLink {
 
     fn path(&mut self, counters: &PathCounters) {
         let mut lease = lock(&self.lease);
-        if lease.held_by(self.id).is_some() {
-            lease.record.path = *counters;
+        let Some(holder) = lease.held_by(self.id) else { return };
+        let session = &holder.session;
+        let (accepted, lost) = (session.accepted(), session.lost());
+        let rejected = session.rejects().total();
+        lease.record.path = *counters;
+        let sessions = lease.record.sessions;
+        if let Some(links) = &mut lease.config.links {
+            links.push(&[
+                robot_now().as_micros(),
+                sessions,
+                accepted,
+                rejected,
+                lost,
+                counters.rtt.as_micros(),
+                counters.packets_sent,
+                counters.packets_lost,
+                counters.datagrams_received,
+            ]);
         }
     }
 
@@ -541,12 +560,9 @@ fn say(frame: &Frame, out: &mut Outbox) -> Result<(), String> {
     out.push(body.get(..len).unwrap_or_default()).map_err(|error| error.to_string())
 }
 
-/// 64 random bits of the system's own. Without them no session is worth its name, so it waits for
-/// the system's pool, which is full long before anybody operates.
+/// 64 random bits of the system's own.
 fn random() -> u64 {
-    let mut bytes = [0_u8; 8];
-    while rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) != Ok(8) {}
-    u64::from_le_bytes(bytes)
+    u64::from_le_bytes(crate::random_bytes())
 }
 
 #[cfg(test)]
@@ -593,6 +609,7 @@ mod tests {
                 answers: answer_reader,
                 states: state_reader,
                 arrivals,
+                links: None,
                 shared: Arc::default(),
             });
             Self { door, states, requests, answers, folder, fence: Epoch::ZERO }

@@ -89,6 +89,12 @@ impl NamedProfile {
         Self::checked(name, file.profile())
     }
 
+    /// The numbers as TOML in a fixed order, which [`NamedProfile::hash`] is of. Says no name: a
+    /// name may be a path of somebody's.
+    pub fn canonical(&self) -> String {
+        canonical(&self.profile)
+    }
+
     /// The same profile for a machine that stalls, as shared virtual machines do: only simulated
     /// arms may be run with it. Stalls still hold the robot; they are no fault of the robot's.
     ///
@@ -109,9 +115,12 @@ impl NamedProfile {
     }
 }
 
+fn canonical(profile: &Profile) -> String {
+    toml::to_string(&File::of(profile)).unwrap_or_default()
+}
+
 fn hash(profile: &Profile) -> ProfileHash {
-    let canonical = toml::to_string(&File::of(profile)).unwrap_or_default();
-    let digest = Sha256::digest(canonical.as_bytes());
+    let digest = Sha256::digest(canonical(profile).as_bytes());
     let first = digest.first_chunk::<8>().copied().unwrap_or_default();
     ProfileHash::new(u64::from_le_bytes(first))
 }

@@ -52,6 +52,15 @@ impl<A: Arm> Servo<A> {
 
     /// One turn. Does not block, allocate, lock or log.
     pub fn turn(&mut self, turn: &Turn<'_>) -> TickOutput {
+        self.turn_seen(turn, |_input, _output| {})
+    }
+
+    /// As [`Servo::turn`]; `see` is shown what was decided before any arm is told (I22).
+    pub fn turn_seen(
+        &mut self,
+        turn: &Turn<'_>,
+        see: impl FnOnce(&TickInput<'_>, &TickOutput),
+    ) -> TickOutput {
         let measured = PerArm::from_fn(|arm| {
             let reading = self.arms.get_mut(arm).read(turn.now);
             ArmReading {
@@ -61,7 +70,7 @@ impl<A: Arm> Servo<A> {
                 told_js: reading.told_js,
             }
         });
-        let output = self.follower.step(&TickInput {
+        let input = TickInput {
             now: turn.now,
             scheduled_at: turn.scheduled_at,
             inbox: turn.inbox,
@@ -69,7 +78,9 @@ impl<A: Arm> Servo<A> {
             emergency_stop: turn.emergency_stop,
             peer_faults: turn.peer_faults,
             request: turn.request,
-        });
+        };
+        let output = self.follower.step(&input);
+        see(&input, &output);
         for arm in ArmId::ALL {
             let drive = arm_drive(&output.drive, arm, output.state.stage);
             self.arms.get_mut(arm).write(turn.now, &drive);

@@ -8,6 +8,7 @@
 //! one that ran with it asserted (I28).
 
 use crate::arm::Arm;
+use crate::record::tap::{COMMAND_WORDS, CommandWords, Tap};
 use crate::servo::{Servo, Turn};
 use longhand_follower::PeerFaults;
 use longhand_follower::kinematics::Joint;
@@ -27,9 +28,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-/// A receive time and a command's bytes. The bytes travel as they came, so that the CRC made by the
-/// leader's core is checked once more here, behind every copy between.
-pub(crate) const COMMAND_WORDS: usize = 1 + wire::COMMAND_LEN.div_ceil(8);
 /// A state's bytes, its key left open.
 pub(crate) const STATE_WORDS: usize = wire::STATE_LEN.div_ceil(8);
 /// Commands that may wait: what playout can hold. When full the oldest is dropped.
@@ -39,6 +37,8 @@ const STATE_SLOTS: usize = 256;
 /// Requests and answers that may wait. When full the oldest is dropped.
 const REQUEST_SLOTS: usize = 16;
 
+// A command's bytes travel as they came, so that the CRC made by the leader's core is checked once
+// more here, behind every copy between, and so that the record has them.
 pub(crate) type CommandWriter = Writer<COMMAND_WORDS, COMMAND_SLOTS>;
 pub(crate) type StateWriter = Writer<STATE_WORDS, STATE_SLOTS>;
 pub(crate) type StateReader = Reader<STATE_WORDS, STATE_SLOTS>;
@@ -163,6 +163,10 @@ pub(crate) struct ServoLoop {
     shared: Arc<Shared>,
     doorbell: Doorbell,
     inbox: Vec<Inbound>,
+    /// The bytes of the inbox, for the tap.
+    received: Vec<CommandWords>,
+    /// Where every tick goes; `None` where nothing is recorded.
+    tap: Option<Tap>,
     bedside_waiting: VecDeque<Asked>,
     network_waiting: VecDeque<Asked>,
     emergency_stop: EmergencyStop,
@@ -171,7 +175,7 @@ pub(crate) struct ServoLoop {
 }
 
 /// Makes the mailboxes.
-pub(crate) fn mailboxes(doorbell: Doorbell) -> (ServoLoop, Ends) {
+pub(crate) fn mailboxes(doorbell: Doorbell, tap: Option<Tap>) -> (ServoLoop, Ends) {
     let shared = Arc::new(Shared::default());
     let (command_writer, commands) = Mailbox::pair();
     let (network_request_writer, network_requests) = Mailbox::pair();
@@ -191,6 +195,8 @@ pub(crate) fn mailboxes(doorbell: Doorbell) -> (ServoLoop, Ends) {
         shared: Arc::clone(&shared),
         doorbell,
         inbox: Vec::with_capacity(COMMAND_SLOTS),
+        received: Vec::with_capacity(COMMAND_SLOTS),
+        tap,
         bedside_waiting: VecDeque::with_capacity(REQUEST_SLOTS),
         network_waiting: VecDeque::with_capacity(REQUEST_SLOTS),
         emergency_stop: EmergencyStop::default(),
@@ -263,7 +269,7 @@ impl ServoLoop {
         let request = asked
             .map(|asked| asked.request)
             .filter(|request| restart != Restart::Refused && applies(*request, self.stage));
-        let output = servo.turn(&Turn {
+        let turn = Turn {
             now,
             scheduled_at,
             inbox: &self.inbox,
@@ -273,6 +279,12 @@ impl ServoLoop {
                 protocol: self.shared.protocol.load(Ordering::Relaxed),
             },
             request,
+        };
+        let (tap, received) = (&mut self.tap, &self.received);
+        let output = servo.turn_seen(&turn, |input, output| {
+            if let Some(tap) = tap {
+                tap.see(input, output, received);
+            }
         });
         self.stage = output.state.stage;
         self.shared.show(self.stage);
@@ -302,10 +314,14 @@ impl ServoLoop {
     /// Commands out of the mailbox; a bounded number, the newest survive.
     fn take_commands(&mut self) {
         self.inbox.clear();
-        let (inbox, shared) = (&mut self.inbox, &self.shared);
+        self.received.clear();
+        let (inbox, received, shared) = (&mut self.inbox, &mut self.received, &self.shared);
         let room = u64::try_from(COMMAND_SLOTS).unwrap_or(0);
         let _drained = self.commands.drain(room, |words| match unpack(words) {
-            Some(inbound) if inbox.len() < inbox.capacity() => inbox.push(inbound),
+            Some(inbound) if inbox.len() < COMMAND_SLOTS => {
+                inbox.push(inbound);
+                received.push(*words);
+            }
             Some(_) => {}
             None => {
                 shared.damaged.fetch_add(1, Ordering::Relaxed);
@@ -462,7 +478,7 @@ impl EmergencyStop {
 const TOO_LATE: u64 = u64::MAX;
 
 /// An outcome as a word in a mailbox: 0 for done, else the denial's place.
-fn outcome_code(outcome: Outcome) -> u64 {
+pub(crate) fn outcome_code(outcome: Outcome) -> u64 {
     match outcome {
         Outcome::Done => 0,
         Outcome::Refused(denial) => {
@@ -489,7 +505,7 @@ fn denials() -> impl Iterator<Item = Denial> {
     core::iter::once(Denial::Stage).chain(ArmId::ALL.into_iter().flat_map(of_arm))
 }
 
-const REQUESTS: [Request; 9] = [
+pub(crate) const REQUESTS: [Request; 9] = [
     Request::Enable,
     Request::Disable,
     Request::Pause,
@@ -502,7 +518,7 @@ const REQUESTS: [Request; 9] = [
 ];
 
 /// A request as a word in a mailbox.
-const fn code(request: Request) -> u64 {
+pub(crate) const fn code(request: Request) -> u64 {
     match request {
         Request::Enable => 1,
         Request::Disable => 2,
@@ -550,7 +566,7 @@ mod tests {
         }
 
         fn with(profile: Profile, dead_man: Micros) -> Self {
-            let (servo_loop, ends) = mailboxes(Doorbell::new().unwrap());
+            let (servo_loop, ends) = mailboxes(Doorbell::new().unwrap(), None);
             let at = Instant::from_micros(1_000_000);
             let arm =
                 || SimulatedPsm::new(&PSM_CLASSIC, &HOME.0, HOME.1, at).with_dead_man(dead_man);
@@ -737,7 +753,7 @@ mod tests {
         let arm = |told: &Arc<_>| Witness(Arc::clone(told));
         let arms = PerArm { psm1: arm(&told.psm1), psm2: arm(&told.psm2) };
         let servo = Servo::new(Follower::new(Profile::DEFAULT), arms);
-        let (servo_loop, mut ends) = mailboxes(Doorbell::new().unwrap());
+        let (servo_loop, mut ends) = mailboxes(Doorbell::new().unwrap(), None);
         let thread = std::thread::spawn(move || servo_loop.run(servo, None, |_| ()));
         while ends.watch_states.newest().0.is_none() {
             std::thread::yield_now();

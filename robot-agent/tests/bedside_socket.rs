@@ -32,6 +32,7 @@ impl Bench {
             real_time: false,
             tolerate_stalls: true,
             observer: None,
+            record: None,
         })
         .unwrap();
         let listener = controls::listen(&folder.join("sock")).unwrap();

@@ -252,6 +252,7 @@ fn start(args: &DemoArgs) -> Result<Parts, DemoError> {
         observer: Some(Box::new(move |state: &FollowerState| {
             seen.lock().unwrap_or_else(PoisonError::into_inner).observe(state, None);
         })),
+        record: None,
     })?;
     let relay = start_relay(args, model, &agent)?;
     let console = Console::start(ConsoleConfig {

@@ -127,6 +127,7 @@ impl Stage {
             real_time: true,
             tolerate_stalls: true,
             observer: None,
+            record: None,
         })
         .map_err(|error| error.to_string())
     }

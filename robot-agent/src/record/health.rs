@@ -1,0 +1,90 @@
+//! How the recorder does, for whoever must tell people: levels and counts that nobody waits for.
+//!
+//! Knows: what was dropped, what is safe on disk, whether it can be written at all. Does not know:
+//! files, or whom to tell. Read on another thread than the recorder's, which a disk may hold up.
+
+use longhand_protocol::units::{Instant, Micros, Robot};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// The newest tick that is safe on disk may be this old. Chosen: ten times the longest wait for a
+/// block and its sync; a disk that needs more falls behind for good.
+pub const BEHIND_MAX: Micros = Micros::from_millis(500);
+
+/// Behind by more than this, ticks are as good as lost: the ring holds 18 s.
+const LOST_AFTER: Micros = Micros::from_secs(10);
+
+/// Levels and counts.
+#[derive(Debug, Default)]
+pub struct Health {
+    /// Ticks that the ring had no room for.
+    dropped: AtomicU64,
+    /// Ticks for which there was no file.
+    unwritten: AtomicU64,
+    /// When the newest tick on disk ran, robot clock.
+    safe_at: AtomicU64,
+    has_failed: AtomicBool,
+}
+
+/// What is wrong with the record. Later variants are worse.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Alarm {
+    /// Nothing.
+    #[default]
+    None,
+    /// The disk is slow: ticks wait in memory. See to the disk; nothing is lost yet.
+    Behind,
+    /// Ticks are being lost. See to the disk.
+    Failed,
+}
+
+impl Alarm {
+    /// What to tell people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::None => "the robot is recorded",
+            Self::Behind => "the record falls behind: the disk is slow; nothing is lost yet",
+            Self::Failed => {
+                "THE ROBOT IS NOT RECORDED: the disk is full, gone or too slow; see to it, \
+                 recording begins again by itself"
+            }
+        }
+    }
+}
+
+impl Health {
+    pub(super) fn drop_tick(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn unwritten(&self) {
+        self.unwritten.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn failed(&self, has_failed: bool) {
+        self.has_failed.store(has_failed, Ordering::Relaxed);
+    }
+
+    /// Everything up to `at` is safe.
+    pub(super) fn safe(&self, at: Instant<Robot>) {
+        self.safe_at.store(at.as_micros(), Ordering::Release);
+    }
+
+    /// How things stand at `now`.
+    pub fn alarm(&self, now: Instant<Robot>) -> Alarm {
+        let safe_at = Instant::from_micros(self.safe_at.load(Ordering::Acquire));
+        let behind = now.since(safe_at);
+        if self.has_failed.load(Ordering::Relaxed) || behind > LOST_AFTER {
+            Alarm::Failed
+        } else if behind > BEHIND_MAX {
+            Alarm::Behind
+        } else {
+            Alarm::None
+        }
+    }
+
+    /// Ticks that are in no file: dropped by the ring, or without a file to go to.
+    pub fn lost(&self) -> u64 {
+        let dropped = self.dropped.load(Ordering::Relaxed);
+        dropped.saturating_add(self.unwritten.load(Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,396 @@
+//! `longhand-robot-agent record verify | recover | info | export`: what a record is worth, and what
+//! stands in it.
+//!
+//! Knows: arguments, and how results are printed. Does not know: what makes a seal hold
+//! (`record::seal`).
+
+use crate::record::file::{Disk, Message, RecordWriter, WriteError};
+use crate::record::schema::{Start, Topic, longs_of_cdr, tick_of_cdr};
+use crate::record::seal::{Bad, Belief, Judged, Verdict, judge};
+use crate::record::tick::{FIELDS, TickWords, Width, stage_of, when};
+use clap::{Args, Subcommand};
+use longhand_protocol::message::Stage;
+use longhand_quic::trust::{Believed, TrustError, date};
+use serde_json::{Value, json};
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+/// `longhand-robot-agent record ...`
+#[derive(Subcommand)]
+pub enum RecordCommand {
+    /// Say whether a record is as the robot wrote it, or which message is the first that is not.
+    /// Exit code: 0 whole, 1 cut or not as it was.
+    Verify(Verify),
+    /// Copy what is proven of a cut record into a file that every reader opens.
+    Recover(Recover),
+    /// Say what stands in a record.
+    Info(Info),
+    /// Write a record's ticks as a table.
+    Export(Export),
+}
+
+/// `record verify ...`
+#[derive(Args)]
+pub struct Verify {
+    /// The record.
+    file: PathBuf,
+    /// Whose robots are believed: a folder with the hospital's ca.pem and ca.crl.
+    #[arg(long, value_name = "FOLDER")]
+    trust: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// `record recover ...`
+#[derive(Args)]
+pub struct Recover {
+    /// The cut record; it stays as it is.
+    file: PathBuf,
+    /// The new file; never over one that is there.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Whose robots are believed; without it, whoever signed the record.
+    #[arg(long, value_name = "FOLDER")]
+    trust: Option<PathBuf>,
+}
+
+/// `record info ...`
+#[derive(Args)]
+pub struct Info {
+    /// The record.
+    file: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// `record export ...`
+#[derive(Args)]
+pub struct Export {
+    /// The record.
+    file: PathBuf,
+    /// One line a tick, stages and reasons in words.
+    #[arg(long, required = true)]
+    csv: bool,
+    /// Where it goes; to standard output if not given. Never over a file that is there.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// A command could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// A file cannot be used.
+    #[error("cannot use {path}: {error}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The hospital's certificates cannot be read.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The new file cannot be written.
+    #[error("{path} cannot be written: {error}")]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// What the disk said.
+        error: WriteError,
+    },
+    /// The result could not be printed.
+    #[error("the result could not be printed: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// Does what was asked.
+///
+/// Errors: [`RecordError`].
+pub fn run(command: &RecordCommand) -> Result<ExitCode, RecordError> {
+    match command {
+        RecordCommand::Verify(asked) => verify(asked),
+        RecordCommand::Recover(asked) => recover(asked),
+        RecordCommand::Info(asked) => info(asked),
+        RecordCommand::Export(asked) => export(asked),
+    }
+}
+
+fn at(path: &Path) -> impl Fn(io::Error) -> RecordError + '_ {
+    move |error| RecordError::File { path: path.to_owned(), error }
+}
+
+/// Judges a file; each proven block to `take`.
+///
+/// Errors: [`RecordError::File`].
+pub fn judge_file(
+    path: &Path,
+    belief: Belief,
+    take: impl FnMut(&Start, &[Message]) -> io::Result<()>,
+) -> Result<Judged, RecordError> {
+    let file = BufReader::new(File::open(path).map_err(at(path))?);
+    judge(file, belief, take).map_err(at(path))
+}
+
+fn new_file(path: &Path) -> Result<File, RecordError> {
+    OpenOptions::new().create_new(true).write(true).open(path).map_err(at(path))
+}
+
+const fn exit(is_well: bool) -> ExitCode {
+    if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn verify(asked: &Verify) -> Result<ExitCode, RecordError> {
+    let belief = Belief::Hospital(Box::new(Believed::load(&asked.trust)?));
+    let judged = judge_file(&asked.file, belief, |_, _| Ok(()))?;
+    let mut out = io::stdout().lock();
+    if asked.json {
+        writeln!(out, "{}", verdict_json(&judged))?;
+    } else {
+        writeln!(out, "{}", verdict_words(&judged))?;
+    }
+    Ok(exit(matches!(judged.verdict, Verdict::Whole | Verdict::Part)))
+}
+
+fn verdict_words(judged: &Judged) -> String {
+    let proven = judged.proven;
+    let of = judged.start.as_ref().map_or(String::new(), |start| {
+        format!(", case {} of robot {}, part {}", start.case(), start.robot, start.part)
+    });
+    match &judged.verdict {
+        Verdict::Whole => format!("whole: {proven} records as they were written{of}"),
+        Verdict::Part => {
+            format!("whole: {proven} records as they were written{of}; another part follows")
+        }
+        Verdict::Cut => format!(
+            "CUT: {proven} records as they were written{of}; then it stops, record {proven} is \
+             missing: a crash, or somebody cut it"
+        ),
+        Verdict::Bad(bad) => format!("BAD: {}; {proven} records before are proven{of}", words(bad)),
+    }
+}
+
+fn words(bad: &Bad) -> String {
+    let after = bad.after_tick.map_or(String::new(), |tick| format!(" (after tick {tick})"));
+    format!("record {}{after} is the first that is not as it was: {}", bad.record, bad.flaw)
+}
+
+fn verdict_json(judged: &Judged) -> Value {
+    let (word, first_bad, after_tick, flaw) = match &judged.verdict {
+        Verdict::Whole => ("whole", None, None, None),
+        Verdict::Part => ("part", None, None, None),
+        Verdict::Cut => ("cut", Some(judged.proven), None, Some("it stops here".to_owned())),
+        Verdict::Bad(bad) => ("bad", Some(bad.record), bad.after_tick, Some(bad.flaw.to_string())),
+    };
+    json!({
+        "schema": "longhand record verdict v1",
+        "verdict": word,
+        "proven": judged.proven,
+        "first_bad": first_bad,
+        "after_tick": after_tick,
+        "flaw": flaw,
+        "case": judged.start.as_ref().map(Start::case),
+        "robot": judged.start.as_ref().map(|start| start.robot),
+        "part": judged.start.as_ref().map(|start| start.part),
+    })
+}
+
+/// Copies what is proven; says what it found.
+fn recover(asked: &Recover) -> Result<ExitCode, RecordError> {
+    let belief = match &asked.trust {
+        Some(folder) => Belief::Hospital(Box::new(Believed::load(folder)?)),
+        None => Belief::Itself,
+    };
+    let failed = |error| RecordError::Write { path: asked.out.clone(), error };
+    let file = new_file(&asked.out)?;
+    let mut writer = RecordWriter::new(Box::new(Unhurried(file))).map_err(failed)?;
+    let judged = judge_file(&asked.file, belief, |_, block| {
+        let done = block.iter().try_for_each(|message| writer.write(message));
+        done.and_then(|()| writer.end_block()).map_err(io::Error::other)
+    })?;
+    writer.finish().map_err(failed)?;
+    eprintln!("{}", verdict_words(&judged));
+    println!("{} records in {}", judged.proven, asked.out.display());
+    Ok(exit(!matches!(judged.verdict, Verdict::Bad(_))))
+}
+
+/// A file of which there is another: nobody waits for the disk.
+struct Unhurried(File);
+
+impl Disk for Unhurried {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What stands in a record, counted.
+#[derive(Debug, Default)]
+struct Sum {
+    ticks: u64,
+    commands: u64,
+    missing: u64,
+    first: Option<(u64, u64)>,
+    last: Option<(u64, u64)>,
+    stages: [u64; Stage::ALL.len()],
+    seals: u64,
+}
+
+impl Sum {
+    fn add(&mut self, message: &Message) {
+        match message.topic {
+            Topic::Command => self.commands = self.commands.saturating_add(1),
+            Topic::Seal => self.seals = self.seals.saturating_add(1),
+            Topic::Gap => {
+                let [_, ticks] = longs_of_cdr(&message.data).unwrap_or_default();
+                self.missing = self.missing.saturating_add(ticks);
+            }
+            Topic::Tick => {
+                let Some(words) = tick_of_cdr(&message.data) else { return };
+                let (tick, at) = when(&words);
+                self.ticks = self.ticks.saturating_add(1);
+                self.first = self.first.or(Some((tick, at.as_micros())));
+                self.last = Some((tick, at.as_micros()));
+                let stage = stage_of(&words).map(|(stage, _)| stage);
+                for (count, known) in self.stages.iter_mut().zip(Stage::ALL) {
+                    *count = count.saturating_add(u64::from(stage == Some(known)));
+                }
+            }
+            Topic::Start | Topic::Transition | Topic::Link => {}
+        }
+    }
+
+    /// From the first tick to the last, microseconds.
+    fn span_us(&self) -> u64 {
+        let at = |end: Option<(u64, u64)>| end.map_or(0, |(_, at)| at);
+        at(self.last).saturating_sub(at(self.first))
+    }
+}
+
+fn info(asked: &Info) -> Result<ExitCode, RecordError> {
+    let mut sum = Sum::default();
+    let judged = judge_file(&asked.file, Belief::Itself, |_, block| {
+        block.iter().for_each(|message| sum.add(message));
+        Ok(())
+    })?;
+    let bytes = std::fs::metadata(&asked.file).map_err(at(&asked.file))?.len();
+    let stages: serde_json::Map<String, Value> = Stage::ALL
+        .iter()
+        .zip(sum.stages)
+        .filter(|(_, ticks)| *ticks > 0)
+        .map(|(stage, ticks)| (stage.name().to_owned(), json!(ticks)))
+        .collect();
+    let start = judged.start.as_ref();
+    let began = start.map(|s| SystemTime::UNIX_EPOCH + Duration::from_nanos(s.wall_ns));
+    let span = sum.span_us();
+    let a_second = bytes.saturating_mul(1_000_000).checked_div(span);
+    let mut out = io::stdout().lock();
+    if asked.json {
+        let object = json!({
+            "schema": "longhand record info v1",
+            "case": start.map(Start::case),
+            "robot": start.map(|s| s.robot),
+            "part": start.map(|s| s.part),
+            "program": start.map(|s| s.program.clone()),
+            "profile_hash": start.map(|s| format!("{:016x}", s.profile_hash)),
+            "began": began.map(date),
+            "records": judged.proven, "seals": sum.seals,
+            "ticks": sum.ticks, "first_tick": sum.first.map(|(tick, _)| tick),
+            "last_tick": sum.last.map(|(tick, _)| tick),
+            "commands": sum.commands, "missing_ticks": sum.missing,
+            "span_us": span, "bytes": bytes, "bytes_per_s": a_second,
+            "ticks_in": stages,
+        });
+        writeln!(out, "{object}")?;
+    } else {
+        writeln!(out, "{}", verdict_words(&judged))?;
+        writeln!(out, "began {}", began.map_or("never".to_owned(), date))?;
+        let a_second = a_second.unwrap_or(0);
+        writeln!(
+            out,
+            "{} ticks, {} commands, {} ticks missing; {bytes} bytes, {a_second} a second",
+            sum.ticks, sum.commands, sum.missing
+        )?;
+        for (stage, ticks) in &stages {
+            writeln!(out, "{stage:<9} {ticks:>9} ticks")?;
+        }
+        writeln!(out, "who signed it was not looked at: verify --trust does")?;
+    }
+    Ok(exit(!matches!(judged.verdict, Verdict::Bad(_))))
+}
+
+fn export(asked: &Export) -> Result<ExitCode, RecordError> {
+    let mut out: Box<dyn Write> = match &asked.out {
+        Some(path) => Box::new(BufWriter::new(new_file(path)?)),
+        None => Box::new(BufWriter::new(io::stdout().lock())),
+    };
+    writeln!(out, "{}", csv_head())?;
+    let judged = judge_file(&asked.file, Belief::Itself, |_, block| {
+        let ticks = block.iter().filter(|message| message.topic == Topic::Tick);
+        for words in ticks.filter_map(|message| tick_of_cdr(&message.data)) {
+            writeln!(out, "{}", csv_row(&words))?;
+        }
+        Ok(())
+    })?;
+    out.flush()?;
+    if !matches!(judged.verdict, Verdict::Whole | Verdict::Part) {
+        eprintln!("{}", verdict_words(&judged));
+    }
+    Ok(exit(!matches!(judged.verdict, Verdict::Bad(_))))
+}
+
+fn csv_head() -> String {
+    let names = FIELDS.iter().flat_map(|field| {
+        (0..field.times).map(|place| match field.times {
+            1 => field.name.to_owned(),
+            _ => format!("{}_{place}", field.name),
+        })
+    });
+    names.collect::<Vec<_>>().join(",")
+}
+
+/// Stage and reason in words, all else in numbers.
+fn csv_row(words: &TickWords) -> String {
+    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let (mut rest, mut cells) = (bytes.as_slice(), Vec::new());
+    let named = stage_of(words);
+    for field in FIELDS {
+        for _ in 0..field.times {
+            let cell = match (field.name, named) {
+                ("stage", Some((stage, _))) => stage.name().to_owned(),
+                ("reason", Some((_, reason))) => reason.name().to_owned(),
+                _ => number(rest, field.width),
+            };
+            cells.push(cell);
+            rest = rest.get(width(field.width)..).unwrap_or_default();
+        }
+    }
+    cells.join(",")
+}
+
+const fn width(width: Width) -> usize {
+    match width {
+        Width::U64 | Width::F64 => 8,
+        Width::U32 => 4,
+        Width::U8 => 1,
+    }
+}
+
+fn number(bytes: &[u8], width: Width) -> String {
+    let long = bytes.first_chunk().copied().unwrap_or_default();
+    let short = bytes.first_chunk().copied().unwrap_or_default();
+    match width {
+        Width::U64 => u64::from_le_bytes(long).to_string(),
+        // Shortest text that reads back as the same number.
+        Width::F64 => f64::from_le_bytes(long).to_string(),
+        Width::U32 => u32::from_le_bytes(short).to_string(),
+        Width::U8 => bytes.first().copied().unwrap_or(0).to_string(),
+    }
+}
