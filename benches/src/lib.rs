@@ -11,5 +11,6 @@ pub mod link;
 pub mod loopback;
 pub mod machine;
 pub mod report;
+pub mod tap;
 pub mod tick;
 pub mod wire;

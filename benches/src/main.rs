@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use longhand_benches::report::{Table, to_json};
-use longhand_benches::{link, loopback, tick, wire};
+use longhand_benches::{link, loopback, tap, tick, wire};
 
 /// Measures Longhand beside its limits: interleaved rounds, medians of rounds, noise floor.
 #[derive(Parser)]
@@ -36,7 +36,7 @@ struct Cli {
 /// The benches.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum What {
-    /// `Follower::step` for two arms (goal P4).
+    /// `Follower::step` for two arms (goal P4); the servo's turn without and with the tap.
     Tick,
     /// Encode and decode, beside a copy of as many bytes.
     Wire,
@@ -70,6 +70,7 @@ fn measure(cli: &Cli) -> Result<Vec<Table>, String> {
     let mut tables = Vec::new();
     if wanted(What::Tick) {
         tables.push(tick::measure(cli.rounds)?);
+        tables.push(tap::measure(cli.rounds)?);
     }
     if wanted(What::Wire) {
         tables.extend(wire::measure(cli.rounds)?);

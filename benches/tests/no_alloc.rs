@@ -4,7 +4,8 @@
 //! time, as fast as they can.
 //!
 //! Counted is what the servo thread and its session do in a tick: judge each datagram, turn the
-//! servo with both simulated arms, write the state. So that nothing hides in a rare branch, the
+//! servo with both simulated arms, show the tap, write the state. The tap's ring is now emptied,
+//! now full. So that nothing hides in a rare branch, the
 //! script loses commands, repeats them, damages them, floods, cuts the link for every length that
 //! the stages tell apart, starts new sessions, and presses the emergency stop.
 #![allow(clippy::indexing_slicing, reason = "a test reads its own arrays")]
@@ -23,7 +24,10 @@ use longhand_protocol::session::{ConsoleSession, RobotSession};
 use longhand_protocol::units::TICK;
 use longhand_protocol::wire::COMMAND_LEN;
 use longhand_robot_agent::arm::simulated::{PSM_CLASSIC, SimulatedPsm};
+use longhand_robot_agent::record::health::Health;
+use longhand_robot_agent::record::tap::{COMMAND_WORDS, CommandWords, Tap, Tapped, tap};
 use longhand_robot_agent::servo::{HOME, Servo, Turn};
+use std::sync::Arc;
 
 /// The system's allocator, counting what the watched thread asks of it.
 struct Counting;
@@ -78,6 +82,8 @@ fn calls_of<T>(work: impl FnOnce() -> T) -> (u64, T) {
 const TICKS: u64 = 1_000_000;
 /// The script begins anew after this many ticks.
 const SCENE: u64 = 20_000;
+/// What the tap is shown of commands: as many bytes as they have, whatever they say.
+static RECEIVED: [CommandWords; INBOX] = [[0; COMMAND_WORDS]; INBOX];
 /// Commands that may wait for one turn. Chosen: past the playout ring's 256.
 const INBOX: usize = 512;
 
@@ -99,6 +105,9 @@ fn a_million_turns_allocate_nothing() {
     assert!(seen.way_m > 1.0, "the tips hardly moved: {seen:?}");
     assert!(seen.refused > TICKS / 200, "hardly anything was refused: {seen:?}");
     assert!(bench.sessions > TICKS / SCENE, "no session began anew: {seen:?}");
+    let (lost, recorded) = (bench.health.lost(), bench.recorded);
+    assert_eq!(lost + recorded + bench.left_in_the_ring(), TICKS);
+    assert!(lost > 1_000 && recorded > TICKS / 2, "{lost} lost, {recorded} recorded");
 }
 
 #[test]
@@ -153,6 +162,10 @@ struct Bench {
     sessions: u64,
     refused: u64,
     chance: u64,
+    tap: Tap,
+    tapped: Tapped,
+    health: Arc<Health>,
+    recorded: u64,
 }
 
 impl Bench {
@@ -161,6 +174,8 @@ impl Bench {
         let (joints, jaw) = HOME;
         let arm = SimulatedPsm::new(&PSM_CLASSIC, &joints, jaw, robot_time(0));
         let empty = Inbound { command: Command::default(), received_at: robot_time(0) };
+        let health = Arc::new(Health::default());
+        let (tap, tapped) = tap(100_000, &health);
         Self {
             hand: SteadyHand::default(),
             console: ConsoleSession::new(key),
@@ -176,6 +191,10 @@ impl Bench {
             sessions: 1,
             refused: 0,
             chance: 0x9e37_79b9_7f4a_7c15,
+            tap,
+            tapped,
+            health,
+            recorded: 0,
         }
     }
 
@@ -194,7 +213,7 @@ impl Bench {
         let taken = self.deliver(tick, &datagram);
         let late = if at == 9_000 { 12 } else { 0 };
         let due = robot_time(tick);
-        let output = self.servo.turn(&Turn {
+        let turn = Turn {
             now: due.after(TICK.saturating_mul(late)),
             scheduled_at: due,
             inbox: &self.inbox[..taken],
@@ -202,11 +221,25 @@ impl Bench {
             // Once a scene the session finds that the peer contradicts itself.
             peer_faults: PeerFaults { corrupted: 0, protocol: (tick + 5_000) / SCENE },
             request: request(at, self.state.stage),
-        });
+        };
+        let (tap, received) = (&mut self.tap, &RECEIVED[..taken]);
+        let output = self.servo.turn_seen(&turn, |input, output| tap.see(input, output, received));
+        // A recorder that sleeps for the first fifth of each scene.
+        while at > SCENE / 5 && self.tapped.next(|_command| {}).is_some() {
+            self.recorded += 1;
+        }
         self.state = output.state;
         // The state goes home as bytes, as in the agent.
         std::hint::black_box(self.robot.report(output.state));
         output
+    }
+
+    fn left_in_the_ring(&mut self) -> u64 {
+        let mut left = 0;
+        while self.tapped.next(|_command| {}).is_some() {
+            left += 1;
+        }
+        left
     }
 
     /// What the script lets through in this tick; says how many commands the robot believed.

@@ -301,8 +301,9 @@ fn black_box(
     let (tap, tapped) = tap(RING_WORDS, &health);
     let (links, read_links) = Mailbox::pair();
     let (witness, _read_witness) = Mailbox::pair();
-    let recorder = Recorder::new(tapped, &health, recorded, disk, read_links, witness)
-        .map_err(AgentError::Record)?;
+    let recorder =
+        Recorder::new(robot_now(), tapped, &health, recorded, disk, (read_links, witness))
+            .map_err(AgentError::Record)?;
     Ok(Some(BlackBox { tap, recorder, links, health }))
 }
 

@@ -13,6 +13,7 @@ pub mod hands;
 pub mod link_command;
 pub mod measure;
 pub mod relay;
+pub mod replay_record;
 pub mod scenario;
 pub mod table;
 pub mod world;

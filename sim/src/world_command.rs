@@ -7,6 +7,7 @@ use crate::campaign::{self, RUN_SECONDS, Report, run_seed};
 use crate::check::{Invariant, Transitions, Where};
 use crate::fault::{CATALOGUE, Lives};
 use crate::measure::float;
+use crate::replay_record::{ReplayRecordError, Replayed, is_record, replay as replay_record};
 use crate::scenario::{Outcome, Scenario, ScenarioError, Transport};
 use clap::Args;
 use longhand_protocol::message::Stage;
@@ -88,11 +89,22 @@ pub struct CampaignArgs {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
   longhand-sim replay 123456789
-  longhand-sim replay failing.json")]
+  longhand-sim replay failing.json
+  longhand-sim replay state/record/*.mcap
+
+A record (.mcap) is replayed through the shipped follower, tick by tick: ends with 0 where every tick
+came out as it was recorded.")]
 pub struct ReplayArgs {
-    /// A run's seed, as `campaign` prints it, or a scenario's file
+    /// A run's seed, as `campaign` prints it, a scenario's file, or a robot's record (.mcap)
     #[arg(value_name = "SEED|FILE")]
     what: String,
+    /// The record's further parts, in order
+    #[arg(value_name = "PART")]
+    parts: Vec<PathBuf>,
+    /// Of a record, whose robots are believed: a folder with ca.pem and ca.crl; without it, whoever
+    /// signed the record
+    #[arg(long, value_name = "FOLDER")]
+    trust: Option<PathBuf>,
     /// Of a run given by its seed, what carried the bytes: plain, or real QUIC in virtual time
     #[arg(long, value_enum, default_value_t)]
     transport: Transport,
@@ -132,6 +144,8 @@ pub enum WorldCommandError {
     Hours(f64),
     #[error("{0} cannot be written: {1}; choose another place with --out")]
     Write(PathBuf, io::Error),
+    #[error(transparent)]
+    Record(#[from] ReplayRecordError),
     #[error("the result could not be printed: {0}")]
     Output(#[from] io::Error),
 }
@@ -350,6 +364,13 @@ fn scenario(what: &str, transport: Transport) -> Result<Scenario, ScenarioError>
 ///
 /// Errors: [`WorldCommandError`].
 pub fn replay(args: &ReplayArgs, stop: &AtomicBool) -> Result<ExitCode, WorldCommandError> {
+    if is_record(&args.what) {
+        let mut parts = vec![PathBuf::from(&args.what)];
+        parts.extend_from_slice(&args.parts);
+        let replayed = replay_record(&parts, args.trust.as_deref())?;
+        print_replayed(&mut io::stdout().lock(), &replayed)?;
+        return Ok(verdict(replayed.differs.is_none() && replayed.gap.is_none()));
+    }
     let scenario = scenario(&args.what, args.transport)?;
     let began = robot_now();
     let outcome = scenario.run(stop, None)?;
@@ -453,4 +474,23 @@ pub fn invariants(args: &ListArgs) -> io::Result<ExitCode> {
         writeln!(out, "{} {} ({})", i.name(), i.sentence(), place(i.checked()))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn print_replayed(out: &mut impl Write, replayed: &Replayed) -> io::Result<()> {
+    let Replayed { ticks, commands, differs, gap, is_cut } = replayed;
+    writeln!(out, "{ticks} ticks with {commands} commands came out as they were recorded")?;
+    if let Some(d) = differs {
+        writeln!(
+            out,
+            "tick {} did NOT: {} was {:#018x} and is {:#018x}",
+            d.tick, d.field, d.recorded, d.replayed
+        )?;
+    }
+    if let Some(first) = gap {
+        writeln!(out, "ticks are missing from {first} on: behind them nothing can be replayed")?;
+    }
+    if *is_cut {
+        writeln!(out, "the record was cut; `record verify` says more")?;
+    }
+    Ok(())
 }

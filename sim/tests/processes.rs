@@ -76,6 +76,51 @@ fn the_whole_chain_follows_a_script_and_its_three_reports_agree() {
     assert!(files.iter().all(|file| std::path::Path::new(file.as_str().unwrap()).exists()));
 }
 
+/// A person's name at the console, and no patient's: safety.md A37.
+#[test]
+fn the_record_of_the_whole_chain_is_whole_replays_bit_for_bit_and_names_nobody() {
+    const CANARY: &str = "ZZTESTPATIENT-424242";
+    let scene = Scene::new();
+    scene.issue("trust", "surgeon", CANARY);
+    let folder = scene.path("black-box");
+    let agent = scene.agent(&["--hand-over", "--record", &folder]);
+    let (relay, through) = scene.relay(ANY, &agent.addr, "city-5g-sa");
+    let console = scene.console_of(CANARY, &through);
+    let moving = agent.until_in_motion(0, 3.0);
+    relay.signal(Signal::STOP);
+    let latched = agent.until_stage(moving, "Latched");
+    relay.signal(Signal::CONT);
+    agent.until_stage(latched, "Follow");
+    assert_eq!(console.stop().code, Some(0));
+    let report = agent.stop();
+    assert_eq!(number(&report, "/record/lost_ticks"), 0, "{report}");
+
+    let files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|f| f.unwrap().path()).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    let (file, trust) = (files[0].display().to_string(), scene.path("trust"));
+    let verdict = Process::run(scene::AGENT, &["record", "verify", "--trust", &trust, &file]);
+    assert_eq!(verdict.code, Some(0), "{verdict:?}");
+    let info = Process::run(scene::AGENT, &["record", "info", "--json", &file]).json();
+    assert!(
+        number(&info, "/commands") > 1_000 && number(&info, "/ticks_in/Follow") > 500,
+        "{info}"
+    );
+    assert_eq!(number(&info, "/ticks"), number(&report, "/servo/ticks"));
+
+    let replayed = Process::run(SIM, &["replay", "--trust", &trust, &file]);
+    assert_eq!(replayed.code, Some(0), "{replayed:?}");
+    let (ticks, commands) = (number(&info, "/ticks"), number(&info, "/commands"));
+    let words = format!("{ticks} ticks with {commands} commands came out as they were recorded\n");
+    assert_eq!(replayed.out, words);
+
+    let table = Process::run(scene::AGENT, &["record", "export", "--csv", &file]);
+    let raw = std::fs::read(&file).unwrap();
+    for text in [raw.as_slice(), table.out.as_bytes(), info.to_string().as_bytes()] {
+        let found = text.windows(6).any(|window| window == b"ZZTEST");
+        assert!(!found, "a name stands in the record");
+    }
+}
+
 #[test]
 fn a_killed_console_leaves_the_robot_held_until_bedside_and_pedal_give_it_back() {
     let scene = Scene::new();

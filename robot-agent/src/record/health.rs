@@ -56,8 +56,8 @@ impl Health {
         self.dropped.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn unwritten(&self) {
-        self.unwritten.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn unwritten(&self, ticks: u64) {
+        self.unwritten.fetch_add(ticks, Ordering::Relaxed);
     }
 
     pub(super) fn failed(&self, has_failed: bool) {

@@ -41,14 +41,18 @@ pub const PART_TICKS: u64 = 600_000;
 const WITNESS_EVERY: Micros = Micros::from_secs(1);
 
 /// What the network side has counted, as it lies in a mailbox: the fields of `Link`.
-pub(crate) const LINK_WORDS: usize = 9;
-pub(crate) type LinkReader = Reader<LINK_WORDS, 8>;
-pub(crate) type LinkWriter = Writer<LINK_WORDS, 8>;
+pub const LINK_WORDS: usize = 9;
+/// The recorder's end.
+pub type LinkReader = Reader<LINK_WORDS, 8>;
+/// The network side's end.
+pub type LinkWriter = Writer<LINK_WORDS, 8>;
 
 /// A seal for the console: how many messages, then the chain.
-pub(crate) const WITNESS_WORDS: usize = 1 + 4;
-pub(crate) type WitnessReader = Reader<WITNESS_WORDS, 8>;
-pub(crate) type WitnessWriter = Writer<WITNESS_WORDS, 8>;
+pub const WITNESS_WORDS: usize = 1 + 4;
+/// The network side's end.
+pub type WitnessReader = Reader<WITNESS_WORDS, 8>;
+/// The recorder's end.
+pub type WitnessWriter = Writer<WITNESS_WORDS, 8>;
 
 /// Gives a new file: its case and its part come in.
 pub type NewDisk = Box<dyn FnMut(&[u8; 16], u64) -> io::Result<Box<dyn Disk>> + Send>;
@@ -73,7 +77,7 @@ pub struct Recorded {
 }
 
 /// Records.
-pub(crate) struct Recorder {
+pub struct Recorder {
     tapped: Tapped,
     health: Arc<Health>,
     recorded: Recorded,
@@ -90,6 +94,7 @@ pub(crate) struct Recorder {
     stage: Option<(Stage, Reason)>,
     retry_at: Instant<Robot>,
     commands: Vec<CommandWords>,
+    failures: u64,
 }
 
 /// One file.
@@ -107,13 +112,13 @@ impl Recorder {
     /// Opens the first file.
     ///
     /// Errors: it cannot be written; nothing is recorded then.
-    pub(crate) fn new(
+    pub fn new(
+        now: Instant<Robot>,
         tapped: Tapped,
         health: &Arc<Health>,
         recorded: Recorded,
         new_disk: NewDisk,
-        links: LinkReader,
-        witness: WitnessWriter,
+        (links, witness): (LinkReader, WitnessWriter),
     ) -> Result<Self, WriteError> {
         let mut recorder = Self {
             tapped,
@@ -131,14 +136,15 @@ impl Recorder {
             stage: None,
             retry_at: Instant::ORIGIN,
             commands: Vec::new(),
+            failures: 0,
         };
-        recorder.open(0)?;
-        health.safe(robot_now());
+        recorder.open(now, 0)?;
+        health.safe(now);
         Ok(recorder)
     }
 
     /// Runs until stopped and everything is on disk. Blocks: this thread is the recorder's.
-    pub(crate) fn run(mut self, stop: &AtomicBool) {
+    pub fn run(mut self, stop: &AtomicBool) {
         loop {
             // Before the ring is emptied: what was in it when the stop was said is still recorded.
             let is_last = stop.load(Ordering::Acquire);
@@ -148,14 +154,19 @@ impl Recorder {
             }
             thread::sleep(LOOK_EVERY);
         }
+        self.finish(robot_now());
+    }
+
+    /// Ends the record, once the ring is empty and nobody taps any more.
+    pub fn finish(&mut self, now: Instant<Robot>) {
         if let Some(part) = self.part.take() {
-            let ended = self.end(part, Last::Yes);
-            self.say(ended);
+            let ended = self.end(now, part, Last::Yes);
+            self.keep(now, ended);
         }
     }
 
-    /// Empties the ring, and ends the block where it is time.
-    pub(crate) fn turn(&mut self, now: Instant<Robot>) {
+    /// Empties the ring, and ends the block where it is time. May wait for the disk.
+    pub fn turn(&mut self, now: Instant<Robot>) {
         loop {
             self.commands.clear();
             let commands = &mut self.commands;
@@ -166,49 +177,49 @@ impl Recorder {
         let _drained = self.links.drain(1, |words| link = Some(*words));
         if let (Some(words), Some(part)) = (link, &mut self.part) {
             let done = part.put(Topic::Link, now, longs_to_cdr(&words));
-            self.keep(done);
+            self.keep(now, done);
         }
         let is_due =
             |part: &Part| part.sealer.open() > 0 && now.since(part.block_began) >= BLOCK_FOR;
         if self.part.as_ref().is_some_and(is_due) {
             let done = self.end_block(now);
-            self.keep(done);
+            self.keep(now, done);
         }
     }
 
     fn tick(&mut self, now: Instant<Robot>, words: &TickWords) {
         let (tick, _) = when(words);
         if self.part.is_none() && now >= self.retry_at {
-            let opened = self.open(tick);
-            self.keep(opened);
+            let opened = self.open(now, tick);
+            self.keep(now, opened);
         }
-        let done = self.put_tick(words);
+        let done = self.put_tick(now, words);
         self.next_tick = tick.saturating_add(1);
         match done {
             Ok(true) => {}
-            Ok(false) => self.health.unwritten(),
+            Ok(false) => self.health.unwritten(1),
             Err(error) => {
-                self.health.unwritten();
-                self.keep(Err(error));
+                self.health.unwritten(1);
+                self.keep(now, Err(error));
             }
         }
         let is_full = |part: &Part| part.block_ticks >= BLOCK_TICKS;
         if self.part.as_ref().is_some_and(is_full) {
             let done = self.end_block(now);
-            self.keep(done);
+            self.keep(now, done);
         }
         if self.part.as_ref().is_some_and(|part| part.ticks >= PART_TICKS) {
-            let done = self.next_part();
-            self.keep(done);
+            let done = self.next_part(now);
+            self.keep(now, done);
         }
     }
 
     /// `false`: there is no file.
-    fn put_tick(&mut self, words: &TickWords) -> Result<bool, WriteError> {
+    fn put_tick(&mut self, now: Instant<Robot>, words: &TickWords) -> Result<bool, WriteError> {
         let (tick, at) = when(words);
         let Some(part) = &mut self.part else { return Ok(false) };
         if part.block_ticks == 0 && part.sealer.open() == 0 {
-            part.block_began = robot_now();
+            part.block_began = now;
         }
         let expected = self.next_tick.max(part.start.first_tick);
         let missing = tick.saturating_sub(expected);
@@ -238,7 +249,7 @@ impl Recorder {
 
     fn end_block(&mut self, now: Instant<Robot>) -> Result<(), WriteError> {
         let Some(part) = &mut self.part else { return Ok(()) };
-        let seal = part.seal(&self.recorded.signer, Last::No)?;
+        let seal = part.seal(now, &self.recorded.signer, Last::No)?;
         self.health.safe(part.newest);
         let is_due = |at| now.since(at) >= WITNESS_EVERY;
         if self.witnessed_at.is_none_or(is_due) {
@@ -248,15 +259,15 @@ impl Recorder {
         Ok(())
     }
 
-    fn next_part(&mut self) -> Result<(), WriteError> {
+    fn next_part(&mut self, now: Instant<Robot>) -> Result<(), WriteError> {
         if let Some(part) = self.part.take() {
-            self.end(part, Last::Part)?;
+            self.end(now, part, Last::Part)?;
         }
-        self.open(self.next_tick)
+        self.open(now, self.next_tick)
     }
 
-    fn end(&mut self, mut part: Part, last: Last) -> Result<(), WriteError> {
-        let seal = part.seal(&self.recorded.signer, last)?;
+    fn end(&mut self, now: Instant<Robot>, mut part: Part, last: Last) -> Result<(), WriteError> {
+        let seal = part.seal(now, &self.recorded.signer, last)?;
         self.witness.push(&witness_words(&seal));
         self.health.safe(part.newest);
         self.chain = part.sealer.chain();
@@ -264,12 +275,11 @@ impl Recorder {
     }
 
     /// A new file, whose first tick is `tick`.
-    fn open(&mut self, tick: u64) -> Result<(), WriteError> {
+    fn open(&mut self, now: Instant<Robot>, tick: u64) -> Result<(), WriteError> {
         let number = self.parts;
         // Also where it fails: a name is used once.
         self.parts = number.saturating_add(1);
         let writer = RecordWriter::new((self.new_disk)(&self.case_id, number)?)?;
-        let now = robot_now();
         let start = Start {
             robot: self.recorded.robot.get(),
             profile_hash: self.recorded.profile.hash.get(),
@@ -294,26 +304,27 @@ impl Recorder {
             newest: now,
         };
         part.put(Topic::Start, now, data)?;
-        part.seal(&self.recorded.signer, Last::No)?;
+        part.seal(now, &self.recorded.signer, Last::No)?;
         self.part = Some(part);
+        // Nothing older waits for this disk.
+        self.health.safe(now);
         self.health.failed(false);
         Ok(())
     }
 
     /// Says what went wrong, and leaves the file that it went wrong with.
-    fn keep(&mut self, done: Result<(), WriteError>) {
-        if done.is_err() {
-            self.part = None;
-            self.chain = [0; 32];
-            self.health.failed(true);
-            self.retry_at = robot_now().after(RETRY_AFTER);
+    fn keep(&mut self, now: Instant<Robot>, done: Result<(), WriteError>) {
+        let Err(error) = done else { return };
+        if let Some(part) = self.part.take() {
+            // Its last block is on no disk.
+            self.health.unwritten(part.block_ticks.into());
         }
-        self.say(done);
-    }
-
-    fn say(&self, done: Result<(), WriteError>) {
-        if let Err(error) = done {
-            tracing::error!("the record cannot be written: {error}");
+        self.chain = [0; 32];
+        self.health.failed(true);
+        self.retry_at = now.after(RETRY_AFTER);
+        self.failures = self.failures.saturating_add(1);
+        if self.failures.is_power_of_two() {
+            tracing::error!("the record cannot be written: {error} ({} times)", self.failures);
         }
     }
 }
@@ -335,8 +346,12 @@ impl Part {
         Ok(())
     }
 
-    fn seal(&mut self, signer: &Signer, last: Last) -> Result<Seal, WriteError> {
-        let now = robot_now();
+    fn seal(
+        &mut self,
+        now: Instant<Robot>,
+        signer: &Signer,
+        last: Last,
+    ) -> Result<Seal, WriteError> {
         let seal = self.sealer.seal(signer, (now.as_micros(), wall_ns()), last)?;
         self.put(Topic::Seal, now, seal.to_cdr())?;
         self.writer.end_block()?;

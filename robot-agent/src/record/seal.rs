@@ -245,6 +245,7 @@ pub struct Checker {
     /// Tags since the last seal.
     open: Vec<u64>,
     records: u64,
+    seals: u32,
     proven: u64,
     sealed_chain: Chain,
     last: Last,
@@ -261,6 +262,7 @@ impl Checker {
             chain: [0; 32],
             open: Vec::new(),
             records: 0,
+            seals: 0,
             proven: 0,
             sealed_chain: [0; 32],
             last: Last::No,
@@ -346,6 +348,12 @@ impl Checker {
         if seal.chain != self.chain || seal.records != self.records {
             return Err(self.bad(base, Flaw::Seal));
         }
+        // The seal's own place and time are in no hash that it signs: they follow from what is.
+        let is_at = start.wall_of(seal.robot_us);
+        if message.log_time != is_at || message.sequence != self.seals {
+            return Err(self.bad(self.records, Flaw::Other));
+        }
+        self.seals = self.seals.wrapping_add(1);
         self.open.clear();
         self.last = seal.last;
         Ok(())

@@ -1,0 +1,46 @@
+"""Reads a record with programs that are not ours, and says what it found as one JSON object.
+
+Needs `mcap`, `mcap-ros2-support` and `rosbags`; `record_process.rs` installs them by name.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from mcap.reader import NonSeekingReader, make_reader
+from mcap_ros2.decoder import DecoderFactory
+from rosbags.highlevel import AnyReader
+
+
+def count(messages):
+    topics, ticks, stages = {}, [], []
+    for topic, message in messages:
+        topics[topic] = topics.get(topic, 0) + 1
+        if topic == "/longhand/tick":
+            ticks.append(int(message.tick))
+            assert len(message.psm1_measured_js) == 6 and len(message.psm2_setpoint_cp) == 7
+        if topic == "/longhand/transition":
+            stages.append(str(message.stage))
+    assert ticks == list(range(ticks[0], ticks[0] + len(ticks))), "ticks are missing"
+    return {"topics": topics, "first": ticks[0], "last": ticks[-1], "stages": stages}
+
+
+def by_mcap(path, reader):
+    with open(path, "rb") as stream:
+        found = reader(stream, decoder_factories=[DecoderFactory()])
+        assert found.get_header().profile == "ros2"
+        return count((c.topic, d) for _, c, _, d in found.iter_decoded_messages())
+
+
+def by_rosbags(path):
+    with AnyReader([Path(path)]) as reader:
+        messages = reader.messages()
+        return count((c.topic, reader.deserialize(raw, c.msgtype)) for c, _, raw in messages)
+
+
+record = sys.argv[1]
+print(json.dumps({
+    "mcap_seeking": by_mcap(record, make_reader),
+    "mcap_streaming": by_mcap(record, NonSeekingReader),
+    "rosbags": by_rosbags(record),
+}))
