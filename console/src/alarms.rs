@@ -12,7 +12,7 @@
 
 use crate::page::{AlarmPriority, AlarmView};
 use longhand_leader::advisory::hears_in_time;
-use longhand_protocol::message::{FollowerState, Reason, Stage, Terms};
+use longhand_protocol::message::{FollowerState, Reason, RecordAlarm, Stage, Terms};
 use longhand_protocol::units::{Console, Instant, Micros};
 use std::borrow::Cow;
 
@@ -37,6 +37,8 @@ pub enum AlarmKind {
     Stalled,
     /// A pause or resume was not taken.
     AskRefused,
+    /// The robot is not recorded, or its record falls behind.
+    NotRecorded,
     /// A tool is at the edge of where it may go.
     Limited,
     /// The console was not granted real-time priority.
@@ -45,7 +47,7 @@ pub enum AlarmKind {
 
 impl AlarmKind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::NoLink,
         Self::Refused,
         Self::SafeOff,
@@ -55,6 +57,7 @@ impl AlarmKind {
         Self::LoopAge,
         Self::Stalled,
         Self::AskRefused,
+        Self::NotRecorded,
         Self::Limited,
         Self::NotRealTime,
     ];
@@ -72,6 +75,7 @@ impl AlarmKind {
             | Self::LoopAge
             | Self::Stalled
             | Self::AskRefused
+            | Self::NotRecorded
             | Self::Limited
             | Self::NotRealTime => true,
         }
@@ -97,6 +101,8 @@ pub struct Facts<'a> {
     pub stalled: Micros,
     /// What was not granted, and what follows from it.
     pub not_real_time: Option<&'a str>,
+    /// How the robot's record does, by its own word.
+    pub record: RecordAlarm,
 }
 
 /// A console that has never had a session may try this long before it is more than information.
@@ -169,6 +175,15 @@ fn judge(kind: AlarmKind, facts: &Facts<'_>) -> Option<Signal> {
             )
         }),
         AlarmKind::AskRefused => facts.ask_refused.map(|words| Signal::new(Info, words.to_owned())),
+        AlarmKind::NotRecorded => {
+            let priority = match facts.record {
+                RecordAlarm::None => return None,
+                RecordAlarm::Behind => Info,
+                RecordAlarm::Failed => Medium,
+            };
+            let words = facts.record.advice();
+            Some(Signal::new(priority, format!("Black box: {words}. Tell the bedside")))
+        }
         AlarmKind::Limited => state.filter(|s| s.arms.iter().any(|arm| arm.limited)).map(|_| {
             Signal::new(Info, "A tool is at the edge of where it may go. Move back, or clutch")
         }),
@@ -441,6 +456,21 @@ mod tests {
         assert_eq!(alarms.priority(kind), Some(first), "a tick before");
         alarms.observe(at(2_000), &good(&state));
         Some((first, alarms.priority(kind)?))
+    }
+
+    #[test]
+    fn a_robot_that_is_not_recorded_is_told_until_somebody_has_seen_it() {
+        let mut alarms = Alarms::new();
+        let state = state(Stage::Follow, Reason::None);
+        let facts = |record| Facts { record, ..good(&state) };
+        alarms.observe(at(0), &facts(RecordAlarm::None));
+        assert_eq!(alarms.priority(AlarmKind::NotRecorded), None);
+        alarms.observe(at(10), &facts(RecordAlarm::Behind));
+        assert_eq!(alarms.priority(AlarmKind::NotRecorded), Some(Info));
+        alarms.observe(at(20), &facts(RecordAlarm::Failed));
+        assert_eq!(alarms.priority(AlarmKind::NotRecorded), Some(Medium));
+        alarms.observe(at(30), &facts(RecordAlarm::None));
+        assert_eq!(alarms.priority(AlarmKind::NotRecorded), Some(Medium), "nobody has seen it");
     }
 
     #[test]

@@ -15,6 +15,7 @@
 use crate::page::LinkState as Shown;
 use longhand_protocol::message::{
     Frame, PROTOCOL_VERSION, Refusal, RefusalKind, RobotId, SessionKey, StateCommand, Terms,
+    Witness,
 };
 use longhand_protocol::units::Epoch;
 use longhand_protocol::wire::{self, COMMAND_LEN, STATE_LEN};
@@ -72,6 +73,8 @@ pub(crate) enum News {
     Welcome { robot: String, key: SessionKey, terms: Terms },
     /// The path's counters, and datagrams that had another size than a state.
     Path { counters: PathCounters, wrong_size: u64 },
+    /// How far the robot's record has come.
+    Record(Witness),
     /// What became of a pause or resume.
     Asked { command: StateCommand, refused: Option<String> },
     /// The pump ended and will not come back.
@@ -349,6 +352,10 @@ impl Link for RobotLink {
         let frame = wire::decode_frame(body).map_err(|error| nonsense(error.advice()))?;
         match frame {
             Frame::Welcome { key, terms } => self.welcome(key, terms),
+            Frame::Witness(witness) => {
+                lock(&self.ends).tell(News::Record(witness));
+                Ok(())
+            }
             Frame::Refused(refusal) => self.refused(&refusal),
             Frame::StateAccepted(command) => self.accepted(command),
             Frame::Hello { .. } | Frame::StateCommand(_) => {

@@ -155,7 +155,10 @@ impl Link for FakeLink {
                     }
                 }
             }
-            other @ (Frame::Welcome { .. } | Frame::Refused(_) | Frame::StateAccepted(_)) => {
+            other @ (Frame::Welcome { .. }
+            | Frame::Witness(_)
+            | Frame::Refused(_)
+            | Frame::StateAccepted(_)) => {
                 panic!("a console never says {other:?}")
             }
         }

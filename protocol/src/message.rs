@@ -461,12 +461,59 @@ pub enum Frame {
         /// What the leader must keep to.
         terms: Terms,
     },
+    /// Robot to console: how far the robot's record has come, for the console to keep.
+    Witness(Witness),
     /// Robot to console: well said, but not now; and why.
     Refused(Refusal),
     /// Console to robot: change the operating state.
     StateCommand(StateCommand),
     /// Robot to console: the servo thread has taken the state command.
     StateAccepted(StateCommand),
+}
+
+/// How far the robot's record has come, once a second and whenever the alarm changes. Kept at the
+/// other end, it shows what a record was, whatever becomes of the robot's disk (A32).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Witness {
+    /// How the record does.
+    pub alarm: RecordAlarm,
+    /// The record's random number: no patient's.
+    pub case_id: [u8; 16],
+    /// Which of the record's files.
+    pub part: u64,
+    /// Messages in it that are safe on disk.
+    pub records: u64,
+    /// The chain over them, SHA-256.
+    pub chain: [u8; 32],
+}
+
+/// How the robot's record does. Later variants are worse.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RecordAlarm {
+    /// It is written.
+    #[default]
+    None,
+    /// The disk is slow: ticks wait in memory. See to the disk; nothing is lost yet.
+    Behind,
+    /// Ticks are being lost. See to the disk.
+    Failed,
+}
+
+impl RecordAlarm {
+    /// Every alarm, in wire order.
+    pub const ALL: [Self; 3] = [Self::None, Self::Behind, Self::Failed];
+
+    /// What is the case and what to do, for people.
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::None => "the robot is recorded",
+            Self::Behind => "the record falls behind: the disk is slow; nothing is lost yet",
+            Self::Failed => {
+                "the robot is not recorded: its disk is full, gone or too slow; have it seen to, \
+                 recording begins again by itself"
+            }
+        }
+    }
 }
 
 /// Well said but not now.

@@ -25,8 +25,8 @@ use crate::checksum::crc64;
 use crate::geometry::{JointPositions, Mismatch, PerArm, Pose, RobotBase, Tip, Twist};
 use crate::message::{
     ArmCommand, ArmState, Command, Counters, Echo, FollowerState, Frame, Intent, Levels,
-    PROTOCOL_VERSION, ProfileHash, Reason, Refusal, RefusalKind, RobotId, SessionId, SessionKey,
-    Stage, StateCommand, StateReport, Terms,
+    PROTOCOL_VERSION, ProfileHash, Reason, RecordAlarm, Refusal, RefusalKind, RobotId, SessionId,
+    SessionKey, Stage, StateCommand, StateReport, Terms, Witness,
 };
 use crate::units::{Epoch, Instant, Micros, Seq};
 
@@ -50,6 +50,7 @@ const ARM_COMMAND: usize = POSE + 6 * 4 + 4;
 const ARM_STATE: usize = 6 * 4 + 4 + 2 * POSE + 4;
 const HELLO_LEN: usize = HEADER + 8 + 8 + CRC_LEN;
 const WELCOME_LEN: usize = KEYED + 8 + 6 * 8 + 3 * 8 + CRC_LEN;
+const WITNESS_LEN: usize = HEADER + 1 + 16 + 8 + 8 + 2 * 16 + CRC_LEN;
 const REFUSED_LEN: usize = HEADER + 1 + 8 + 8 + CRC_LEN;
 const STATE_COMMAND_LEN: usize = HEADER + 1 + CRC_LEN;
 
@@ -59,6 +60,7 @@ const _: () = assert!(STATE_LEN == 328);
 const _: () = assert!(FRAME_MAX == 124);
 // One QUIC datagram frame must hold either, at the smallest QUIC packet of 1200 bytes.
 const _: () = assert!(COMMAND_LEN < 1_000 && STATE_LEN < 1_000);
+const _: () = assert!(WITNESS_LEN <= FRAME_MAX);
 const _: () = assert!(HELLO_LEN <= FRAME_MAX && REFUSED_LEN <= FRAME_MAX);
 
 const KIND_COMMAND: u8 = 1;
@@ -66,6 +68,7 @@ const KIND_STATE: u8 = 2;
 /// The kind of a hello, as refusals out of order name it.
 pub const KIND_HELLO: u8 = 16;
 const KIND_WELCOME: u8 = 17;
+const KIND_WITNESS: u8 = 32;
 const KIND_REFUSED: u8 = 18;
 /// The kind of a state command, as refusals out of order name it.
 pub const KIND_STATE_COMMAND: u8 = 19;
@@ -206,6 +209,7 @@ pub fn encode_frame(frame: &Frame, out: &mut [u8; FRAME_MAX]) -> usize {
             seal(&RawHello { header, robot: robot.get(), half }, out)
         }
         Frame::Welcome { key, terms } => seal(&RawWelcome::from_parts(key, terms), out),
+        Frame::Witness(witness) => seal(&RawWitness::from(witness), out),
         Frame::Refused(refusal) => seal(&RawRefused::from(refusal), out),
         Frame::StateCommand(word) => seal(&RawWord::of(KIND_STATE_COMMAND, word), out),
         Frame::StateAccepted(word) => seal(&RawWord::of(KIND_STATE_ACCEPTED, word), out),
@@ -227,6 +231,7 @@ pub fn decode_frame(bytes: &[u8]) -> Result<Frame, WireError> {
             Ok(Frame::Hello { version: raw.header.version, robot, half: raw.half })
         }
         KIND_WELCOME => read::<RawWelcome>(unwrap_crc(bytes, WELCOME_LEN)?)?.parse(),
+        KIND_WITNESS => read::<RawWitness>(unwrap_crc(bytes, WITNESS_LEN)?)?.parse(),
         KIND_REFUSED => read::<RawRefused>(unwrap_crc(bytes, REFUSED_LEN)?)?.parse(),
         KIND_STATE_COMMAND => {
             let raw = read::<RawWord>(unwrap_crc(bytes, STATE_COMMAND_LEN)?)?;
@@ -460,6 +465,16 @@ struct RawWelcome {
 }
 
 #[derive(Encode, Decode)]
+struct RawWitness {
+    header: RawHeader,
+    alarm: u8,
+    case_id: [u8; 16],
+    part: u64,
+    records: u64,
+    chain: [u8; 32],
+}
+
+#[derive(Encode, Decode)]
 struct RawRefused {
     header: RawHeader,
     why: u8,
@@ -597,6 +612,14 @@ impl RawWelcome {
             loop_age_warn: terms.loop_age_warn.as_micros(),
             latch_after: terms.latch_after.as_micros(),
         }
+    }
+}
+
+impl From<Witness> for RawWitness {
+    fn from(witness: Witness) -> Self {
+        let Witness { alarm, case_id, part, records, chain } = witness;
+        let header = RawHeader::of(KIND_WITNESS);
+        Self { header, alarm: code(&RecordAlarm::ALL, alarm), case_id, part, records, chain }
     }
 }
 
@@ -816,6 +839,14 @@ impl RawWelcome {
     }
 }
 
+impl RawWitness {
+    fn parse(&self) -> Result<Frame, WireError> {
+        let alarm = word(&RecordAlarm::ALL, self.alarm)?;
+        let Self { case_id, part, records, chain, .. } = *self;
+        Ok(Frame::Witness(Witness { alarm, case_id, part, records, chain }))
+    }
+}
+
 impl RawRefused {
     fn parse(&self) -> Result<Frame, WireError> {
         let why = word(&RefusalKind::ALL, self.why)?;
@@ -916,6 +947,9 @@ mod tests {
         for w in RefusalKind::ALL {
             assert_eq!(word(&RefusalKind::ALL, code(&RefusalKind::ALL, w)), Ok(w));
         }
+        for w in RecordAlarm::ALL {
+            assert_eq!(word(&RecordAlarm::ALL, code(&RecordAlarm::ALL, w)), Ok(w));
+        }
         for w in StateCommand::ALL {
             assert_eq!(word(&StateCommand::ALL, code(&StateCommand::ALL, w)), Ok(w));
         }
@@ -926,6 +960,7 @@ mod tests {
         // The last variant of each enum closes its list: a new one behind it must be added there.
         assert_eq!(Stage::ALL.last(), Some(&Stage::Disabled));
         assert_eq!(Reason::ALL.last(), Some(&Reason::EmergencyStop));
+        assert_eq!(RecordAlarm::ALL.last(), Some(&RecordAlarm::Failed));
         assert_eq!(RefusalKind::ALL.last(), Some(&RefusalKind::NotDurable));
     }
 

@@ -268,6 +268,17 @@ fn frame_fields(frame: &Frame) -> (&'static str, Map<String, Value>) {
             f.insert("got".into(), json!(refusal.got));
             ("refused", f)
         }
+        Frame::Witness(witness) => {
+            header(&mut f, 32);
+            let alarm = RecordAlarm::ALL.iter().position(|w| *w == witness.alarm).unwrap();
+            f.insert("alarm".into(), json!(alarm));
+            f.insert("case_id".into(), json!(hex(&witness.case_id)));
+            f.insert("part".into(), json!(witness.part));
+            f.insert("records".into(), json!(witness.records));
+            f.insert("chain.first".into(), json!(hex(&witness.chain[..16])));
+            f.insert("chain.second".into(), json!(hex(&witness.chain[16..])));
+            ("witness", f)
+        }
         Frame::StateCommand(word) => {
             header(&mut f, 19);
             f.insert("word".into(), json!(place(word)));
@@ -358,5 +369,6 @@ fn the_page_says_the_lengths_and_the_words() {
     assert_eq!(words("stage"), Stage::ALL.map(Stage::name));
     assert_eq!(words("reason"), Reason::ALL.map(Reason::name));
     assert_eq!(words("state_command"), StateCommand::ALL.map(|w| format!("{w:?}")));
+    assert_eq!(words("record_alarm"), RecordAlarm::ALL.map(|w| format!("{w:?}")));
     assert_eq!(words("refusal"), RefusalKind::ALL.map(|w| format!("{w:?}")));
 }

@@ -121,6 +121,10 @@ proptest! {
             Frame::Refused(refusal) => {
                 prop_assert_eq!(same::<(Header, u8, u64, u64)>(&out[..len]).3, refusal.got);
             }
+            Frame::Witness(witness) => {
+                let raw = same::<(Header, u8, [u8; 16], u64, u64, [u8; 32])>(&out[..len]);
+                prop_assert_eq!((raw.4, raw.5), (witness.records, witness.chain));
+            }
             Frame::StateCommand(_) | Frame::StateAccepted(_) => {
                 let (header, _) = same::<(Header, u8)>(&out[..len]);
                 let kind = if matches!(frame, Frame::StateCommand(_)) { 19 } else { 20 };

@@ -258,6 +258,7 @@ fn a_peer_of_another_version_can_ask_and_be_told() {
                 assert_eq!(got, Ok(Frame::Hello { version: 9, robot, half }));
             }
             Frame::Refused(refusal) => assert_eq!(got, Ok(Frame::Refused(refusal))),
+            Frame::Witness(_) => assert_eq!(got, Err(WireError::Version)),
             Frame::Welcome { .. } | Frame::StateCommand(_) | Frame::StateAccepted(_) => {
                 assert_eq!(got, Err(WireError::Version));
             }

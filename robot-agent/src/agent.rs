@@ -11,11 +11,11 @@
 
 use crate::arm::simulated::{DEAD_MAN, PSM_CLASSIC, SimulatedPsm};
 use crate::epoch::{EpochError, EpochStore};
-use crate::network::{ArrivalReader, NetworkConfig, NetworkRecord, NetworkWatch, door};
+use crate::network::{ArrivalReader, NetworkConfig, NetworkRecord, NetworkWatch, RecordEnds, door};
 use crate::profile_file::NamedProfile;
 use crate::record::file::WriteError;
-use crate::record::health::{Alarm, Health};
-use crate::record::recorder::{LinkWriter, NewDisk, Recorded, Recorder};
+use crate::record::health::Health;
+use crate::record::recorder::{NewDisk, Recorded, Recorder};
 use crate::record::tap::{RING_WORDS, Tap, tap};
 use crate::servo::{HOME, Servo};
 use crate::servo_thread::{
@@ -25,7 +25,7 @@ use crate::servo_thread::{
 use longhand_follower::Follower;
 use longhand_follower::supervisor::{Outcome, Request};
 use longhand_protocol::geometry::PerArm;
-use longhand_protocol::message::{FollowerState, Reason, RobotId, Stage};
+use longhand_protocol::message::{FollowerState, Reason, RecordAlarm, RobotId, Stage};
 use longhand_protocol::units::{Console, Instant, Micros, Robot};
 use longhand_protocol::wire;
 use longhand_quic::clock::robot_now;
@@ -156,8 +156,8 @@ impl Agent {
             qlog: config.qlog,
         })?;
         let (doorbell, stop) = (Doorbell::new()?, Stop::new()?);
-        let (tap, recorder, links, health) = match black_box {
-            Some(b) => (Some(b.tap), Some(b.recorder), Some(b.links), Some(b.health)),
+        let (tap, recorder, ends_of_record, health) = match black_box {
+            Some(b) => (Some(b.tap), Some(b.recorder), Some(b.ends), Some(b.health)),
             None => (None, None, None, None),
         };
         let (servo_loop, ends) = mailboxes(doorbell.clone(), tap);
@@ -174,7 +174,7 @@ impl Agent {
             answers: ends.network_answers,
             states: ends.network_states,
             arrivals: arrived,
-            links,
+            record: ends_of_record,
             shared: Arc::clone(&shared),
         });
         let local_addr = pump.local_addr();
@@ -283,7 +283,7 @@ impl Agent {
 struct BlackBox {
     tap: Tap,
     recorder: Recorder,
-    links: LinkWriter,
+    ends: RecordEnds,
     health: Arc<Health>,
 }
 
@@ -300,11 +300,12 @@ fn black_box(
     let health = Arc::new(Health::default());
     let (tap, tapped) = tap(RING_WORDS, &health);
     let (links, read_links) = Mailbox::pair();
-    let (witness, _read_witness) = Mailbox::pair();
+    let (witness, read_witness) = Mailbox::pair();
     let recorder =
         Recorder::new(robot_now(), tapped, &health, recorded, disk, (read_links, witness))
             .map_err(AgentError::Record)?;
-    Ok(Some(BlackBox { tap, recorder, links, health }))
+    let ends = RecordEnds::new(recorder.case_id(), links, read_witness, Arc::clone(&health));
+    Ok(Some(BlackBox { tap, recorder, ends, health }))
 }
 
 fn record(recorder: Recorder, health: Arc<Health>) -> io::Result<Recording> {
@@ -471,7 +472,7 @@ fn watch(
     stop: &Stop,
 ) -> Option<Stage> {
     let mut last: Option<Stage> = None;
-    let mut told = Alarm::None;
+    let mut told = RecordAlarm::None;
     let mut failures = 0_u64;
     while !stop.is_stopped() {
         thread::sleep(Duration::from_millis(20));
@@ -499,12 +500,12 @@ fn watch(
 }
 
 /// Tells the bedside how the record does, once for each change.
-fn tell(told: Alarm, alarm: Alarm) -> Alarm {
+fn tell(told: RecordAlarm, alarm: RecordAlarm) -> RecordAlarm {
     match alarm {
         _ if alarm == told => {}
-        Alarm::None => tracing::info!("{}", alarm.words()),
-        Alarm::Behind => tracing::warn!("{}", alarm.words()),
-        Alarm::Failed => tracing::error!("{}", alarm.words()),
+        RecordAlarm::None => tracing::info!("{}", alarm.advice()),
+        RecordAlarm::Behind => tracing::warn!("{}", alarm.advice()),
+        RecordAlarm::Failed => tracing::error!("{}", alarm.advice()),
     }
     alarm
 }

@@ -10,7 +10,8 @@
 //! one is granted on the same connection by another welcome.
 
 use crate::epoch::{Epochs, NotDurable};
-use crate::record::recorder::LinkWriter;
+use crate::record::health::Health;
+use crate::record::recorder::{LinkWriter, WitnessReader};
 use crate::servo_thread::{
     Answer, AnswerReader, Asked, CommandWriter, RequestWriter, STATE_WORDS, Shared, StateReader,
     pack, unpack_state,
@@ -18,13 +19,13 @@ use crate::servo_thread::{
 use longhand_follower::supervisor::Request;
 use longhand_protocol::message::{
     FollowerState, Frame, OperatingState, PROTOCOL_VERSION, ProfileHash, Refusal, RefusalKind,
-    RobotId, SessionId, SessionKey, Stage, StateCommand, Terms,
+    RobotId, SessionId, SessionKey, Stage, StateCommand, Terms, Witness,
 };
 use longhand_protocol::session::{Rejects, RobotSession};
 use longhand_protocol::units::{Epoch, Instant, Robot};
 use longhand_protocol::wire;
 use longhand_quic::clock::robot_now;
-use longhand_quic::mailbox::{Reader, Writer};
+use longhand_quic::mailbox::{Reader, Writer, to_bytes};
 use longhand_quic::pump::{
     Accept, Close, CloseCode, Closed, HandshakeError, Link, Outbox, PathCounters,
 };
@@ -70,9 +71,47 @@ pub(crate) struct NetworkConfig {
     pub(crate) answers: AnswerReader,
     pub(crate) states: StateReader,
     pub(crate) arrivals: ArrivalWriter,
-    /// For the record; `None` where there is none.
-    pub(crate) links: Option<LinkWriter>,
+    /// The record's side; `None` where there is none.
+    pub(crate) record: Option<RecordEnds>,
     pub(crate) shared: Arc<Shared>,
+}
+
+/// What the network side has of the record: counters go there, and how far it has come comes back.
+pub(crate) struct RecordEnds {
+    pub(crate) links: LinkWriter,
+    pub(crate) witness: WitnessReader,
+    pub(crate) health: Arc<Health>,
+    /// The newest, with the alarm as it was then.
+    newest: Witness,
+    /// What the holder has not been told.
+    unsaid: Option<Witness>,
+}
+
+impl RecordEnds {
+    pub(crate) fn new(
+        case_id: [u8; 16],
+        links: LinkWriter,
+        witness: WitnessReader,
+        health: Arc<Health>,
+    ) -> Self {
+        let newest = Witness { case_id, ..Witness::default() };
+        Self { links, witness, health, newest, unsaid: None }
+    }
+
+    /// Something to say: a seal since the last look, or another alarm.
+    fn look(&mut self, now: Instant<Robot>) {
+        let (newest, unsaid) = (&mut self.newest, &mut self.unsaid);
+        let alarm = self.health.alarm(now);
+        if alarm != newest.alarm {
+            newest.alarm = alarm;
+            *unsaid = Some(*newest);
+        }
+        let _drained = self.witness.drain(1, |[part, records, chain @ ..]| {
+            (newest.part, newest.records) = (*part, *records);
+            to_bytes(chain, &mut newest.chain);
+            *unsaid = Some(*newest);
+        });
+    }
 }
 
 /// The one lease of the robot. Used on the pump's thread alone; the lock is for the watch thread,
@@ -230,6 +269,10 @@ impl Lease {
             profile: self.config.profile,
         };
         self.record.sessions = self.record.sessions.saturating_add(1);
+        if let Some(record) = &mut self.config.record {
+            // Whoever comes knows nothing of it yet.
+            record.unsaid = Some(record.newest);
+        }
         Ok(RobotSession::new(key))
     }
 
@@ -438,7 +481,10 @@ impl Link for RobotLink {
                 self.answer(out);
                 return Ok(());
             }
-            Frame::Welcome { .. } | Frame::Refused(_) | Frame::StateAccepted(_) => {
+            Frame::Welcome { .. }
+            | Frame::Witness(_)
+            | Frame::Refused(_)
+            | Frame::StateAccepted(_) => {
                 return Err(nonsense("only a robot says that".to_owned()));
             }
         };
@@ -513,6 +559,14 @@ impl Link for RobotLink {
         {
             holder.unsaid = None;
         }
+        if let Some(record) = &mut lease.config.record {
+            record.look(robot_now());
+            if let Some(witness) = record.unsaid
+                && say(&Frame::Witness(witness), out).is_ok()
+            {
+                record.unsaid = None;
+            }
+        }
     }
 
     fn poll_close(&mut self) -> Option<Close> {
@@ -529,8 +583,8 @@ impl Link for RobotLink {
         let rejected = session.rejects().total();
         lease.record.path = *counters;
         let sessions = lease.record.sessions;
-        if let Some(links) = &mut lease.config.links {
-            links.push(&[
+        if let Some(record) = &mut lease.config.record {
+            record.links.push(&[
                 robot_now().as_micros(),
                 sessions,
                 accepted,
@@ -572,7 +626,8 @@ mod tests {
     use crate::servo_thread::{AnswerWriter, RequestReader, StateWriter, pack_state};
     use longhand_follower::profile::Profile;
     use longhand_follower::supervisor::{Denial, Outcome};
-    use longhand_protocol::message::Command;
+    use longhand_protocol::message::{Command, RecordAlarm};
+    use longhand_protocol::units::Micros;
     use longhand_quic::mailbox::Mailbox;
     use longhand_quic::pump::How;
     use std::path::PathBuf;
@@ -609,7 +664,7 @@ mod tests {
                 answers: answer_reader,
                 states: state_reader,
                 arrivals,
-                links: None,
+                record: None,
                 shared: Arc::default(),
             });
             Self { door, states, requests, answers, folder, fence: Epoch::ZERO }
@@ -747,7 +802,7 @@ mod tests {
         let refused = said(&mut out);
         let held = |frame: &Frame| match frame {
             Frame::Refused(refusal) => refusal.why == RefusalKind::LeaseHeld,
-            Frame::Hello { .. } | Frame::Welcome { .. } => false,
+            Frame::Hello { .. } | Frame::Welcome { .. } | Frame::Witness(_) => false,
             Frame::StateCommand(_) | Frame::StateAccepted(_) => false,
         };
         assert!(refused.len() == 2 && refused.iter().all(held), "{refused:?}");
@@ -836,6 +891,47 @@ mod tests {
         assert!(lease.ended.is_empty() && lease.holder.is_none() && lease.record.holder.is_none());
         assert_eq!(lease.last_holder.as_deref(), Some("print of dr-lee"));
         assert!(lease.config.epochs.last() > key.epoch);
+    }
+
+    #[test]
+    fn the_holder_is_told_how_far_the_record_has_come_and_what_is_wrong_with_it() {
+        let mut bench = Bench::new("witness");
+        let health = Arc::new(Health::default());
+        let (links, mut counted) = Mailbox::pair();
+        let (mut seals, read_seals) = Mailbox::pair();
+        let record = RecordEnds::new([7; 16], links, read_seals, Arc::clone(&health));
+        lock(&bench.door.0).config.record = Some(record);
+        let (mut lee, mut two) = (bench.connect("dr-lee", 1), bench.connect("dr-two", 2));
+        let mut out = Outbox::new();
+        lee.poll_frame(&mut out);
+        assert_eq!(said(&mut out), [], "nobody holds the robot");
+        welcomed(&mut lee);
+        health.safe(robot_now().after(Micros::from_secs(60)));
+        seals.push(&[2, 90, 1, 0, 0, 1 << 56]);
+        lee.poll_frame(&mut out);
+        let mut chain = [0; 32];
+        (chain[0], chain[31]) = (1, 1);
+        let alarm = RecordAlarm::None;
+        let witness = Witness { alarm, case_id: [7; 16], part: 2, records: 90, chain };
+        assert_eq!(said(&mut out), [Frame::Witness(witness)]);
+        lee.poll_frame(&mut out);
+        two.poll_frame(&mut out);
+        assert_eq!(said(&mut out), [], "once, and to nobody else");
+        health.failed(true);
+        lee.poll_frame(&mut out);
+        let failed = Witness { alarm: RecordAlarm::Failed, ..witness };
+        assert_eq!(said(&mut out), [Frame::Witness(failed)]);
+        lee.path(&PathCounters { packets_lost: 5, ..PathCounters::default() });
+        two.path(&PathCounters::default());
+        let mut rows = Vec::new();
+        counted.drain(u64::MAX, |row| rows.push(*row));
+        assert!(rows.len() == 1 && rows[0][7] == 5, "{rows:?}");
+        // The next session knows nothing yet.
+        lee.closed(&closed());
+        let mut again = bench.connect("dr-lee", 3);
+        welcomed(&mut again);
+        again.poll_frame(&mut out);
+        assert_eq!(said(&mut out), [Frame::Witness(failed)]);
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! (`record::seal`).
 
 use crate::record::file::{Disk, Message, RecordWriter, WriteError};
-use crate::record::schema::{Start, Topic, longs_of_cdr, tick_of_cdr};
-use crate::record::seal::{Bad, Belief, Judged, Verdict, judge};
+use crate::record::schema::{Start, Topic, hex, longs_of_cdr, tick_of_cdr};
+use crate::record::seal::{Bad, Belief, Flaw, Judged, Seal, Verdict, judge};
 use crate::record::tick::{FIELDS, TickWords, Width, stage_of, when};
 use clap::{Args, Subcommand};
 use longhand_protocol::message::Stage;
@@ -40,6 +40,10 @@ pub struct Verify {
     /// Whose robots are believed: a folder with the hospital's ca.pem and ca.crl.
     #[arg(long, value_name = "FOLDER")]
     trust: PathBuf,
+    /// What a console kept of it: `record-witness.csv` in its report. Shows also what was cut off
+    /// or rolled back as a whole.
+    #[arg(long, value_name = "FILE")]
+    witness: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -146,7 +150,18 @@ const fn exit(is_well: bool) -> ExitCode {
 
 fn verify(asked: &Verify) -> Result<ExitCode, RecordError> {
     let belief = Belief::Hospital(Box::new(Believed::load(&asked.trust)?));
-    let judged = judge_file(&asked.file, belief, |_, _| Ok(()))?;
+    let mut kept = match &asked.witness {
+        Some(path) => Kept::read(path)?,
+        None => Kept::default(),
+    };
+    let mut judged = judge_file(&asked.file, belief, |start, block| {
+        kept.compare(start, block);
+        Ok(())
+    })?;
+    let is_bad = matches!(judged.verdict, Verdict::Bad(_));
+    if let Some(bad) = kept.contradicts(&judged).filter(|_| asked.witness.is_some() && !is_bad) {
+        judged.verdict = Verdict::Bad(bad);
+    }
     let mut out = io::stdout().lock();
     if asked.json {
         writeln!(out, "{}", verdict_json(&judged))?;
@@ -154,6 +169,67 @@ fn verify(asked: &Verify) -> Result<ExitCode, RecordError> {
         writeln!(out, "{}", verdict_words(&judged))?;
     }
     Ok(exit(matches!(judged.verdict, Verdict::Whole | Verdict::Part)))
+}
+
+/// What a console kept of a record.
+#[derive(Debug, Default)]
+struct Kept {
+    /// Case, part, how many messages, chain; in hexadecimal but for the numbers.
+    heads: Vec<(String, u64, u64, String)>,
+    /// Of this record's, how many the file has.
+    found: u64,
+    /// The first that the file has otherwise.
+    other: Option<u64>,
+}
+
+impl Kept {
+    fn read(path: &Path) -> Result<Self, RecordError> {
+        let text = std::fs::read_to_string(path).map_err(at(path))?;
+        let heads = text.lines().skip(1).map(|line| {
+            let mut cells = line.split(',');
+            let case = cells.next()?.to_owned();
+            let (part, records) = (cells.next()?.parse().ok()?, cells.next()?.parse().ok()?);
+            Some((case, part, records, cells.next()?.to_owned()))
+        });
+        let heads: Option<Vec<_>> = heads.collect();
+        let nonsense = || io::Error::other("it is not what a console keeps of a record");
+        Ok(Self { heads: heads.ok_or_else(nonsense).map_err(at(path))?, ..Self::default() })
+    }
+
+    /// The block's seal against what was kept of it.
+    fn compare(&mut self, start: &Start, block: &[Message]) {
+        let Some(seal) = block.last().and_then(|message| Seal::of_cdr(&message.data)) else {
+            return;
+        };
+        let case = start.case();
+        for (kept_case, part, records, chain) in &self.heads {
+            if (kept_case, *part, *records) == (&case, start.part, seal.records) {
+                self.found = self.found.saturating_add(1);
+                if *chain != hex(&seal.chain) {
+                    self.other = self.other.or(Some(seal.records));
+                }
+            }
+        }
+    }
+
+    /// Where the file is not what was kept: another chain, or less than there was.
+    fn contradicts(&self, judged: &Judged) -> Option<Bad> {
+        let start = judged.start.as_ref()?;
+        let case = start.case();
+        let of_this = |head: &&(String, u64, u64, String)| head.0 == case && head.1 == start.part;
+        // A head without a seal yet is the beginning of a session: the alarm alone.
+        let mine = self.heads.iter().filter(of_this).filter(|head| head.2 > 0);
+        if mine.clone().next().is_none() {
+            return Some(Bad { record: 0, after_tick: None, flaw: Flaw::Unwitnessed });
+        }
+        let lost = mine.map(|head| head.2).find(|records| *records >= judged.proven);
+        let (record, flaw) = match (self.other, lost) {
+            (Some(record), _) => (record, Flaw::Other),
+            (None, Some(_)) => (judged.proven, Flaw::Missing),
+            (None, None) => return None,
+        };
+        Some(Bad { record, after_tick: None, flaw })
+    }
 }
 
 fn verdict_words(judged: &Judged) -> String {

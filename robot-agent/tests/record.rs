@@ -13,9 +13,8 @@
 #[path = "record/rig.rs"]
 mod rig;
 
-use longhand_protocol::message::Stage;
+use longhand_protocol::message::{RecordAlarm, Stage};
 use longhand_robot_agent::record::file::{Disk, Message};
-use longhand_robot_agent::record::health::Alarm;
 use longhand_robot_agent::record::recorder::BLOCK_TICKS;
 use longhand_robot_agent::record::schema::{Start, Topic, longs_of_cdr, tick_of_cdr};
 use longhand_robot_agent::record::seal::{Belief, Flaw, Last, Seal, Sealer, Verdict, judge};
@@ -248,7 +247,7 @@ fn a_full_disk_is_an_alarm_and_the_next_one_goes_on_with_the_record() {
         alarms.push(rig.health.alarm(rig.now()));
     }
     alarms.dedup();
-    assert_eq!(alarms, [Alarm::None, Alarm::Failed, Alarm::None]);
+    assert_eq!(alarms, [RecordAlarm::None, RecordAlarm::Failed, RecordAlarm::None]);
     let now = rig.now();
     rig.recorder.finish(now);
     let (first, one) = judged(&small.bytes(), hospital.believes());
@@ -296,16 +295,16 @@ fn a_disk_that_stands_still_holds_up_nobody_and_what_is_missing_is_said() {
     }
     let lost = rig.health.lost();
     assert!((1_000..2_000).contains(&lost), "{lost}");
-    assert_eq!(rig.health.alarm(at(400)), Alarm::None);
-    assert_eq!(rig.health.alarm(at(2_000)), Alarm::Behind);
-    assert_eq!(rig.health.alarm(at(20_000)), Alarm::Failed);
+    assert_eq!(rig.health.alarm(at(400)), RecordAlarm::None);
+    assert_eq!(rig.health.alarm(at(2_000)), RecordAlarm::Behind);
+    assert_eq!(rig.health.alarm(at(20_000)), RecordAlarm::Failed);
     drop(go);
     let now = rig.now();
     rig.recorder.turn(now);
     rig.run(100);
     let now = rig.now();
     rig.recorder.finish(now);
-    assert_eq!(rig.health.alarm(now), Alarm::None);
+    assert_eq!(rig.health.alarm(now), RecordAlarm::None);
     let (judged, proven) = judged(&memory.bytes(), hospital.believes());
     assert_eq!(judged.verdict, Verdict::Whole);
     let gap = proven.iter().find(|message| message.topic == Topic::Gap).unwrap();

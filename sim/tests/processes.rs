@@ -34,6 +34,13 @@ use serde_json::Value;
 
 const ANY: &str = "127.0.0.1:0";
 
+/// The file of that name among those that a report lists.
+fn report_file(report: &Value, name: &str) -> String {
+    let files = report["files"].as_array().unwrap();
+    let found = files.iter().filter_map(Value::as_str).find(|file| file.ends_with(name));
+    found.unwrap_or_else(|| panic!("{name} in {report}")).to_owned()
+}
+
 fn number(value: &Value, path: &str) -> u64 {
     value.pointer(path).and_then(Value::as_u64).unwrap_or_else(|| panic!("{path} in {value}"))
 }
@@ -91,7 +98,9 @@ fn the_record_of_the_whole_chain_is_whole_replays_bit_for_bit_and_names_nobody()
     let latched = agent.until_stage(moving, "Latched");
     relay.signal(Signal::CONT);
     agent.until_stage(latched, "Follow");
-    assert_eq!(console.stop().code, Some(0));
+    let surgeon = console.stop();
+    assert_eq!(surgeon.code, Some(0), "{surgeon:?}");
+    let surgeon = surgeon.json();
     let report = agent.stop();
     assert_eq!(number(&report, "/record/lost_ticks"), 0, "{report}");
 
@@ -106,6 +115,19 @@ fn the_record_of_the_whole_chain_is_whole_replays_bit_for_bit_and_names_nobody()
         "{info}"
     );
     assert_eq!(number(&info, "/ticks"), number(&report, "/servo/ticks"));
+
+    // What the console kept of it agrees; of a copy that somebody cut and closed well it does not.
+    let kept = report_file(&surgeon, "record-witness.csv");
+    let more = ["record", "verify", "--trust", &trust, "--witness", &kept];
+    let agrees = Process::run(scene::AGENT, &[&more[..], &[&file]].concat());
+    assert_eq!(agrees.code, Some(0), "{agrees:?}");
+    let (half, closed) = (scene.path("half.mcap"), scene.path("closed.mcap"));
+    let bytes = std::fs::read(&file).unwrap();
+    std::fs::write(&half, &bytes[..bytes.len() / 3]).unwrap();
+    let mended = Process::run(scene::AGENT, &["record", "recover", &half, "--out", &closed]);
+    assert_eq!(mended.code, Some(0), "{mended:?}");
+    let less = Process::run(scene::AGENT, &[&more[..], &["--json", &closed]].concat()).json();
+    assert_eq!((&less["verdict"], &less["first_bad"]), (&"bad".into(), &less["proven"]), "{less}");
 
     let replayed = Process::run(SIM, &["replay", "--trust", &trust, &file]);
     assert_eq!(replayed.code, Some(0), "{replayed:?}");

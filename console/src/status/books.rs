@@ -9,7 +9,7 @@ use crate::page::HistogramView;
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
 use hdrhistogram::{CreationError, Histogram};
-use longhand_protocol::message::Stage;
+use longhand_protocol::message::{Stage, Witness};
 use longhand_protocol::units::{Console, Instant, Micros, TICK};
 use longhand_quic::clock::console_now;
 use longhand_quic::pace::Lateness;
@@ -87,8 +87,12 @@ pub(crate) struct Books {
     /// What the leader thread was granted, in words.
     pub(crate) real_time: String,
     refused: Vec<String>,
+    /// What the robot said of its record, oldest first.
+    witnessed: Vec<Witness>,
 }
 
+/// Heads of the robot's record that are kept: a day of them. When full the newest is dropped.
+const WITNESSED_MAX: usize = 90_000;
 /// Different refusals that are remembered. Chosen: more than a run can sensibly have.
 const REFUSALS_MAX: usize = 16;
 
@@ -110,7 +114,14 @@ impl Books {
             link: String::new(),
             real_time: String::new(),
             refused: Vec::new(),
+            witnessed: Vec::new(),
         })
+    }
+
+    pub(crate) fn witness(&mut self, witness: Witness) {
+        if self.witnessed.len() < WITNESSED_MAX {
+            self.witnessed.push(witness);
+        }
     }
 
     pub(crate) fn record(&mut self, record: &Record) {
@@ -478,8 +489,23 @@ impl ConsoleReport {
             std::fs::write(&path, bytes).map_err(|error| fail(&path, &error))?;
             written.push(path);
         }
+        if !books.witnessed.is_empty() {
+            let path = folder.join("record-witness.csv");
+            let text = witness_csv(&books.witnessed);
+            std::fs::write(&path, text).map_err(|error| fail(&path, &error))?;
+            written.push(path);
+        }
         Ok(written)
     }
+}
+
+/// What the robot said of its record, one line each, for `record verify --witness`.
+fn witness_csv(witnessed: &[Witness]) -> String {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let line =
+        |w: &Witness| format!("{},{},{},{}\n", hex(&w.case_id), w.part, w.records, hex(&w.chain));
+    let lines: String = witnessed.iter().map(line).collect();
+    format!("case,part,records,chain\n{lines}")
 }
 
 /// Whether [`ConsoleReport::write_hlogs`] can make its folder in `folder`, as far as can be known

@@ -12,7 +12,7 @@ use crate::network::News;
 use crate::page::{LinkState, PageRequest, PageShared};
 use crate::status::books::{Books, Loss};
 use crate::status::{ConsoleStatus, Fixed, LinkStatus, Scene};
-use longhand_protocol::message::StateCommand;
+use longhand_protocol::message::{RecordAlarm, StateCommand};
 use longhand_protocol::units::{Console, Instant, Micros};
 use longhand_quic::doorbell::Doorbell;
 use longhand_quic::mailbox::Reader;
@@ -59,6 +59,7 @@ struct Notes {
     granted: Option<Granted>,
     real_time: String,
     not_real_time: Option<String>,
+    record_alarm: RecordAlarm,
     ask_refused: Option<(String, Instant<Console>)>,
     /// The longest that the leader thread stood still lately, and when that was found.
     stalled: (Micros, Instant<Console>),
@@ -126,12 +127,18 @@ impl Clerk {
             News::Welcome { robot, key, terms } => {
                 (link.robot, link.session, link.terms) = (robot, Some(key), Some(terms));
                 (link.refused, link.refused_for_good) = (None, false);
+                // The robot says it anew where it is still so.
+                notes.record_alarm = RecordAlarm::None;
                 notes.loss_from = None;
                 lock(&self.desk.books).session_began();
             }
             News::Path { counters, wrong_size } => {
                 link.datagrams_stale = counters.datagrams_stale;
                 link.wrong_size = wrong_size;
+            }
+            News::Record(witness) => {
+                notes.record_alarm = witness.alarm;
+                lock(&self.desk.books).witness(witness);
             }
             News::Asked { command, refused: None } => {
                 tracing::info!(accepted = command.name());
@@ -256,6 +263,7 @@ impl Notes {
                 ask_refused: self.ask_refused.as_ref().map(|(words, _)| words.as_str()),
                 stalled: if is_recent { stalled } else { Micros::ZERO },
                 not_real_time: self.not_real_time.as_deref(),
+                record: self.record_alarm,
             },
         );
     }

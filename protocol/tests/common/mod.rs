@@ -109,7 +109,7 @@ pub fn sample_state() -> StateReport {
     }
 }
 
-pub fn sample_frames() -> [Frame; 5] {
+pub fn sample_frames() -> [Frame; 6] {
     [
         Frame::Hello {
             version: PROTOCOL_VERSION,
@@ -129,6 +129,13 @@ pub fn sample_frames() -> [Frame; 5] {
             },
         },
         Frame::Refused(Refusal { why: RefusalKind::LeaseHeld, expected: 42, got: 41 }),
+        Frame::Witness(Witness {
+            alarm: RecordAlarm::Failed,
+            case_id: *b"a random case id",
+            part: 3,
+            records: 1_044_000,
+            chain: *b"sixteen bytes of a chain, twice.",
+        }),
         Frame::StateCommand(StateCommand::Resume),
         Frame::StateAccepted(StateCommand::Pause),
     ]
@@ -281,6 +288,11 @@ pub fn any_frame() -> impl Strategy<Value = Frame> {
         (0..RefusalKind::ALL.len(), any::<u64>(), any::<u64>()).prop_map(|(i, expected, got)| {
             Frame::Refused(Refusal { why: RefusalKind::ALL[i], expected, got })
         }),
+        (0..RecordAlarm::ALL.len(), any::<[u8; 16]>(), any::<[u64; 2]>(), any::<[u8; 32]>())
+            .prop_map(|(i, case_id, [part, records], chain)| {
+                let alarm = RecordAlarm::ALL[i];
+                Frame::Witness(Witness { alarm, case_id, part, records, chain })
+            }),
         word().prop_map(Frame::StateCommand),
         word().prop_map(Frame::StateAccepted),
     ]

@@ -3,6 +3,7 @@
 //! Knows: what was dropped, what is safe on disk, whether it can be written at all. Does not know:
 //! files, or whom to tell. Read on another thread than the recorder's, which a disk may hold up.
 
+use longhand_protocol::message::RecordAlarm;
 use longhand_protocol::units::{Instant, Micros, Robot};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -25,32 +26,6 @@ pub struct Health {
     has_failed: AtomicBool,
 }
 
-/// What is wrong with the record. Later variants are worse.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Alarm {
-    /// Nothing.
-    #[default]
-    None,
-    /// The disk is slow: ticks wait in memory. See to the disk; nothing is lost yet.
-    Behind,
-    /// Ticks are being lost. See to the disk.
-    Failed,
-}
-
-impl Alarm {
-    /// What to tell people.
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::None => "the robot is recorded",
-            Self::Behind => "the record falls behind: the disk is slow; nothing is lost yet",
-            Self::Failed => {
-                "THE ROBOT IS NOT RECORDED: the disk is full, gone or too slow; see to it, \
-                 recording begins again by itself"
-            }
-        }
-    }
-}
-
 impl Health {
     pub(super) fn drop_tick(&self) {
         self.dropped.fetch_add(1, Ordering::Relaxed);
@@ -60,25 +35,25 @@ impl Health {
         self.unwritten.fetch_add(ticks, Ordering::Relaxed);
     }
 
-    pub(super) fn failed(&self, has_failed: bool) {
+    pub(crate) fn failed(&self, has_failed: bool) {
         self.has_failed.store(has_failed, Ordering::Relaxed);
     }
 
     /// Everything up to `at` is safe.
-    pub(super) fn safe(&self, at: Instant<Robot>) {
+    pub(crate) fn safe(&self, at: Instant<Robot>) {
         self.safe_at.store(at.as_micros(), Ordering::Release);
     }
 
     /// How things stand at `now`.
-    pub fn alarm(&self, now: Instant<Robot>) -> Alarm {
+    pub fn alarm(&self, now: Instant<Robot>) -> RecordAlarm {
         let safe_at = Instant::from_micros(self.safe_at.load(Ordering::Acquire));
         let behind = now.since(safe_at);
         if self.has_failed.load(Ordering::Relaxed) || behind > LOST_AFTER {
-            Alarm::Failed
+            RecordAlarm::Failed
         } else if behind > BEHIND_MAX {
-            Alarm::Behind
+            RecordAlarm::Behind
         } else {
-            Alarm::None
+            RecordAlarm::None
         }
     }
 

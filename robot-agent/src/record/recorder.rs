@@ -47,8 +47,8 @@ pub type LinkReader = Reader<LINK_WORDS, 8>;
 /// The network side's end.
 pub type LinkWriter = Writer<LINK_WORDS, 8>;
 
-/// A seal for the console: how many messages, then the chain.
-pub const WITNESS_WORDS: usize = 1 + 4;
+/// A seal for the console: which part, how many messages, then the chain.
+pub const WITNESS_WORDS: usize = 2 + 4;
 /// The network side's end.
 pub type WitnessReader = Reader<WITNESS_WORDS, 8>;
 /// The recorder's end.
@@ -141,6 +141,11 @@ impl Recorder {
         recorder.open(now, 0)?;
         health.safe(now);
         Ok(recorder)
+    }
+
+    /// The random number of whatever is recorded.
+    pub const fn case_id(&self) -> [u8; 16] {
+        self.case_id
     }
 
     /// Runs until stopped and everything is on disk. Blocks: this thread is the recorder's.
@@ -254,7 +259,7 @@ impl Recorder {
         let is_due = |at| now.since(at) >= WITNESS_EVERY;
         if self.witnessed_at.is_none_or(is_due) {
             self.witnessed_at = Some(now);
-            self.witness.push(&witness_words(&seal));
+            self.witness.push(&witness_words(part.start.part, &seal));
         }
         Ok(())
     }
@@ -268,7 +273,7 @@ impl Recorder {
 
     fn end(&mut self, now: Instant<Robot>, mut part: Part, last: Last) -> Result<(), WriteError> {
         let seal = part.seal(now, &self.recorded.signer, last)?;
-        self.witness.push(&witness_words(&seal));
+        self.witness.push(&witness_words(part.start.part, &seal));
         self.health.safe(part.newest);
         self.chain = part.sealer.chain();
         part.writer.finish()
@@ -329,11 +334,15 @@ impl Recorder {
     }
 }
 
-fn witness_words(seal: &Seal) -> [u64; WITNESS_WORDS] {
-    let mut words = [seal.records; WITNESS_WORDS];
+fn witness_words(part: u64, seal: &Seal) -> [u64; WITNESS_WORDS] {
+    let mut words = [part; WITNESS_WORDS];
     let (chunks, _) = seal.chain.as_chunks::<8>();
     let chain = chunks.iter().map(|chunk| u64::from_le_bytes(*chunk));
-    words.iter_mut().skip(1).zip(chain).for_each(|(place, word)| *place = word);
+    words
+        .iter_mut()
+        .skip(1)
+        .zip(core::iter::once(seal.records).chain(chain))
+        .for_each(|(place, word)| *place = word);
     words
 }
 

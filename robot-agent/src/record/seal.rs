@@ -215,6 +215,8 @@ pub enum Flaw {
     Unreadable(String),
     /// It stands behind the record's end.
     AfterEnd,
+    /// The console that is asked kept nothing of this record.
+    Unwitnessed,
 }
 
 impl std::fmt::Display for Flaw {
@@ -230,6 +232,7 @@ impl std::fmt::Display for Flaw {
                 f.write_str("the seal behind it does not hold; nothing from here on is proven")
             }
             Self::Unreadable(why) => write!(f, "it cannot be read ({why})"),
+            Self::Unwitnessed => f.write_str("the witness kept nothing of this record"),
             Self::AfterEnd => f.write_str("it stands behind the end of the record"),
         }
     }

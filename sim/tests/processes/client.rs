@@ -259,6 +259,7 @@ impl Link for Line {
                 inner.refusals.push(refusal.why.advice().to_owned());
                 Err(Close::new(CloseCode::Refused, "as you say"))
             }
+            Frame::Witness(_) => Ok(()),
             Frame::Hello { .. } | Frame::StateCommand(_) | Frame::StateAccepted(_) => Ok(()),
         }
     }
