@@ -13,9 +13,11 @@ use longhand_protocol::message::Stage;
 use longhand_quic::trust::{Believed, TrustError, date};
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, BufWriter, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 /// `longhand-robot-agent record ...`
@@ -154,21 +156,90 @@ fn verify(asked: &Verify) -> Result<ExitCode, RecordError> {
         Some(path) => Kept::read(path)?,
         None => Kept::default(),
     };
+    let mut again = Again::new(&asked.file)?;
     let mut judged = judge_file(&asked.file, belief, |start, block| {
         kept.compare(start, block);
+        again.write(block);
         Ok(())
     })?;
+    let is_packed = again.end(&judged);
     let is_bad = matches!(judged.verdict, Verdict::Bad(_));
     if let Some(bad) = kept.contradicts(&judged).filter(|_| asked.witness.is_some() && !is_bad) {
         judged.verdict = Verdict::Bad(bad);
     }
     let mut out = io::stdout().lock();
     if asked.json {
-        writeln!(out, "{}", verdict_json(&judged))?;
+        let mut object = verdict_json(&judged);
+        if let Some(object) = object.as_object_mut() {
+            object.insert("packed_as_written".to_owned(), json!(is_packed));
+        }
+        writeln!(out, "{object}")?;
     } else {
         writeln!(out, "{}", verdict_words(&judged))?;
+        if !is_packed {
+            writeln!(out, "{REPACKED}")?;
+        }
     }
-    Ok(exit(matches!(judged.verdict, Verdict::Whole | Verdict::Part)))
+    let is_whole = matches!(judged.verdict, Verdict::Whole | Verdict::Part);
+    Ok(exit(is_whole && is_packed))
+}
+
+const REPACKED: &str = "NOT PACKED AS WRITTEN: the file around the records is not what this release \
+                        writes; a reader that goes by its index may be shown less. `record \
+                        recover` packs the records anew";
+
+/// Writes the proven messages once more, and looks whether the same file comes out: indexes and all
+/// else that no seal is over.
+struct Again {
+    writer: Option<RecordWriter>,
+    is_same: Arc<AtomicBool>,
+}
+
+impl Again {
+    fn new(path: &Path) -> Result<Self, RecordError> {
+        let is_same = Arc::new(AtomicBool::new(true));
+        let file = BufReader::new(File::open(path).map_err(at(path))?);
+        let disk = Beside { file, is_same: Arc::clone(&is_same) };
+        let writer = RecordWriter::new(Box::new(disk)).ok();
+        Ok(Self { writer, is_same })
+    }
+
+    fn write(&mut self, block: &[Message]) {
+        let Some(writer) = &mut self.writer else { return };
+        let done = block.iter().try_for_each(|message| writer.write(message));
+        if done.and_then(|()| writer.end_block()).is_err() {
+            self.is_same.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the same came out. A file that was cut has no index yet: only its blocks count.
+    fn end(mut self, judged: &Judged) -> bool {
+        let is_ended = matches!(judged.verdict, Verdict::Whole | Verdict::Part);
+        let before = self.is_same.load(Ordering::Relaxed);
+        let ended = self.writer.take().is_some_and(|writer| writer.finish().is_ok());
+        before && (!is_ended || (ended && self.is_same.load(Ordering::Relaxed)))
+    }
+}
+
+/// Takes what is in the file already, and nothing else.
+struct Beside {
+    file: BufReader<File>,
+    is_same: Arc<AtomicBool>,
+}
+
+impl Disk for Beside {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut there = vec![0; bytes.len()];
+        let read = self.file.read_exact(&mut there);
+        if read.is_err() || there != bytes {
+            self.is_same.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What a console kept of a record.

@@ -177,6 +177,23 @@ fn the_record_command_verifies_recovers_tells_and_exports() {
     assert_eq!(stranger.status.code(), Some(1));
     assert!(said(&stranger).contains("record 0 is the first"), "{}", said(&stranger));
 
+    // An index that hides what is there, its checksums made right: readers that go by it are fooled.
+    let mut hidden = std::fs::read(&file).unwrap();
+    let end = hidden.len() - 8 - 20;
+    let summary = u64::from_le_bytes(hidden[end..end + 8].try_into().unwrap());
+    // No summary, and a footer that says so: its checksum then is not looked at.
+    let footer = hidden.len() - 8 - 20 - 9;
+    let tail = hidden.split_off(footer);
+    hidden.truncate(usize::try_from(summary).unwrap());
+    hidden.extend_from_slice(&tail[..9]);
+    hidden.extend_from_slice(&[0; 20]);
+    hidden.extend_from_slice(&tail[29..]);
+    let fooled = scene.path("hidden.mcap");
+    std::fs::write(&fooled, &hidden).unwrap();
+    let verdict = record(&["verify", "--trust", &trust, &fooled]);
+    assert_eq!(verdict.status.code(), Some(1), "{}", said(&verdict));
+    assert!(said(&verdict).contains("whole:") && said(&verdict).contains("NOT PACKED"));
+
     // Cut, and mended as far as it goes.
     let bytes = std::fs::read(&file).unwrap();
     let (cut, mended) = (scene.path("cut.mcap"), scene.path("mended.mcap"));

@@ -26,6 +26,7 @@ use longhand_quic::clock::console_now;
 use longhand_quic::trust::{Authority, DAYS_DEFAULT, Role, TrustError, Validity};
 use longhand_robot_agent::agent::{Agent, AgentConfig, AgentError, AgentReport};
 use longhand_robot_agent::profile_file::{NamedProfile, ProfileFileError};
+use longhand_robot_agent::record::recorder::in_folder;
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -75,6 +76,9 @@ pub struct DemoArgs {
     /// Write one qlog file per connection here
     #[arg(long)]
     qlog: Option<PathBuf>,
+    /// Keep the robot's black box in this folder: about 0.3 MB a second
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
     /// Do not ask for real-time priority and locked memory
     #[arg(long)]
     no_real_time: bool,
@@ -252,7 +256,7 @@ fn start(args: &DemoArgs) -> Result<Parts, DemoError> {
         observer: Some(Box::new(move |state: &FollowerState| {
             seen.lock().unwrap_or_else(PoisonError::into_inner).observe(state, None);
         })),
-        record: None,
+        record: args.record.clone().map(in_folder),
     })?;
     let relay = start_relay(args, model, &agent)?;
     let console = Console::start(ConsoleConfig {

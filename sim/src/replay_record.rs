@@ -246,7 +246,7 @@ mod tests {
     use longhand_quic::mailbox::Mailbox;
     use longhand_quic::trust::{Authority, Role, Validity};
     use longhand_robot_agent::record::health::Health;
-    use longhand_robot_agent::record::recorder::{PART_TICKS, Recorded, Recorder, in_folder};
+    use longhand_robot_agent::record::recorder::{Recorded, Recorder, in_folder};
     use longhand_robot_agent::record::tap::tap;
     use longhand_robot_agent::servo::HOME;
     use std::sync::Arc;
@@ -267,7 +267,8 @@ mod tests {
         let at = |tick: u64| Instant::from_micros(1_000_000 + tick * 1_000);
         let recorded = Recorded { robot, profile, signer };
         let disk = in_folder(folder.clone());
-        let mut recorder = Recorder::new(at(0), tapped, &health, recorded, disk, ends).unwrap();
+        let recorder = Recorder::new(at(0), tapped, &health, recorded, disk, ends).unwrap();
+        let mut recorder = recorder.with_parts_of(5_000);
         let (measured_js, measured_jaw) = HOME;
         let reading = ArmReading { measured_js, measured_jaw, ..ArmReading::default() };
         for tick in 0..ticks {
@@ -322,12 +323,13 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "ten minutes of ticks: cargo test -p longhand-sim --release parts -- --ignored"]
     fn the_parts_of_a_long_record_are_replayed_in_order_and_in_no_other() {
-        let (folder, parts) = record("parts", PART_TICKS + 500, None, 1 << 16);
+        let (folder, parts) = record("parts", 5_500, None, 1 << 16);
         assert_eq!(parts.len(), 2);
-        assert_eq!(replay(&parts, None).unwrap().ticks, PART_TICKS + 500);
+        let replayed = replay(&parts, None).unwrap();
+        assert_eq!(replayed, Replayed { ticks: 5_500, ..Replayed::default() });
         assert!(replay(&parts[1..], None).is_err());
+        assert!(replay(&[parts[0].clone(), parts[0].clone()], None).is_err());
         std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -88,6 +88,7 @@ pub struct Recorder {
     witnessed_at: Option<Instant<Robot>>,
     part: Option<Part>,
     parts: u64,
+    part_ticks: u64,
     chain: Chain,
     /// The tick that comes next, where none is missing.
     next_tick: u64,
@@ -131,6 +132,7 @@ impl Recorder {
             witnessed_at: None,
             part: None,
             parts: 0,
+            part_ticks: PART_TICKS,
             chain: [0; 32],
             next_tick: 0,
             stage: None,
@@ -141,6 +143,12 @@ impl Recorder {
         recorder.open(now, 0)?;
         health.safe(now);
         Ok(recorder)
+    }
+
+    /// A new part after so many ticks, in place of [`PART_TICKS`].
+    #[must_use]
+    pub fn with_parts_of(self, ticks: u64) -> Self {
+        Self { part_ticks: ticks, ..self }
     }
 
     /// The random number of whatever is recorded.
@@ -213,7 +221,7 @@ impl Recorder {
             let done = self.end_block(now);
             self.keep(now, done);
         }
-        if self.part.as_ref().is_some_and(|part| part.ticks >= PART_TICKS) {
+        if self.part.as_ref().is_some_and(|part| part.ticks >= self.part_ticks) {
             let done = self.next_part(now);
             self.keep(now, done);
         }
