@@ -26,8 +26,8 @@ const TICKS: u64 = 20_000;
 /// A robot engages within this many ticks, or never.
 const ENGAGE_MAX: u64 = 5_000;
 
-/// The servo's turn without and with the tap, into a ring that somebody empties and into one that is
-/// full.
+/// The servo's turn without and with the tap, into a ring that somebody empties and into one that
+/// is full.
 ///
 /// Errors: a sentence, where the robot did not come to follow, or the histogram could not be
 /// made.

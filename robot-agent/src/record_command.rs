@@ -184,9 +184,9 @@ fn verify(asked: &Verify) -> Result<ExitCode, RecordError> {
     Ok(exit(is_whole && is_packed))
 }
 
-const REPACKED: &str = "NOT PACKED AS WRITTEN: the file around the records is not what this release \
-                        writes; a reader that goes by its index may be shown less. `record \
-                        recover` packs the records anew";
+const REPACKED: &str = "NOT PACKED AS WRITTEN: the file around the records is not what this \
+                        release writes; a reader that goes by its index may be shown less. \
+                        `record recover` packs the records anew";
 
 /// Writes the proven messages once more, and looks whether the same file comes out: indexes and all
 /// else that no seal is over.

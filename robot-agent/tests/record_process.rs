@@ -177,7 +177,7 @@ fn the_record_command_verifies_recovers_tells_and_exports() {
     assert_eq!(stranger.status.code(), Some(1));
     assert!(said(&stranger).contains("record 0 is the first"), "{}", said(&stranger));
 
-    // An index that hides what is there, its checksums made right: readers that go by it are fooled.
+    // No index where there was one: readers that go by it are shown nothing.
     let mut hidden = std::fs::read(&file).unwrap();
     let end = hidden.len() - 8 - 20;
     let summary = u64::from_le_bytes(hidden[end..end + 8].try_into().unwrap());

@@ -92,8 +92,8 @@ pub struct CampaignArgs {
   longhand-sim replay failing.json
   longhand-sim replay state/record/*.mcap
 
-A record (.mcap) is replayed through the shipped follower, tick by tick: ends with 0 where every tick
-came out as it was recorded.")]
+A record (.mcap) is replayed through the shipped follower, tick by tick: ends with 0 where every
+tick came out as it was recorded.")]
 pub struct ReplayArgs {
     /// A run's seed, as `campaign` prints it, a scenario's file, or a robot's record (.mcap)
     #[arg(value_name = "SEED|FILE")]

@@ -4,8 +4,8 @@
 //! thread, which it can neither hold up nor speak to.
 //!
 //! A block ends with 40 ticks or 40 ms, is sealed, written and synced: what a crash or a power cut
-//! takes is what came after it. A disk that refuses is tried anew every second with a new file; what
-//! has no file to go to is counted (`health`), and the record says what is missing.
+//! takes is what came after it. A disk that refuses is tried anew every second with a new file;
+//! what has no file to go to is counted (`health`), and the record says what is missing.
 
 use super::file::{Disk, Message, RecordWriter, WriteError, create};
 use super::health::Health;

@@ -1,8 +1,8 @@
 //! What stands in a record: the topics, their ROS 2 message definitions, and their CDR bytes.
 //!
-//! Knows: names, definitions, widths. Does not know: MCAP (`file`), hashes (`seal`), or why anything
-//! is said. CDR is XCDR1, little endian, each number aligned to its width behind the four bytes
-//! that name the encoding. Source: DDSI-RTPS 2.5 section 10, OMG DDS-XTypes 7.4.3.
+//! Knows: names, definitions, widths. Does not know: MCAP (`file`), hashes (`seal`), or why
+//! anything is said. CDR is XCDR1, little endian, each number aligned to its width behind the four
+//! bytes that name the encoding. Source: DDSI-RTPS 2.5 section 10, OMG DDS-XTypes 7.4.3.
 //!
 //! No patient's name or number, no person's, no path and no machine's name has a field here: the
 //! case is a random number, and whose case it was the hospital knows.

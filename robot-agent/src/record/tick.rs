@@ -90,7 +90,8 @@ pub const FIELDS: [Field; 41] = [
         "request",
         Width::U8,
         1,
-        "in: 0 none; 1 enable 2 disable 3 pause 4 resume 5 release 6 hand-over 7 restart 8 console pause 9 console resume",
+        "in: 0 none; 1 enable 2 disable 3 pause 4 resume 5 release 6 hand-over 7 restart; \
+         8 pause 9 resume, of the console",
     ),
     field("outcome", Width::U8, 1, "of the request: 0 done, else why not"),
     field(

@@ -27,8 +27,10 @@ def count(messages):
 
 def by_mcap(path, reader):
     with open(path, "rb") as stream:
+        assert reader(stream).get_header().profile == "ros2"
+    with open(path, "rb") as stream:
+        # A reader that does not seek answers one question.
         found = reader(stream, decoder_factories=[DecoderFactory()])
-        assert found.get_header().profile == "ros2"
         return count((c.topic, d) for _, c, _, d in found.iter_decoded_messages())
 
 
