@@ -147,19 +147,17 @@ impl Agent {
     pub fn start(config: AgentConfig) -> Result<Self, AgentError> {
         check_identity(&config)?;
         let (epoch_store, epochs) = EpochStore::open(&config.state)?;
-        let black_box =
-            black_box(&config.credentials, config.robot, &config.profile, config.record)?;
+        let credentials = config.credentials.clone();
         let pump = RobotPump::bind(RobotConfig {
             bind: config.bind,
             credentials: config.credentials,
             datagram_bytes: wire::STATE_LEN,
             qlog: config.qlog,
         })?;
+        let black_box = black_box(&credentials, config.robot, &config.profile, config.record)?;
         let (doorbell, stop) = (Doorbell::new()?, Stop::new()?);
-        let (tap, recorder, ends_of_record, health) = match black_box {
-            Some(b) => (Some(b.tap), Some(b.recorder), Some(b.ends), Some(b.health)),
-            None => (None, None, None, None),
-        };
+        let BlackBox { tap, recorder, ends: ends_of_record } = black_box.unwrap_or_default();
+        let health = recorder.as_ref().map(|(_, health)| Arc::clone(health));
         let (servo_loop, ends) = mailboxes(doorbell.clone(), tap);
         let shared = ends.shared;
         let mut unless_started = StopAll { shared: Arc::clone(&shared), stop: Some(stop.clone()) };
@@ -193,15 +191,15 @@ impl Agent {
             let _held = real_time.then(|| RealTime::acquire(PUMP_PRIORITY, None));
             pump.run(&mut door, &doorbell, &pump_stop)
         })?;
-        let bedside = Bedside::new(ends.bedside_requests, ends.bedside_answers, &shared);
+        let bedside = Bedside::new(ends.bedside_requests, ends.bedside_answers, &shared)
+            .recorded_as(health.as_ref());
         let (observer, watch_stop) = (config.observer, stop.clone());
         let watch_states = ends.watch_states;
         let watched = health.clone();
         let watch = spawn("watch", move || {
             watch(watch_states, observer, &epoch_store, watched.as_deref(), &watch_stop)
         })?;
-        let record = recorder.zip(health).map(|(recorder, health)| record(recorder, health));
-        let record = record.transpose()?;
+        let record = recorder.map(|(recorder, health)| record(recorder, health)).transpose()?;
         unless_started.stop = None;
         Ok(Self {
             local_addr,
@@ -279,12 +277,12 @@ impl Agent {
     }
 }
 
-/// The parts of a record that is about to begin.
+/// The parts of a record that is about to begin; none where there is to be none.
+#[derive(Default)]
 struct BlackBox {
-    tap: Tap,
-    recorder: Recorder,
-    ends: RecordEnds,
-    health: Arc<Health>,
+    tap: Option<Tap>,
+    recorder: Option<(Recorder, Arc<Health>)>,
+    ends: Option<RecordEnds>,
 }
 
 /// Opens the record, before anything runs: what cannot be recorded must not look as if it were.
@@ -305,7 +303,8 @@ fn black_box(
         Recorder::new(robot_now(), tapped, &health, recorded, disk, (read_links, witness))
             .map_err(AgentError::Record)?;
     let ends = RecordEnds::new(recorder.case_id(), links, read_witness, Arc::clone(&health));
-    Ok(Some(BlackBox { tap, recorder, ends, health }))
+    let recorder = Some((recorder, health));
+    Ok(Some(BlackBox { tap: Some(tap), recorder, ends: Some(ends) }))
 }
 
 fn record(recorder: Recorder, health: Arc<Health>) -> io::Result<Recording> {
@@ -358,6 +357,8 @@ impl Drop for StopAll {
 pub struct Bedside {
     ends: Arc<Mutex<BedsideEnds>>,
     shared: Arc<Shared>,
+    /// `None` where nothing is recorded, and nothing was to be.
+    health: Option<Arc<Health>>,
 }
 
 struct BedsideEnds {
@@ -378,7 +379,16 @@ impl Bedside {
         shared: &Arc<Shared>,
     ) -> Self {
         let ends = BedsideEnds { requests, answers, last_token: 0 };
-        Self { ends: Arc::new(Mutex::new(ends)), shared: Arc::clone(shared) }
+        Self { ends: Arc::new(Mutex::new(ends)), shared: Arc::clone(shared), health: None }
+    }
+
+    fn recorded_as(self, health: Option<&Arc<Health>>) -> Self {
+        Self { health: health.cloned(), ..self }
+    }
+
+    /// How the record does; nothing is wrong with one that nobody asked for.
+    pub fn record_alarm(&self) -> RecordAlarm {
+        self.health.as_ref().map_or(RecordAlarm::None, |health| health.alarm(robot_now()))
     }
 
     /// The stage after the newest tick: for people.

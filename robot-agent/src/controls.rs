@@ -8,7 +8,7 @@
 
 use crate::agent::Bedside;
 use longhand_follower::supervisor::{Denial, Outcome, Request};
-use longhand_protocol::message::Stage;
+use longhand_protocol::message::{RecordAlarm, Stage};
 use longhand_protocol::units::{Instant, Micros, Robot};
 use longhand_quic::clock::robot_now;
 use rustix::fs::Mode;
@@ -69,7 +69,12 @@ pub fn obey(bedside: &Bedside, line: &str) -> String {
         }
     };
     match bedside.ask(request) {
-        Some(Outcome::Done) => format!("ok: {word}"),
+        Some(Outcome::Done) => match bedside.record_alarm() {
+            RecordAlarm::None => format!("ok: {word}"),
+            alarm @ (RecordAlarm::Behind | RecordAlarm::Failed) => {
+                format!("ok: {word}; but {}", alarm.advice())
+            }
+        },
         Some(Outcome::Refused(denial)) => {
             format!("refused: {}", denial_words(&word, denial, bedside.stage()))
         }

@@ -13,15 +13,24 @@
 #[path = "record/rig.rs"]
 mod rig;
 
+use longhand_follower::Follower;
+use longhand_follower::profile::Profile;
+use longhand_protocol::geometry::PerArm;
 use longhand_protocol::message::{RecordAlarm, Stage};
+use longhand_protocol::units::{Instant, Robot};
+use longhand_robot_agent::arm::{Arm, ArmDrive, ArmReading};
 use longhand_robot_agent::record::file::{Disk, Message};
+use longhand_robot_agent::record::health::Health;
 use longhand_robot_agent::record::recorder::BLOCK_TICKS;
 use longhand_robot_agent::record::schema::{Start, Topic, longs_of_cdr, tick_of_cdr};
 use longhand_robot_agent::record::seal::{Belief, Flaw, Last, Seal, Sealer, Verdict, judge};
+use longhand_robot_agent::record::tap::tap;
 use longhand_robot_agent::record::tick::{TICK_WORDS, stage_of, when};
+use longhand_robot_agent::servo::{Servo, Turn};
 use rig::{Hospital, Memory, Rig, at, judged, messages, record, written};
 use std::io;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 
 fn ticks(messages: &[Message]) -> Vec<u64> {
     let ticks = messages.iter().filter(|message| message.topic == Topic::Tick);
@@ -50,6 +59,42 @@ fn a_record_is_whole_and_holds_every_tick_command_and_change_of_stage() {
     // A command stands before its tick.
     let second = proven.iter().position(|message| message.topic == Topic::Command).unwrap();
     assert_eq!(when(&tick_of_cdr(&proven[second + 1].data).unwrap()).0, 1);
+}
+
+/// An arm that notes how many ticks lay in the ring when it was told something.
+struct Noting(Arc<AtomicU64>, Vec<u64>);
+
+impl Arm for Noting {
+    fn read(&mut self, _now: Instant<Robot>) -> ArmReading {
+        ArmReading::default()
+    }
+
+    fn write(&mut self, _now: Instant<Robot>, _drive: &ArmDrive) {
+        self.1.push(self.0.load(Ordering::Relaxed));
+    }
+}
+
+/// I22.
+#[test]
+fn a_tick_lies_in_the_ring_before_any_arm_is_told() {
+    let seen = Arc::new(AtomicU64::new(0));
+    let health = Arc::new(Health::default());
+    let (mut tap, mut tapped) = tap(10_000, &health);
+    let arm = || Noting(Arc::clone(&seen), Vec::new());
+    let arms = PerArm { psm1: arm(), psm2: arm() };
+    let mut servo = Servo::new(Follower::new(Profile::DEFAULT), arms);
+    for tick in 0..50 {
+        let turn = Turn { now: at(tick), scheduled_at: at(tick), ..Turn::default() };
+        servo.turn_seen(&turn, |input, output| {
+            tap.see(input, output, &[]);
+            if tapped.next(|_| {}).is_some() {
+                seen.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    let PerArm { psm1, psm2 } = servo.arms_mut();
+    assert_eq!(psm1.1, (1..=50).collect::<Vec<_>>());
+    assert_eq!(psm1.1, psm2.1);
 }
 
 /// The first message that is not as it was, and why.

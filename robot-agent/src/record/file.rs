@@ -128,11 +128,17 @@ impl RecordWriter {
         Ok(self.mcap.write_to_known_channel(&header, &message.data)?)
     }
 
-    /// Ends the block and puts it where a power cut leaves it. Waits for the disk.
+    /// Ends the block and hands it to the system: the death of this process no longer harms it.
     ///
     /// Errors: [`WriteError`].
     pub fn end_block(&mut self) -> Result<(), WriteError> {
-        self.mcap.flush()?;
+        Ok(self.mcap.flush()?)
+    }
+
+    /// Puts every block that has ended where a power cut leaves it. Waits for the disk.
+    ///
+    /// Errors: [`WriteError`].
+    pub fn sync(&mut self) -> Result<(), WriteError> {
         Ok(lock(&self.disk).sync()?)
     }
 

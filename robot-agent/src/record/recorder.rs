@@ -3,7 +3,7 @@
 //! Knows: when a block ends, what to do when the disk does not take it. Does not know: the servo
 //! thread, which it can neither hold up nor speak to.
 //!
-//! A block ends with 40 ticks or 40 ms, is sealed, written and synced: what a crash or a power cut
+//! A block ends with 40 ticks or 40 ms, is sealed, written, and synced: what a crash or a power cut
 //! takes is what came after it. A disk that refuses is tried anew every second with a new file;
 //! what has no file to go to is counted (`health`), and the record says what is missing.
 
@@ -107,6 +107,10 @@ struct Part {
     block_ticks: u32,
     block_began: Instant<Robot>,
     newest: Instant<Robot>,
+    /// When the newest tick in a sealed block ran.
+    sealed_at: Instant<Robot>,
+    /// The newest seal, until it is synced.
+    unsynced: Option<Seal>,
 }
 
 impl Recorder {
@@ -189,6 +193,7 @@ impl Recorder {
         let mut link = None;
         let _drained = self.links.drain(1, |words| link = Some(*words));
         if let (Some(words), Some(part)) = (link, &mut self.part) {
+            part.begin_block(now);
             let done = part.put(Topic::Link, now, longs_to_cdr(&words));
             self.keep(now, done);
         }
@@ -198,6 +203,23 @@ impl Recorder {
             let done = self.end_block(now);
             self.keep(now, done);
         }
+        let done = self.sync(now);
+        self.keep(now, done);
+    }
+
+    /// Once for all blocks that ended in this turn: a disk that is slow to sync does not keep those
+    /// behind it from the system.
+    fn sync(&mut self, now: Instant<Robot>) -> Result<(), WriteError> {
+        let Some(part) = &mut self.part else { return Ok(()) };
+        let Some(seal) = part.unsynced.take() else { return Ok(()) };
+        part.writer.sync()?;
+        self.health.safe(part.sealed_at);
+        let is_due = |at| now.since(at) >= WITNESS_EVERY;
+        if self.witnessed_at.is_none_or(is_due) {
+            self.witnessed_at = Some(now);
+            self.witness.push(&witness_words(part.start.part, &seal));
+        }
+        Ok(())
     }
 
     fn tick(&mut self, now: Instant<Robot>, words: &TickWords) {
@@ -231,9 +253,7 @@ impl Recorder {
     fn put_tick(&mut self, now: Instant<Robot>, words: &TickWords) -> Result<bool, WriteError> {
         let (tick, at) = when(words);
         let Some(part) = &mut self.part else { return Ok(false) };
-        if part.block_ticks == 0 && part.sealer.open() == 0 {
-            part.block_began = now;
-        }
+        part.begin_block(now);
         let expected = self.next_tick.max(part.start.first_tick);
         let missing = tick.saturating_sub(expected);
         if missing > 0 {
@@ -262,14 +282,7 @@ impl Recorder {
 
     fn end_block(&mut self, now: Instant<Robot>) -> Result<(), WriteError> {
         let Some(part) = &mut self.part else { return Ok(()) };
-        let seal = part.seal(now, &self.recorded.signer, Last::No)?;
-        self.health.safe(part.newest);
-        let is_due = |at| now.since(at) >= WITNESS_EVERY;
-        if self.witnessed_at.is_none_or(is_due) {
-            self.witnessed_at = Some(now);
-            self.witness.push(&witness_words(part.start.part, &seal));
-        }
-        Ok(())
+        part.seal(now, &self.recorded.signer, Last::No)
     }
 
     fn next_part(&mut self, now: Instant<Robot>) -> Result<(), WriteError> {
@@ -280,11 +293,14 @@ impl Recorder {
     }
 
     fn end(&mut self, now: Instant<Robot>, mut part: Part, last: Last) -> Result<(), WriteError> {
-        let seal = part.seal(now, &self.recorded.signer, last)?;
-        self.witness.push(&witness_words(part.start.part, &seal));
-        self.health.safe(part.newest);
+        part.seal(now, &self.recorded.signer, last)?;
         self.chain = part.sealer.chain();
-        part.writer.finish()
+        part.writer.finish()?;
+        self.health.safe(part.sealed_at);
+        if let Some(seal) = part.unsynced {
+            self.witness.push(&witness_words(part.start.part, &seal));
+        }
+        Ok(())
     }
 
     /// A new file, whose first tick is `tick`.
@@ -315,6 +331,8 @@ impl Recorder {
             block_ticks: 0,
             block_began: now,
             newest: now,
+            sealed_at: now,
+            unsynced: None,
         };
         part.put(Topic::Start, now, data)?;
         part.seal(now, &self.recorded.signer, Last::No)?;
@@ -355,6 +373,12 @@ fn witness_words(part: u64, seal: &Seal) -> [u64; WITNESS_WORDS] {
 }
 
 impl Part {
+    fn begin_block(&mut self, now: Instant<Robot>) {
+        if self.sealer.open() == 0 {
+            self.block_began = now;
+        }
+    }
+
     fn put(&mut self, topic: Topic, at: Instant<Robot>, data: Vec<u8>) -> Result<(), WriteError> {
         let log_time = self.start.wall_of(at.as_micros());
         let message: Message = self.writer.next(topic, log_time, data);
@@ -363,16 +387,13 @@ impl Part {
         Ok(())
     }
 
-    fn seal(
-        &mut self,
-        now: Instant<Robot>,
-        signer: &Signer,
-        last: Last,
-    ) -> Result<Seal, WriteError> {
+    fn seal(&mut self, now: Instant<Robot>, signer: &Signer, last: Last) -> Result<(), WriteError> {
         let seal = self.sealer.seal(signer, (now.as_micros(), wall_ns()), last)?;
         self.put(Topic::Seal, now, seal.to_cdr())?;
         self.writer.end_block()?;
         self.block_ticks = 0;
-        Ok(seal)
+        self.sealed_at = self.newest;
+        self.unsynced = Some(seal);
+        Ok(())
     }
 }

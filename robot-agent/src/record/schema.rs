@@ -123,9 +123,9 @@ uint64 first_tick        # the first that is missing
 uint64 ticks             # how many are
 ";
 const LINK: &str = "\
-# What the network side has counted since it started; about once a second.
+# What the network side has counted, ten times a second while a console holds the robot.
 uint64 robot_us
-uint64 sessions          # granted
+uint64 sessions          # granted since the robot started
 uint64 accepted          # commands of this session
 uint64 rejected          # datagrams of this session, whatever the reason
 uint64 lost              # command numbers of this session that have not come
