@@ -1,7 +1,7 @@
 //! The black box of a real agent, as a process: killed at any moment, read by our command and by
 //! programs that are not ours, and searched for what may not stand in it.
 //!
-//! Two tests run only when asked for. `a_thousand_kills` takes a quarter of an hour;
+//! Two tests run only when asked for. `a_thousand_kills` takes five minutes;
 //! `foreign_readers` installs three packages from PyPI into a folder of its own.
 #![allow(
     clippy::unwrap_used,
@@ -138,8 +138,8 @@ fn a_killed_agents_record_is_cut_and_nothing_in_it_is_false() {
 }
 
 #[test]
-#[ignore = "a quarter of an hour on a quiet machine: cargo test -p longhand-robot-agent \
-            --release --test record_process a_thousand_kills -- --ignored --nocapture"]
+#[ignore = "five minutes on a quiet machine: cargo test -p longhand-robot-agent \
+            --test record_process a_thousand_kills -- --ignored --nocapture"]
 fn a_thousand_kills_lose_100_ms_at_most() {
     let scene = Scene::new("kills");
     let mut lost: Vec<u64> =
