@@ -3,6 +3,7 @@
 //! Knows: the words. Does not know: how they are shown.
 
 use crate::engagement::Engagement;
+use crate::hand::Attendance;
 use longhand_protocol::message::{FollowerState, Reason, Stage, Terms};
 
 /// The one thing that the surgeon must know now. Ordered as it is looked for: the first that
@@ -31,6 +32,10 @@ pub enum Advisory {
     RobotLate,
     /// Held for a moment on the way into motion.
     Settling,
+    /// The pedal was down over a tracked hand that nobody held; it must be released.
+    NobodyHolds,
+    /// The pedal is down over a tracked hand that does not move at all.
+    HandStill,
     /// The hand's orientation is too far off.
     AlignHand,
     /// The clutch is pressed.
@@ -57,6 +62,7 @@ impl Advisory {
         engagement: Engagement,
         terms: &Terms,
         operator_present: bool,
+        attendance: Attendance,
         slipped: bool,
     ) -> Self {
         let Some(state) = state else { return Self::NoLink };
@@ -67,8 +73,15 @@ impl Advisory {
             Stage::Disabled => Self::RobotOff,
             Stage::SafeOff => Self::RobotFault,
             Stage::Bedside => Self::BedsideOwns,
-            Stage::Latched => Self::for_latched(state, terms, operator_present),
+            Stage::Latched => Self::for_latched(state, terms, operator_present, attendance),
+            // The robot has not heard of it yet.
+            Stage::Hold | Stage::Brake | Stage::Follow | Stage::Coast
+                if attendance == Attendance::Absent =>
+            {
+                Self::NobodyHolds
+            }
             Stage::Hold | Stage::Brake => Self::for_held(state.reason),
+            Stage::Follow | Stage::Coast if attendance == Attendance::Doubtful => Self::HandStill,
             Stage::Follow | Stage::Coast => match engagement {
                 Engagement::Clutched => Self::Clutched,
                 Engagement::Aligning => Self::AlignHand,
@@ -102,12 +115,19 @@ impl Advisory {
         }
     }
 
-    fn for_latched(state: &FollowerState, terms: &Terms, operator_present: bool) -> Self {
+    fn for_latched(
+        state: &FollowerState,
+        terms: &Terms,
+        operator_present: bool,
+        attendance: Attendance,
+    ) -> Self {
         let fresh = hears_in_time(state, terms);
         if state.reason == Reason::Paused {
             Self::Paused
         } else if !fresh {
             Self::WaitForLink
+        } else if attendance == Attendance::Absent {
+            Self::NobodyHolds
         } else if operator_present {
             Self::ReleasePedal
         } else {
@@ -140,6 +160,8 @@ impl Advisory {
             Self::HoldStill => "Held for a moment: the link was silent",
             Self::RobotLate => "Held for a moment: the robot's control loop was late",
             Self::Settling => "Held for a moment before the tool follows",
+            Self::NobodyHolds => "Paused: the pedal was down and nobody held the hand",
+            Self::HandStill => "The pedal is down and the hand does not move at all",
             Self::AlignHand => "The hand does not point as the tool does",
             Self::Clutched => "Clutch pressed: the tool stands",
             Self::AtLimit => "The tool is at the edge of where it may go",
@@ -165,6 +187,8 @@ impl Advisory {
             Self::HoldStill | Self::RobotLate | Self::Settling => {
                 "Keep still: it goes on from here by itself"
             }
+            Self::NobodyHolds => "Take the hand, release the pedal, then press it",
+            Self::HandStill => "Move the hand a little, or release the pedal",
             Self::AlignHand => "Turn the hand as the tool points, or press the clutch",
             Self::Clutched => "Release the clutch to go on",
             Self::AtLimit => "Move back, or press the clutch",
@@ -193,7 +217,8 @@ mod tests {
     /// What is said for a stage and reason over a good link, the pedal released.
     fn said(stage: Stage, reason: Reason) -> Advisory {
         let state = FollowerState { stage, reason, ..FollowerState::default() };
-        Advisory::pick(Some(&state), Engagement::Held, &TERMS, false, false)
+        let there = Attendance::Present;
+        Advisory::pick(Some(&state), Engagement::Held, &TERMS, false, there, false)
     }
 
     #[test]
@@ -232,10 +257,24 @@ mod tests {
                     loop_age: Micros::from_millis(loop_age),
                     ..FollowerState::default()
                 };
-                let is = Advisory::pick(Some(&state), Engagement::Held, &TERMS, true, false);
+                let there = Attendance::Present;
+                let is = Advisory::pick(Some(&state), Engagement::Held, &TERMS, true, there, false);
                 let paused = reason == Reason::Paused;
                 assert_eq!(is, if paused { Advisory::Paused } else { Advisory::WaitForLink });
             }
         }
+    }
+
+    #[test]
+    fn a_hand_that_nobody_holds_is_said_wherever_it_matters() {
+        let said = |stage, attendance| {
+            let state = FollowerState { stage, ..FollowerState::default() };
+            Advisory::pick(Some(&state), Engagement::Held, &TERMS, false, attendance, false)
+        };
+        for stage in [Stage::Follow, Stage::Coast, Stage::Brake, Stage::Hold, Stage::Latched] {
+            assert_eq!(said(stage, Attendance::Absent), Advisory::NobodyHolds, "{stage:?}");
+        }
+        assert_eq!(said(Stage::Follow, Attendance::Doubtful), Advisory::HandStill);
+        assert_eq!(said(Stage::SafeOff, Attendance::Absent), Advisory::RobotFault);
     }
 }

@@ -5,7 +5,7 @@
 use crate::advisory::Advisory;
 use crate::engagement::{Engagement, Event};
 use crate::frames::{HAND_BASE, SeenHand, seen_from_arm};
-use crate::hand::{HandSample, Orientation, Resample};
+use crate::hand::{Attendance, HandSample, Orientation, Resample, Vigil};
 use crate::teleop::{Anchor, Teleop};
 use longhand_protocol::geometry::{ArmId, PerArm};
 use longhand_protocol::message::{
@@ -46,6 +46,7 @@ pub struct Leader {
     align_bound: f64,
     /// The device fell silent with the pedal down: only a release that it reports itself counts.
     pedal_unknown: bool,
+    vigil: Vigil,
     /// Each energy pedal was seen released since the tool last stood against the surgeon's will.
     energy_released: PerArm<bool>,
     resample: Resample,
@@ -63,6 +64,7 @@ impl Leader {
             engagement: Engagement::Disconnected,
             align_bound: ALIGN_MAX_RAD,
             pedal_unknown: false,
+            vigil: Vigil::default(),
             energy_released: PerArm::default(),
             resample: Resample::default(),
             arms: PerArm::default(),
@@ -94,7 +96,8 @@ impl Leader {
             self.seen = Some((*report, now));
         }
         let hands = self.resample.step(hand).map(|reading| seen_from_arm(HAND_BASE, &reading));
-        let present = self.is_present(now, hand);
+        let attendance = self.vigil.step(now, hand);
+        let present = self.is_present(now, hand) && attendance != Attendance::Absent;
         let state_age = self.seen.map_or(Micros::MAX, |(_, at)| now.since(at));
         let before = self.engagement;
         self.engagement = before.next(self.event(&hands, hand, state_age));
@@ -108,7 +111,7 @@ impl Leader {
         for arm in ArmId::ALL {
             self.arms.get_mut(arm).remember(now);
         }
-        self.output(now, hand, present, state_age)
+        self.output(now, hand, present, attendance, state_age)
     }
 
     /// Whether the foot is on the pedal. A device that falls silent with the pedal down has not
@@ -199,10 +202,12 @@ impl Leader {
         now: Instant<Console>,
         hand: &HandSample,
         present: bool,
+        attendance: Attendance,
         state_age: Micros,
     ) -> LeaderOutput {
         let state = self.seen.as_ref().map(|(report, _)| &report.state);
         let slipped = self.arms.iter().any(Teleop::slipped);
+        let (terms, engagement) = (&self.terms, self.engagement);
         LeaderOutput {
             intent: Intent {
                 hand_time: now,
@@ -220,7 +225,7 @@ impl Leader {
                 arms: PerArm::from_fn(|arm| self.arms.get(arm).command()),
             },
             engagement: self.engagement,
-            advisory: Advisory::pick(state, self.engagement, &self.terms, present, slipped),
+            advisory: Advisory::pick(state, engagement, terms, present, attendance, slipped),
             anchors: PerArm::from_fn(|arm| self.arms.get(arm).anchor()),
             state_age,
         }
@@ -235,6 +240,7 @@ impl Leader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hand::Nature;
     use longhand_protocol::geometry::{Mismatch, Pose};
     use nalgebra::{UnitQuaternion, Vector3};
 
@@ -422,6 +428,36 @@ mod tests {
         leader.step(at(140), &released, None);
         let pressed = hand(150, 0.0);
         assert!(leader.step(at(150), &pressed, None).intent.levels.operator_present);
+    }
+
+    #[test]
+    fn a_wedged_pedal_over_a_frozen_hand_pauses_until_it_is_released() {
+        let mut leader = Leader::new(TERMS, 0.2);
+        let mut told = |ms: u64, x: f64, nature: Nature, pressed: bool| {
+            let sample = HandSample { nature, operator_present: pressed, ..hand(ms, x) };
+            let at = Instant::from_micros(ms * 1_000);
+            let out = leader.step(at, &sample, Some(&report(Stage::Follow, 0.0)));
+            (out.intent.levels.operator_present, out.advisory)
+        };
+        for ms in 1..=501 {
+            assert_eq!(told(ms, 0.1, Nature::Tracked, true), (true, Advisory::Following), "{ms}");
+        }
+        for ms in 502..=2_001 {
+            assert_eq!(told(ms, 0.1, Nature::Tracked, true), (true, Advisory::HandStill), "{ms}");
+        }
+        for ms in 2_002..3_000 {
+            assert_eq!(told(ms, 0.1, Nature::Tracked, true), (false, Advisory::NobodyHolds));
+        }
+        let moves = |ms: u64| 0.1 + 1e-6 * f64::from(u32::try_from(ms).unwrap());
+        assert!(!told(3_000, moves(3_000), Nature::Tracked, true).0, "no release yet");
+        told(3_001, moves(3_001), Nature::Tracked, false);
+        for ms in 3_002..8_000 {
+            assert!(told(ms, moves(ms), Nature::Tracked, true).0, "{ms}");
+        }
+        // A mouse or a script at rest stands still for as long as it likes.
+        for ms in 8_000..13_000 {
+            assert!(told(ms, 0.2, Nature::Made, true).0, "{ms}");
+        }
     }
 
     #[test]

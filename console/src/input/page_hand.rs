@@ -9,7 +9,7 @@
 use crate::input::{Hand, Seen};
 use crate::page::{HandRates, InputSource, PageHandReader};
 use longhand_leader::engagement::Engagement;
-use longhand_leader::hand::{HandReading, HandSample, Orientation};
+use longhand_leader::hand::{HandReading, HandSample, Nature, Orientation};
 use longhand_protocol::geometry::{self, ArmId, HandBase, PerArm, Pose};
 use longhand_protocol::message::FollowerState;
 use longhand_protocol::units::{Console, Instant, Micros};
@@ -127,6 +127,7 @@ impl Hand for PageHand {
                 jaw: *self.jaw.get(arm),
             }),
             orientation: Orientation::Relative,
+            nature: Nature::Made,
             operator_present: hands.operator_present && !self.pedal_unknown,
             clutch: hands.clutch,
             energy: hands.energy,

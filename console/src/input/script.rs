@@ -11,7 +11,7 @@
 
 use crate::input::{Hand, Seen};
 use longhand_leader::engagement::Engagement;
-use longhand_leader::hand::{HandReading, HandSample, Orientation};
+use longhand_leader::hand::{HandReading, HandSample, Nature, Orientation};
 use longhand_protocol::geometry::{ArmId, PerArm, Pose};
 use longhand_protocol::message::Stage;
 use longhand_protocol::units::{Console, Instant, Micros};
@@ -323,6 +323,7 @@ impl Hand for ScriptedHand {
             valid_for: Micros::from_millis(20),
             hands: self.script.at(self.played),
             orientation: self.script.orientation,
+            nature: Nature::Made,
             operator_present: self.pedal,
             clutch: false,
             energy: PerArm::default(),

@@ -230,9 +230,11 @@ pub const CATALOGUE: [Attack; 40] = [
     row(
         "A24",
         "the pedal wedged over a hand that does not move",
-        "paused after 2 s",
+        "told after 0.5 s, paused after 2 s, back by release and press alone",
         World(insiders::dead_man),
-        None,
+        Some(
+            "a mouse, keys or a script rest without trembling: only a device that says it is tracked",
+        ),
     ),
     row(
         "A25",

@@ -9,7 +9,8 @@ use crate::attack::Tried;
 use crate::measure::float;
 use crate::world::carrier::link_clock;
 use crate::world::plant::Broken;
-use longhand_leader::hand::HandSample;
+use longhand_leader::advisory::Advisory;
+use longhand_leader::hand::{HandSample, Nature};
 use longhand_link::Directions;
 use longhand_protocol::geometry::{ArmId, JointPositions, PerArm, Pose};
 use longhand_protocol::message::{Command, Stage};
@@ -187,23 +188,30 @@ pub fn energy(seed: u64) -> Tried {
     Ok(finding)
 }
 
-/// A24: the pedal is wedged, and the hand does not move at all.
+/// A24: the pedal is wedged, and the tracked hand lies on its rest and does not move at all.
 pub fn dead_man(seed: u64) -> Tried {
     let plan = Plan::drawn(seed, &QUIET, &MOVING);
     let mut trial = Trial::begin(&plan)?;
     let mut frozen: Option<HandSample> = None;
     trial.meddle(AtHand(move |_, sample: &mut HandSample| {
-        let hands = frozen.get_or_insert(*sample).hands;
-        sample.hands = hands;
+        sample.hands = frozen.get_or_insert(*sample).hands;
+        sample.nature = Nature::Tracked;
         sample.operator_present = true;
     }));
-    trial.run(2_600);
+    let began = trial.now();
+    trial.run(4_600);
     let record = trial.end();
     let mut finding = record.finding();
-    let paused = record.first(Stage::Hold).is_some();
-    finding.must(paused, || {
+    let warned = record.advisories.contains(&Advisory::HandStill);
+    finding.must(warned, || "nobody told the surgeon".to_owned());
+    let paused = record.first(Stage::Latched).map(|moment| moment.at.saturating_sub(began));
+    finding.must(paused.is_some_and(|after| after <= Micros::from_millis(2_600)), || {
         "a wedged pedal over a frozen hand still counts as a surgeon after 2.6 s".to_owned()
     });
+    let last = record.moments.last().map(|moment| moment.stage);
+    finding.must(last == Some(Stage::Latched), || format!("and then it is in {last:?}"));
+    record.at_most(Stage::Latched, &mut finding);
+    finding.figure("paused_after_ms", paused.map_or(0.0, Micros::as_millis_f64));
     Ok(finding)
 }
 
