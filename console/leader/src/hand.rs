@@ -61,6 +61,13 @@ pub struct HandSample {
     pub energy: PerArm<bool>,
 }
 
+impl HandSample {
+    /// Whether every number in it is finite.
+    pub fn is_finite(&self) -> bool {
+        self.hands.iter().all(|hand| hand.pose.is_finite() && hand.jaw.is_finite())
+    }
+}
+
 /// A tracked hand that says the very same pose for longer than this, the pedal down, is doubted.
 /// Source: safety.md section 3.3, A24.
 pub const DOUBT_AFTER: Micros = Micros::from_millis(500);

@@ -47,6 +47,8 @@ pub struct Leader {
     /// The device fell silent with the pedal down: only a release that it reports itself counts.
     pedal_unknown: bool,
     vigil: Vigil,
+    /// The newest sample that was all numbers.
+    heard: HandSample,
     /// Each energy pedal was seen released since the tool last stood against the surgeon's will.
     energy_released: PerArm<bool>,
     resample: Resample,
@@ -65,6 +67,7 @@ impl Leader {
             align_bound: ALIGN_MAX_RAD,
             pedal_unknown: false,
             vigil: Vigil::default(),
+            heard: HandSample::default(),
             energy_released: PerArm::default(),
             resample: Resample::default(),
             arms: PerArm::default(),
@@ -85,7 +88,8 @@ impl Leader {
     }
 
     /// One tick: `hand` is the newest sample of the device, `report` the newest state if one has
-    /// come since the last tick. Total: it always gives an intent.
+    /// come since the last tick. Total: it always gives an intent. A sample in which something is
+    /// no number is not heard: to the leader such a device is silent.
     pub fn step(
         &mut self,
         now: Instant<Console>,
@@ -95,6 +99,11 @@ impl Leader {
         if let Some(report) = report {
             self.seen = Some((*report, now));
         }
+        if hand.is_finite() {
+            self.heard = *hand;
+        }
+        let heard = self.heard;
+        let hand = &heard;
         let hands = self.resample.step(hand).map(|reading| seen_from_arm(HAND_BASE, &reading));
         let attendance = self.vigil.step(now, hand);
         let present = self.is_present(now, hand) && attendance != Attendance::Absent;
@@ -428,6 +437,24 @@ mod tests {
         leader.step(at(140), &released, None);
         let pressed = hand(150, 0.0);
         assert!(leader.step(at(150), &pressed, None).intent.levels.operator_present);
+    }
+
+    #[test]
+    fn a_hand_that_is_no_number_is_a_silent_device() {
+        let mut leader = Leader::new(TERMS, 0.2);
+        step(&mut leader, 1, 0.1, &report(Stage::Hold, 0.03));
+        let follow = report(Stage::Follow, 0.03);
+        for ms in 2..100 {
+            assert!(step(&mut leader, ms, 0.1, &follow).intent.levels.operator_present);
+        }
+        for ms in 100..200 {
+            let out = step(&mut leader, ms, f64::NAN, &follow);
+            assert!((goal_x(&out) - 0.03).abs() < 1e-12, "{}", goal_x(&out));
+            assert_eq!(out.intent.levels.operator_present, ms < 120, "{ms}");
+        }
+        let out = step(&mut leader, 200, 0.1, &follow);
+        assert!(!out.intent.levels.operator_present, "it speaks again, and released nothing");
+        assert!((goal_x(&out) - 0.03).abs() < 1e-12);
     }
 
     #[test]
