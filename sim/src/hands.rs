@@ -1,12 +1,12 @@
-//! Hands for the virtual world: careful, sweeping, and out to break things.
+//! Hands for the virtual world: careful, sweeping, reaching, and out to break things.
 //!
 //! Knows: how hands and feet move. Does not know: what the robot should make of it. The recorded
 //! paths (`peg-transfer`, `tremor`) are the console's own.
 
 use longhand_console::input::script::{Script, ScriptError, ScriptedHand};
 use longhand_console::input::{Hand, Seen};
-use longhand_leader::hand::{HandSample, Orientation};
-use longhand_protocol::geometry::{ArmId, Pose};
+use longhand_leader::hand::{HandReading, HandSample, Nature, Orientation};
+use longhand_protocol::geometry::{ArmId, PerArm, Pose};
 use longhand_protocol::message::Stage;
 use longhand_protocol::units::{Console, Instant, Micros};
 use nalgebra::{UnitQuaternion, Vector3};
@@ -14,7 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
 /// The hands by name, as `--hand` takes them.
-pub const NAMES: [&str; 4] = ["tremor", "peg-transfer", "sweep", "adversary"];
+pub const NAMES: [&str; 5] = ["tremor", "peg-transfer", "sweep", "adversary", "reach"];
 
 /// The hand of this name; the seed is for the one that draws.
 ///
@@ -23,6 +23,7 @@ pub fn by_name(name: &str, seed: u64) -> Result<Box<dyn Hand>, ScriptError> {
     Ok(match name {
         "sweep" => Box::new(Sweep::default()),
         "adversary" => Box::new(Adversary::new(seed)),
+        "reach" => Box::new(Reach::new(seed)),
         script => Box::new(ScriptedHand::new(Script::load(script)?)),
     })
 }
@@ -82,6 +83,111 @@ impl Hand for Sweep {
 
     fn name(&self) -> &str {
         "sweep"
+    }
+}
+
+/// One hand that reaches: where it left, where it goes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reaching {
+    from: Vector3<f64>,
+    to: Vector3<f64>,
+    turned: Vector3<f64>,
+    turn: Vector3<f64>,
+    jaw: f64,
+}
+
+/// Tracked hands that reach for the walls of the work volume and beyond, turn their wrists as they
+/// go, snap their jaws, and rest on the way: three seconds of reaching, one of resting. They
+/// tremble, always: no living hand is still to the last bit. Seeded.
+#[derive(Clone, Debug)]
+pub struct Reach {
+    rng: ChaCha8Rng,
+    began: Option<Instant<Console>>,
+    reached: u64,
+    foot: Foot,
+    hands: [Reaching; 2],
+    energy: bool,
+}
+
+/// How long a reach takes with the rest after it, and how much of that it moves.
+const REACH_EVERY: Micros = Micros::from_secs(4);
+const REACH_MOVES: f64 = 3.0 / 4.0;
+/// How far from where it began a hand reaches along each axis, metres. Chosen: at the default scale
+/// 100 mm of tip, where every wall is within 80 mm of the middle.
+const REACH_M: f64 = 0.5;
+/// How far a wrist turns about each axis, radians. Chosen: well into what the tool's wrist can do.
+const REACH_RAD: f64 = 0.7;
+/// Metres of tremor at 10 Hz. Source: physiological tremor, tenths of a millimetre.
+const REACH_TREMOR: f64 = 0.1e-3;
+
+impl Reach {
+    /// Hands of this seed, about to begin.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            rng: ChaCha8Rng::seed_from_u64(seed ^ 0x0005_ea7c),
+            began: None,
+            reached: 0,
+            foot: Foot::default(),
+            hands: [Reaching { jaw: 0.3, ..Reaching::default() }; 2],
+            energy: false,
+        }
+    }
+
+    fn draw(&mut self) -> f64 {
+        f64::from(self.rng.next_u32()) / f64::from(u32::MAX) * 2.0 - 1.0
+    }
+
+    fn vector(&mut self, size: f64) -> Vector3<f64> {
+        Vector3::new(self.draw(), self.draw(), self.draw()) * size
+    }
+
+    /// The next place to go.
+    fn choose(&mut self) {
+        for index in 0..2 {
+            let (to, turn) = (self.vector(REACH_M), self.vector(REACH_RAD));
+            // Wide open or shut: the tool takes a while to follow.
+            let jaw = if self.draw() > 0.0 { 1.2 } else { -0.3 };
+            if let Some(hand) = self.hands.get_mut(index) {
+                *hand = Reaching { from: hand.to, to, turned: hand.turn, turn, jaw };
+            }
+        }
+        self.energy = self.draw() > 0.0;
+    }
+}
+
+impl Hand for Reach {
+    fn read(&mut self, now: Instant<Console>, seen: &Seen) -> HandSample {
+        let began = *self.began.get_or_insert(now);
+        let since = now.since(began).as_secs_f64();
+        let nth = since / REACH_EVERY.as_secs_f64();
+        let u = (nth.fract() / REACH_MOVES).min(1.0);
+        let number = now.since(began).as_micros() / REACH_EVERY.as_micros();
+        if number != self.reached {
+            self.reached = number;
+            self.choose();
+        }
+        // Minimum jerk, as a person reaches.
+        let s = u * u * u * (10.0 - 15.0 * u + 6.0 * u * u);
+        let shake = REACH_TREMOR * libm::sin(since * 10.0 * core::f64::consts::TAU);
+        let mut sample = HandSample {
+            sampled_at: now,
+            valid_for: Micros::from_millis(20),
+            nature: Nature::Tracked,
+            operator_present: self.foot.step(now, seen.stage),
+            energy: PerArm { psm1: self.energy, psm2: !self.energy },
+            ..HandSample::default()
+        };
+        for (arm, hand) in ArmId::ALL.into_iter().zip(&self.hands) {
+            let place = hand.from + (hand.to - hand.from) * s + Vector3::repeat(shake);
+            let turn = hand.turned + (hand.turn - hand.turned) * s;
+            let pose = Pose::new(place, UnitQuaternion::from_scaled_axis(turn));
+            *sample.hands.get_mut(arm) = HandReading { pose, jaw: hand.jaw };
+        }
+        sample
+    }
+
+    fn name(&self) -> &str {
+        "reach"
     }
 }
 
@@ -188,6 +294,7 @@ impl Hand for Adversary {
             operator_present: self.foot.down,
             clutch: self.clutch,
             orientation: Orientation::Relative,
+            nature: Nature::Tracked,
             ..HandSample::default()
         };
         for (index, arm) in ArmId::ALL.into_iter().enumerate() {

@@ -42,7 +42,7 @@ pub struct WorldRunArgs {
     /// Virtual seconds
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     seconds: u64,
-    /// What moves the hands: tremor, peg-transfer, sweep, adversary, or a hand script (CSV)
+    /// What moves the hands: tremor, peg-transfer, sweep, adversary, reach, or a script (CSV)
     #[arg(long, default_value = "peg-transfer", value_name = "NAME|FILE")]
     hand: String,
     /// Paths between the ends: 1, or 2 (the link, and a leased line)

@@ -214,11 +214,11 @@ pub const CATALOGUE: [FaultKind; 40] = [
     ),
     kind(
         "F34",
-        "actuator fails (0 jams, 1 reversed, 2 told something else)",
-        300,
+        "actuator fails (0 jams, 1 reversed, 2 told something else, 3 overpowered from outside)",
+        600,
         World,
         &[
-            p("how", "", 0.0, 2.0, 0.0),
+            p("how", "", 0.0, 4.5, 0.0),
             p("joint", "", 1.0, 6.0, 1.0),
             p("offset", "rad or m", -0.02, 0.02, 0.01),
         ],
@@ -232,10 +232,10 @@ pub const CATALOGUE: [FaultKind; 40] = [
     ),
     kind(
         "F36",
-        "hand at its worst (0 jumps, 1 frozen, 2 shakes)",
-        1_000,
+        "hand at its worst (0 jumps, 1 frozen, 2 shakes, 3 its device falls silent, 4 no numbers)",
+        1_500,
         World,
-        &[p("how", "", 0.0, 2.0, 0.0), p("size", "mm", 1.0, 300.0, 50.0)],
+        &[p("how", "", 0.0, 4.5, 0.0), p("size", "mm", 1.0, 300.0, 50.0)],
     ),
     kind("F37", "hand-over at the worst moment", 400, World, &[p("every", "ms", 1.0, 100.0, 20.0)]),
     kind("F38", "a storm of observers", 1, Elsewhere("sim/tests/processes.rs"), &[]),

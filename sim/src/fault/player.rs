@@ -17,6 +17,7 @@ use longhand_protocol::message::{Frame, PROTOCOL_VERSION, ProfileHash};
 use longhand_protocol::units::Micros;
 use longhand_protocol::wire;
 use longhand_quic::virtual_time::UDP_IP_BYTES;
+use longhand_robot_agent::arm::simulated::PSM_CLASSIC;
 use nalgebra::Vector3;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
@@ -253,7 +254,9 @@ impl FaultPlayer {
         let on = |(index, fault): (usize, &Playing)| fault.on.then_some(index);
         self.on = self.faults.iter().enumerate().filter_map(on).collect();
         if arms_changed {
-            world.servo().arms_mut().psm1.set_broken(self.broken());
+            let arm = &mut world.servo().arms_mut().psm1;
+            arm.set_broken(self.broken());
+            arm.plant().push(&self.pushed());
         }
     }
 
@@ -276,15 +279,34 @@ impl FaultPlayer {
                 ("F33", how) if how < 0.67 => set(&mut broken.stuck),
                 ("F33", how) if how < 1.34 => add(&mut broken.offset, offset),
                 ("F33", _) => add(&mut broken.offset, f64::NAN),
-                ("F34", how) if how < 0.67 => set(&mut broken.jammed),
-                ("F34", how) if how < 1.34 => set(&mut broken.reversed),
-                ("F34", _) => add(&mut broken.written_offset, offset),
+                ("F34", how) if how < 0.5 => set(&mut broken.jammed),
+                ("F34", how) if how < 1.5 => set(&mut broken.reversed),
+                ("F34", how) if how < 2.5 => add(&mut broken.written_offset, offset),
                 _ => {}
             }
         }
         broken
     }
+
+    /// What pushes on the first arm's joints: more than their motors can hold.
+    fn pushed(&self) -> JointPositions {
+        let mut efforts = JointPositions::default();
+        for fault in self.faults.iter().filter(|fault| fault.on && fault.event.kind == "F34") {
+            let (how, joint) = (fault.event.value(0), fault.event.value(1));
+            let place = joint.clamp(1.0, 6.0) - 1.0;
+            let rows = (0_u8..).zip(efforts.0.iter_mut().zip(&PSM_CLASSIC));
+            for (index, (effort, motor)) in rows.filter(|_| how >= 2.5) {
+                if (f64::from(index) - place).abs() < 0.5 {
+                    *effort += OVERPOWERED * motor.effort_max * fault.event.value(2).signum();
+                }
+            }
+        }
+        efforts
+    }
 }
+
+/// How much stronger than its motor what pushes on a joint is. Chosen: enough to move it at once.
+const OVERPOWERED: f64 = 1.5;
 
 /// What a fault does once, when it begins.
 fn begin(fault: &mut Playing, at: Micros, world: &mut World) {
@@ -523,12 +545,18 @@ impl Meddler for FaultPlayer {
 
 fn worst_hand(fault: &mut Playing, at: Micros, sample: &mut HandSample, how: f64, size: f64) {
     let frozen = *fault.frozen.get_or_insert(*sample);
+    if (2.5..3.5).contains(&how) {
+        // The device says nothing: its last word stands.
+        *sample = frozen;
+        return;
+    }
     let shake = libm::sin(at.as_secs_f64() * core::f64::consts::TAU * 10.0);
     for arm in ArmId::ALL {
         let hand = sample.hands.get_mut(arm);
         hand.pose = match how {
-            how if how < 0.67 => moved(&hand.pose, size),
-            how if how < 1.34 => frozen.hands.get(arm).pose,
+            how if how < 0.5 => moved(&hand.pose, size),
+            how if how < 1.5 => frozen.hands.get(arm).pose,
+            how if how >= 3.5 => moved(&hand.pose, f64::NAN),
             _ => moved(&hand.pose, size * 0.1 * shake),
         };
     }
