@@ -13,6 +13,7 @@ mod arm_watch;
 mod commands;
 mod console_watch;
 pub mod dh;
+mod follow_watch;
 mod invariant;
 mod stage_watch;
 mod tape;
@@ -25,6 +26,7 @@ use crate::world::watch::{ConsoleTick, Judged, RobotTick, Verdict, Watcher};
 use arm_watch::{ArmSeen, ArmWatch};
 use commands::{Commands, Used};
 use console_watch::ConsoleWatch;
+use follow_watch::FollowWatch;
 use longhand_follower::Drive;
 use longhand_follower::profile::Profile;
 use longhand_protocol::geometry::{ArmId, PerArm};
@@ -72,6 +74,7 @@ pub struct Checker {
     key: Option<SessionKey>,
     stages: StageWatch,
     arms: PerArm<ArmWatch>,
+    follows: PerArm<FollowWatch>,
     /// Robot clock at the last tick, and where the missed ticks have been counted to.
     last: Option<Instant<Robot>>,
     missed: u64,
@@ -105,10 +108,11 @@ impl Checker {
         Self {
             profile,
             commands: Commands::new(profile.playout.delay_max),
-            console: ConsoleWatch::default(),
+            console: ConsoleWatch::new(&profile),
             key: None,
             stages: StageWatch::default(),
             arms: PerArm::default(),
+            follows: PerArm::default(),
             last: None,
             missed: 0,
             late: 0,
@@ -178,6 +182,13 @@ impl Checker {
                 command: used.as_ref().map(|used| (&used.levels, *used.energy.get(arm))),
             };
             self.arms.get_mut(arm).look(&arm_seen, &self.profile)?;
+            let watch = self.arms.get(arm);
+            let follows = self.follows.get_mut(arm);
+            follows.blend(arm, &seen, watch, &self.profile)?;
+            if !self.console.insiders {
+                // A leader's goal keeps to what a tip can do; an attacker's need not.
+                follows.at_goal(arm, &seen, watch, &self.profile)?;
+            }
         }
         Ok(())
     }

@@ -9,8 +9,9 @@
     reason = "a test: a panic is how it fails"
 )]
 
+use longhand_protocol::message::Stage;
 use longhand_sim::campaign;
-use longhand_sim::fault::{CATALOGUE, FaultEvent, Lives};
+use longhand_sim::fault::{CATALOGUE, FaultEvent, FaultKind, Lives};
 use longhand_sim::scenario::{Scenario, Transport};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -48,6 +49,37 @@ fn every_fault_of_the_world_does_something_and_violates_nothing() {
         assert_ne!(with.fired, [0], "{} {} never acted", kind.id, kind.name);
         assert_ne!(without.hash, with.hash, "{} {} changed nothing", kind.id, kind.name);
     }
+}
+
+/// A fault with its first values, from 5 s on, in a run over a good link: how often one stage
+/// became another.
+fn steps(hand: &str, kind: &str, for_ms: u64, values: &[f64], from: Stage, to: Stage) -> u64 {
+    let mut scenario = Scenario::quiet(3, "ideal", hand, 9);
+    let kind = FaultKind::by_id(kind).unwrap();
+    let mut event = FaultEvent::of(kind, 5_000, 1);
+    event.for_ms = for_ms;
+    event.values[..values.len()].copy_from_slice(values);
+    scenario.faults.push(event);
+    run(&scenario).transitions.count(from, to)
+}
+
+#[test]
+fn an_arm_overpowered_from_outside_is_noticed_and_latches() {
+    for joint in [1.0, 2.0, 3.0] {
+        let latched =
+            steps("sweep", "F34", 600, &[3.0, joint, 0.01], Stage::Follow, Stage::Latched);
+        assert_eq!(latched, 1, "joint {joint}");
+    }
+}
+
+#[test]
+fn a_hand_that_falls_silent_or_says_nonsense_or_stands_still_latches() {
+    let latches = |hand, how, ms| steps(hand, "F36", ms, &[how], Stage::Follow, Stage::Latched);
+    assert_eq!(latches("sweep", 3.0, 300), 1, "its device falls silent");
+    assert_eq!(latches("sweep", 4.0, 300), 1, "no numbers");
+    assert_eq!(latches("reach", 1.0, 2_500), 1, "a tracked hand that stands still");
+    assert_eq!(latches("reach", 1.0, 1_900), 0, "not for that long");
+    assert_eq!(latches("sweep", 1.0, 2_500), 0, "one that is not tracked");
 }
 
 #[test]

@@ -232,9 +232,7 @@ pub const CATALOGUE: [Attack; 40] = [
         "the pedal wedged over a hand that does not move",
         "told after 0.5 s, paused after 2 s, back by release and press alone",
         World(insiders::dead_man),
-        Some(
-            "a mouse, keys or a script rest without trembling: only a device that says it is tracked",
-        ),
+        Some("a mouse, keys, a script rest without trembling: only a tracked hand is looked at"),
     ),
     row(
         "A25",

@@ -53,11 +53,14 @@ pub(super) struct ArmWatch {
     held: Option<Vector3<f64>>,
     strayed_for: u32,
     left_for: u32,
+    held_for: u32,
 }
 
-/// Off what it holds for longer than this, and the power is still on: nobody noticed. Chosen: twice
-/// what the drives get to settle.
-const LEFT_TICKS: u32 = 200;
+/// Off what it holds for longer than this, and the power is still on: nobody noticed. Chosen: two
+/// ticks, as for what a drive is told.
+const LEFT_TICKS: u32 = 2;
+/// The drives get so long to settle. Chosen: twice what the robot gives them.
+const SETTLED_TICKS: u32 = 200;
 const DT: f64 = 1e-3;
 /// What a difference of sums of 1e-17 may be off after two divisions by a tick. Chosen.
 const TINY: f64 = 1e-6;
@@ -72,11 +75,29 @@ impl ArmWatch {
         self.linear.velocity.norm()
     }
 
+    /// Speed and acceleration of the setpoint: m/s, m/s2.
+    pub(super) fn linear(&self) -> (f64, f64) {
+        (self.linear.velocity.norm(), self.linear.acceleration.norm())
+    }
+
+    /// The same of its rotation: rad/s, rad/s2.
+    pub(super) fn angular(&self) -> (f64, f64) {
+        (self.angular.velocity.norm(), self.angular.acceleration.norm())
+    }
+
+    /// The largest share of its speed limit that any joint uses.
+    pub(super) fn joint_load(&self, profile: &Profile) -> f64 {
+        let rates = self.joint_rates.unwrap_or_default();
+        let rows = rates.iter().zip(profile.joints.speed_max);
+        rows.map(|((speed, _), most)| speed.abs() / most).fold(0.0, f64::max)
+    }
+
     pub(super) fn look(&mut self, seen: &ArmSeen<'_>, profile: &Profile) -> Found {
         let norm = seen.state.setpoint_cp.rotation().into_inner().norm();
         rule((norm - 1.0).abs() <= 1e-6, Invariant::I07, || format!("quaternion norm {norm}"))?;
         let Some((joints, jaw, energy)) = seen.decided else {
-            *self = Self { inside: self.inside, ..Self::default() };
+            // With its power off an arm can be pushed anywhere, and begins again from there.
+            *self = Self::default();
             return Ok(());
         };
         // The same joints make the same tip.
@@ -232,8 +253,13 @@ impl ArmWatch {
         rule(self.strayed_for <= 100, Invariant::I24, || {
             format!("{:.3} mm off its setpoint for {} ms", stray * 1e3, self.strayed_for)
         })?;
-        let leaves = self.held.is_some() && stray > profile.motion.hold_error_max + slack;
+        // What a sensor hides nobody can notice.
+        let shown = seen.state.measured_js.0.iter().zip(seen.truth.measured_js.0);
+        let shown = shown.into_iter().all(|(said, is)| (said - is).abs() < 1e-4);
+        let settled = self.held_for > SETTLED_TICKS;
+        let leaves = settled && shown && stray > profile.motion.hold_error_max + slack;
         self.left_for = if leaves { self.left_for.saturating_add(1) } else { 0 };
+        self.held_for = if self.held.is_some() { self.held_for.saturating_add(1) } else { 0 };
         rule(self.left_for <= LEFT_TICKS, Invariant::I12, || {
             format!("{:.3} mm off what it holds for {} ms", stray * 1e3, self.left_for)
         })

@@ -17,6 +17,12 @@ const LOOK_AHEAD: u64 = 256;
 /// the note to design.md section 6: beyond the buffer's reach plus 10 ms none does.
 const REACH: Micros = Micros::from_millis(10);
 
+/// How much playout's delay may grow in a tick. Source: design.md, "by stretching time a little";
+/// 5 % is what the buffer's own document says.
+const STRETCH_US: i64 = 50;
+/// What Follow forgives: three missed commands (safety.md 4.3), and the ticks at either end.
+const FORGIVEN: Micros = Micros::from_millis(5);
+
 /// The command in use.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Used {
@@ -52,6 +58,16 @@ pub(crate) struct Commands {
     /// The newest that was let through.
     newest: Option<Used>,
     absent_for: u32,
+    behind: Behind,
+}
+
+/// How far what is in use lies behind the hand's own time, robot clock less hand clock,
+/// microseconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Behind {
+    /// At most this much, by what was in use before; none while the arm stands.
+    most_us: Option<i64>,
+    last: Seq,
 }
 
 impl Commands {
@@ -65,6 +81,7 @@ impl Commands {
             delay_max,
             newest: None,
             absent_for: 0,
+            behind: Behind::default(),
         }
     }
 
@@ -98,6 +115,29 @@ impl Commands {
         (kept.number == number).then_some(*kept)
     }
 
+    /// I01, by the hand's time: while an arm moves, commands keep their turns. Playout's delay only
+    /// grows by stretching time, so a command that is used later than the ones before it, by more
+    /// than that and what Follow forgives, is old, however lately it came.
+    fn turn(&mut self, tick: &RobotTick<'_>, used: Option<&Used>) -> Found {
+        let stage = tick.output.state.stage;
+        let Some(used) = used.filter(|_| stage <= Stage::Brake) else {
+            self.behind = Behind::default();
+            return Ok(());
+        };
+        let us = |micros: u64| i64::try_from(micros).unwrap_or(i64::MAX);
+        let late = us(tick.now.as_micros()).saturating_sub(us(used.hand_time.as_micros()));
+        let newer = used.number > self.behind.last && self.behind.last != Seq::ZERO;
+        let grown = self.behind.most_us.map(|most| most.saturating_add(STRETCH_US));
+        let most = if newer { Some(grown.unwrap_or(late).min(late)) } else { grown };
+        self.behind = Behind { most_us: most, last: used.number };
+        let Some(most) = grown.filter(|_| stage == Stage::Follow) else { return Ok(()) };
+        let bound = most.saturating_add(us(FORGIVEN.as_micros()));
+        // What comes next is here: the arm is between the two, and nothing is old.
+        rule(late <= bound || self.next(used).is_some(), Invariant::I01, || {
+            format!("Follow by a command {} us after its turn", late.saturating_sub(most))
+        })
+    }
+
     /// The age of what is in use, and what it is.
     pub(crate) fn look(
         &mut self,
@@ -119,6 +159,7 @@ impl Commands {
         }
         self.operator(tick.output.state.stage, used.as_ref())?;
         self.view(tick, used.as_ref())?;
+        self.turn(tick, used.as_ref())?;
         let fresh_at = *self.fresh_at.get_or_insert(tick.now);
         Ok((tick.now.since(fresh_at), used))
     }
@@ -129,12 +170,16 @@ impl Commands {
     fn something_waits(&self, used: &Used, now: Instant<Robot>) -> bool {
         let since = self.in_use_since.map_or(Micros::ZERO, |since| now.since(since));
         let reach = self.delay_max.saturating_add(REACH);
-        let later = (1..=LOOK_AHEAD).map(|n| Seq::new(used.number.get().saturating_add(n)));
-        let next = later.filter_map(|number| self.find(number)).find(|next| next.key == used.key);
-        next.is_some_and(|next| {
+        self.next(used).is_some_and(|next| {
             let hole = next.hand_time.since(used.hand_time);
             hole <= since.saturating_add(reach) && since <= hole.saturating_add(reach)
         })
+    }
+
+    /// The next newer command of the same session that is here.
+    fn next(&self, used: &Used) -> Option<Used> {
+        let later = (1..=LOOK_AHEAD).map(|n| Seq::new(used.number.get().saturating_add(n)));
+        later.filter_map(|number| self.find(number)).find(|next| next.key == used.key)
     }
 
     /// I02, I03, I04, I16, I18: what is in use was let through, is no older than what was, and is

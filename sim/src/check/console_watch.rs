@@ -5,24 +5,64 @@
 
 use super::{Found, Invariant, rule};
 use crate::world::watch::ConsoleTick;
+use longhand_follower::profile::Profile;
+use longhand_leader::LeaderOutput;
+use longhand_leader::advisory::Advisory;
 use longhand_leader::engagement::Engagement;
-use longhand_protocol::geometry::{ArmId, PerArm};
+use longhand_leader::hand::{HandReading, Nature};
+use longhand_protocol::geometry::{ArmId, PerArm, Pose, RobotBase, Tip};
 use longhand_protocol::message::{Intent, SessionKey, StateReport};
 use longhand_protocol::session::Accepted;
-use longhand_protocol::units::{Epoch, Seq};
+use longhand_protocol::units::{Console, Epoch, Instant, Micros, Seq, TICK};
+use nalgebra::Vector3;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// Commands remembered: two minutes, which is longer than any link holds one back. Chosen.
 const KEPT: usize = 120_000;
+/// Seconds in a tick.
+const DT: f64 = TICK.as_secs_f64();
 /// Lengths and angles go as `f32`. Chosen: ten times what that rounds off a metre.
 const ROUNDING: f64 = 1e-6;
 /// A grip may take the jaw over from so near. Source: dVRK's jaw match; 3 deg and a little.
 const JAW_NEAR: f64 = 0.06;
 
+/// Hand metres to tip metres. Source: dVRK's default, which every world has.
+const SCALE: f64 = 0.2;
+/// A goal may be this far from where the hand has it without hurrying there. Chosen: ten ticks of a
+/// goal at full speed.
+const OWED_M: f64 = 0.5e-3;
+/// For how many ticks a goal that owes something is watched. Chosen: twice the leader's ramp.
+const HURRY: u32 = 50;
+/// The least of its speed limit that a goal hurries at. Source: safety.md 4.3, "25 %", and the
+/// leader's own tenth below the limit.
+const LEAST_SHARE: f64 = 0.2;
+/// A pedal over a tracked hand that stands still counts no longer than this. Source: A24; ticks.
+const VIGIL: Micros = Micros::from_millis(2_003);
+
+/// What the leader was shown of the robot.
+#[derive(Clone, Copy, Debug)]
+struct Shown {
+    number: Seq,
+    setpoint: PerArm<Pose<RobotBase, Tip>>,
+    /// Either arm is at a wall.
+    limited: bool,
+}
+
+/// A hand and its goal, from the moment that they are tied together until something comes between:
+/// a wall, a hand that is too fast. How far the goal is behind is known for so long.
+#[derive(Clone, Copy, Debug)]
+struct Tied {
+    hand: Vector3<f64>,
+    /// Where the hand has the goal, less where it is.
+    owed: Vector3<f64>,
+    hurried: f64,
+    ticks: u32,
+}
+
 /// Watches the console.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct ConsoleWatch {
     /// Somebody with a console's own key may speak, too: what is let through need not be the
     /// leader's.
@@ -36,9 +76,31 @@ pub(super) struct ConsoleWatch {
     before: Option<(Engagement, Intent)>,
     /// The energy pedal has been down since the tool last stood.
     stayed: PerArm<bool>,
+    state: Option<Shown>,
+    tied: PerArm<Option<Tied>>,
+    /// The tracked hands that have not changed since then, the pedal down.
+    still: Option<(PerArm<HandReading>, Instant<Console>)>,
+    tip_speed_max: f64,
+    tip_rate_max: f64,
 }
 
 impl ConsoleWatch {
+    pub(super) fn new(profile: &Profile) -> Self {
+        Self {
+            insiders: false,
+            said: HashMap::new(),
+            order: VecDeque::new(),
+            shown: (Epoch::ZERO, Seq::ZERO),
+            before: None,
+            stayed: PerArm::default(),
+            state: None,
+            tied: PerArm::default(),
+            still: None,
+            tip_speed_max: profile.motion.tip.speed,
+            tip_rate_max: profile.motion.rotation.speed,
+        }
+    }
+
     /// The leader has turned.
     pub(super) fn tick(&mut self, tick: &ConsoleTick<'_>) -> Found {
         let (out, sample) = (tick.output, tick.sample);
@@ -68,13 +130,82 @@ impl ConsoleWatch {
                 format!("{arm:?} asks for energy with a pedal that stayed down over a hold")
             })?;
         }
+        self.vigil(tick)?;
+        self.pinned(out)?;
         let before = self.before.replace((out.engagement, *intent));
-        match before {
-            Some((was, last)) if following && was != Engagement::Following => {
-                engaged(&last, intent)
-            }
-            _ => Ok(()),
+        let Some((was, last)) = before else { return Ok(()) };
+        if following && was != Engagement::Following {
+            engaged(&last, intent)?;
         }
+        self.follows(tick, &last, was)
+    }
+
+    /// I17, A24: a wedged pedal over a tracked hand that stands still is nobody's.
+    fn vigil(&mut self, tick: &ConsoleTick<'_>) -> Found {
+        let sample = tick.sample;
+        if sample.nature != Nature::Tracked || !sample.operator_present {
+            self.still = None;
+            return Ok(());
+        }
+        let at = tick.output.intent.hand_time;
+        let since = match self.still {
+            Some((hands, since)) if hands == sample.hands => since,
+            _ => at,
+        };
+        self.still = Some((sample.hands, since));
+        let counts = tick.output.intent.levels.operator_present;
+        rule(!counts || at.since(since) <= VIGIL, Invariant::I17, || {
+            format!("a pedal counts over a hand that stood still for {}", at.since(since))
+        })
+    }
+
+    /// I14: a hold is a clutch; the goal lies on the held tool.
+    fn pinned(&self, out: &LeaderOutput) -> Found {
+        let heard = |shown: &&Shown| shown.number == out.intent.echo_state;
+        let held = self.state.as_ref().filter(heard);
+        let Some(held) = held.filter(|_| out.engagement == Engagement::Held) else { return Ok(()) };
+        for arm in ArmId::ALL {
+            let goal = out.intent.arms.get(arm).servo_cp;
+            let off = (goal.position() - held.setpoint.get(arm).position()).norm();
+            rule(off <= ROUNDING, Invariant::I14, || {
+                format!("{arm:?} is held, and its goal lies {:.4} mm beside it", off * 1e3)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// I05, I07: a goal is a number, and no faster than a tip may be.
+    fn follows(&mut self, tick: &ConsoleTick<'_>, last: &Intent, was: Engagement) -> Found {
+        let out = tick.output;
+        let follows = out.engagement == Engagement::Following;
+        for arm in ArmId::ALL {
+            let (before, now) = (last.arms.get(arm).servo_cp, out.intent.arms.get(arm).servo_cp);
+            rule(now.is_finite(), Invariant::I07, || format!("{arm:?}'s goal is no number"))?;
+            let tied = self.tied.get_mut(arm);
+            // One arm at a wall is what the surgeon is told, though the other's hand be too fast.
+            let free = !self.state.as_ref().is_some_and(|shown| shown.limited);
+            if !follows || !free || out.advisory == Advisory::TooFast {
+                *tied = None;
+                continue;
+            }
+            let hand = tick.sample.hands.get(arm).pose.position();
+            if was != Engagement::Following {
+                *tied = Some(Tied { hand, owed: Vector3::zeros(), hurried: 0.0, ticks: 0 });
+                continue;
+            }
+            let step = now.position() - before.position();
+            let turned = now.rotation().angle_to(&before.rotation());
+            let fast = step.norm() > self.tip_speed_max * DT + ROUNDING
+                || turned > self.tip_rate_max * DT + 10.0 * ROUNDING;
+            rule(!fast, Invariant::I05, || {
+                let (fast, spin) = (step.norm() / DT, turned / DT);
+                format!("{arm:?}'s goal moves at {fast} m/s and {spin} rad/s")
+            })?;
+            if let Some(tied) = tied {
+                tied.go(hand, step, LEAST_SHARE * self.tip_speed_max * DT)?;
+            }
+        }
+        Ok(())
     }
 
     /// I16: whatever is let through is what a console said, once; I03, I18: under the key held.
@@ -111,6 +242,12 @@ impl ConsoleWatch {
     pub(super) fn shown(&mut self, report: &StateReport) -> Found {
         let (before, now) = (self.shown, (report.key.epoch, report.number));
         self.shown = now;
+        let arms = &report.state.arms;
+        self.state = Some(Shown {
+            number: report.number,
+            setpoint: PerArm::from_fn(|arm| arms.get(arm).setpoint_cp),
+            limited: arms.iter().any(|arm| arm.limited),
+        });
         rule(now > before, Invariant::I02, || {
             format!("the leader is shown state {} after {}", now.1.get(), before.1.get())
         })
@@ -134,6 +271,35 @@ impl Hasher for Hashed {
 
     fn finish(&self) -> u64 {
         self.0
+    }
+}
+
+impl Tied {
+    /// I24: a tick on, the hand is at `hand`, metres, and its goal made `step`; one that is behind
+    /// makes at least `least` in a tick.
+    fn go(&mut self, hand: Vector3<f64>, step: Vector3<f64>, least: f64) -> Found {
+        let owed = self.owed.norm();
+        if owed > OWED_M {
+            self.ticks = self.ticks.saturating_add(1);
+            self.hurried += step.dot(&self.owed) / owed;
+        } else {
+            (self.ticks, self.hurried) = (0, 0.0);
+        }
+        let moved = hand - std::mem::replace(&mut self.hand, hand);
+        if moved.iter().all(|x| x.is_finite()) {
+            self.owed += moved * SCALE - step;
+        }
+        if self.ticks < HURRY {
+            return Ok(());
+        }
+        let hurried = self.hurried;
+        (self.ticks, self.hurried) = (0, 0.0);
+        rule(hurried >= least * f64::from(HURRY), Invariant::I24, || {
+            let (owed, hurried) = (owed * 1e3, hurried * 1e3);
+            format!(
+                "a goal is {owed:.3} mm off where its hand has it, and came {hurried:.3} nearer"
+            )
+        })
     }
 }
 

@@ -54,6 +54,12 @@ impl TipAt {
         if sine < 1e-9 { axis } else { axis * (libm::asin(sine.min(1.0)) / sine) }
     }
 
+    /// The turn from here to another rotation, likewise; good to an eighth of a turn.
+    pub fn turn_to(&self, other: &UnitQuaternion<f64>) -> Vector3<f64> {
+        let rotation = other.to_rotation_matrix().into_inner();
+        Self { position: self.position, rotation }.turn_from(self)
+    }
+
     /// The angle to another rotation, radians.
     pub fn angle_to(&self, other: &UnitQuaternion<f64>) -> f64 {
         let here = Rotation3::from_matrix_unchecked(self.rotation);

@@ -115,7 +115,7 @@ impl Invariant {
             Self::I21 => "the drive was told what the follower decided",
             Self::I22 => "the record of a tick exists before its setpoint",
             Self::I23 => "two integrity faults within ten hours latch",
-            Self::I24 => "an arm that does not follow its setpoint is noticed",
+            Self::I24 => "an arm that does not do what the surgeon asks is noticed",
             Self::I25 => "an alarm is signalled within 100 ms and stays until acknowledged",
             Self::I26 => "whoever only looks changes nothing",
             Self::I27 => "the same seed gives the same bits",

@@ -86,6 +86,8 @@ pub(super) struct StageWatch {
     seen_up: bool,
     /// The session that was in use at the last tick.
     epoch: Option<Epoch>,
+    /// The session whose lease ended last.
+    ended: Option<Epoch>,
 }
 
 impl StageWatch {
@@ -113,6 +115,7 @@ impl StageWatch {
         self.silence(to, seen, profile)?;
         rule(may(from, to), Invariant::I15, || format!("{} after {}", to.name(), from.name()))?;
         self.bedside_only(from, to, seen)?;
+        self.lease(from, to, seen)?;
         self.back_to_motion(from, to, seen, profile, arms)?;
         let missed = seen.missed > u64::from(limits.missed_ticks_max);
         rule(!missed || to >= Stage::SafeOff, Invariant::I19, || {
@@ -137,6 +140,18 @@ impl StageWatch {
             })?;
         }
         Ok(())
+    }
+
+    /// I03: Bedside ends the lease; what its session says moves nothing any more.
+    fn lease(&mut self, from: Stage, to: Stage, seen: &Seen<'_>) -> Found {
+        let epoch = seen.used.map(|used| used.epoch());
+        if to == Stage::Bedside && from < Stage::Bedside {
+            self.ended = self.ended.max(epoch).max(self.epoch);
+        }
+        let Some(epoch) = epoch.filter(|_| to <= Stage::Hold) else { return Ok(()) };
+        rule(Some(epoch) > self.ended, Invariant::I03, || {
+            format!("{} by epoch {}, whose lease has ended", to.name(), epoch.get())
+        })
     }
 
     /// What only a person beside the robot may do.
