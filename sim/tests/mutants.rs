@@ -61,8 +61,9 @@ fn every_bug_has_its_row_and_says_what_it_is() {
         let row = rows.iter().find(|row| row[1] == name);
         let row = row.unwrap_or_else(|| panic!("{name} has no row: sim/mutants/run --write"));
         assert_eq!(row[2], what, "{name}: the patch says something else");
-        // Caught by an invariant, or held by another wall, which is named.
-        assert!(row[3].starts_with('I') != (row[3] == "-" && !row[5].is_empty()), "{row:?}");
+        // Caught by an invariant or an attack, or held by another wall, which is named.
+        let caught = row[3].starts_with(['I', 'A']);
+        assert!(caught != (row[3] == "-" && !row[5].is_empty()), "{row:?}");
     }
     assert_eq!(rows.len(), patches.len(), "a row without a bug");
 }
