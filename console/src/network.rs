@@ -358,9 +358,10 @@ impl Link for RobotLink {
             }
             Frame::Refused(refusal) => self.refused(&refusal),
             Frame::StateAccepted(command) => self.accepted(command),
-            Frame::Hello { .. } | Frame::StateCommand(_) => {
+            Frame::Hello { .. } | Frame::StateCommand(_) | Frame::ProbeBegin { .. } => {
                 Err(nonsense("a word that only a console may say"))
             }
+            Frame::ProbeReady { .. } => Err(nonsense("nobody here measures the link")),
         }
     }
 

@@ -158,7 +158,9 @@ impl Link for FakeLink {
             other @ (Frame::Welcome { .. }
             | Frame::Witness(_)
             | Frame::Refused(_)
-            | Frame::StateAccepted(_)) => {
+            | Frame::StateAccepted(_)
+            | Frame::ProbeBegin { .. }
+            | Frame::ProbeReady { .. }) => {
                 panic!("a console never says {other:?}")
             }
         }

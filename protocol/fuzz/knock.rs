@@ -6,11 +6,12 @@
 
 use crc::{CRC_64_XZ, Crc};
 use longhand_protocol::message::{Frame, Intent, PROTOCOL_VERSION, SessionKey};
+use longhand_protocol::probe::Receipts;
 use longhand_protocol::session::{ConsoleSession, RobotSession};
 use longhand_protocol::units::Instant;
 use longhand_protocol::wire::{
-    FRAME_MAX, decode_command, decode_frame, decode_state, encode_command, encode_frame,
-    encode_state,
+    FRAME_MAX, decode_command, decode_frame, decode_probe, decode_probe_answer, decode_state,
+    encode_command, encode_frame, encode_probe, encode_probe_answer, encode_state,
 };
 
 static CRC: Crc<u64> = Crc::<u64>::new(&CRC_64_XZ);
@@ -42,6 +43,17 @@ fn once(bytes: &[u8]) {
         }
         assert!(decode_state(&encode_state(&report)).is_ok());
         console(report.key, bytes);
+    }
+    if let Ok(probe) = decode_probe(bytes) {
+        assert_eq!(encode_probe(&probe).as_slice(), bytes, "a probe has one way to be written");
+        let mut receipts = Receipts::new();
+        let now = Instant::from_micros(1);
+        let answers = [(); 2].map(|()| receipts.take(&probe, now));
+        assert!(answers[1].is_none(), "a copy is not answered");
+    }
+    if let Ok(answer) = decode_probe_answer(bytes) {
+        assert_eq!(encode_probe_answer(&answer).as_slice(), bytes);
+        let _ = (answer.has_come(answer.newest), answer.has_come(0));
     }
     if let Ok(frame) = decode_frame(bytes) {
         let mut out = [0; FRAME_MAX];

@@ -11,6 +11,7 @@ mod checksum;
 pub mod clock_sync;
 pub mod geometry;
 pub mod message;
+pub mod probe;
 pub mod sequence;
 pub mod session;
 pub mod units;

@@ -469,6 +469,18 @@ pub enum Frame {
     StateCommand(StateCommand),
     /// Robot to console: the servo thread has taken the state command.
     StateAccepted(StateCommand),
+    /// Console to robot: I want to measure the link, and hold nothing (`probe`).
+    ProbeBegin {
+        /// The run: 64 fresh random bits, or those of a run that goes on over a new connection.
+        run: u64,
+    },
+    /// Robot to console: probes of that run are answered from now on.
+    ProbeReady {
+        /// The run.
+        run: u64,
+        /// The UDP port at which the same probes are answered without QUIC; 0 for none.
+        twin_port: u16,
+    },
 }
 
 /// How far the robot's record has come, once a second and whenever the alarm changes. Kept at the

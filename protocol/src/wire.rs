@@ -28,6 +28,7 @@ use crate::message::{
     PROTOCOL_VERSION, ProfileHash, Reason, RecordAlarm, Refusal, RefusalKind, RobotId, SessionId,
     SessionKey, Stage, StateCommand, StateReport, Terms, Witness,
 };
+use crate::probe::{Probe, ProbeAnswer, SEEN_WORDS};
 use crate::units::{Epoch, Instant, Micros, Seq};
 
 /// The first two bytes of everything: "LH" in ASCII, as a little-endian number.
@@ -38,6 +39,10 @@ pub const COMMAND_LEN: usize = KEYED + 8 + 8 + 8 + 8 + 4 + 4 + 2 * ARM_COMMAND +
 /// The size of every state datagram, bytes. Constant, for the same reason.
 pub const STATE_LEN: usize =
     KEYED + 8 + 8 + 4 + 3 * 4 + 4 * 8 + 2 * ARM_STATE + 3 * 8 + 3 * 4 + 8 + CRC_LEN;
+/// The size of every probe, bytes: a command's, so that the link treats them alike.
+pub const PROBE_LEN: usize = COMMAND_LEN;
+/// The size of every answer to a probe, bytes: a state's, for the same reason.
+pub const PROBE_ANSWER_LEN: usize = STATE_LEN;
 /// The size of the longest frame body ([`Frame::Welcome`]), bytes, without the stream's own length.
 pub const FRAME_MAX: usize = WELCOME_LEN;
 
@@ -53,6 +58,10 @@ const WELCOME_LEN: usize = KEYED + 8 + 6 * 8 + 3 * 8 + CRC_LEN;
 const WITNESS_LEN: usize = HEADER + 1 + 16 + 8 + 8 + 2 * 16 + CRC_LEN;
 const REFUSED_LEN: usize = HEADER + 1 + 8 + 8 + CRC_LEN;
 const STATE_COMMAND_LEN: usize = HEADER + 1 + CRC_LEN;
+const PROBE_BEGIN_LEN: usize = HEADER + 8 + CRC_LEN;
+const PROBE_READY_LEN: usize = HEADER + 8 + 2 + CRC_LEN;
+/// Zeros that fill a probe up to a command's length.
+const PROBE_FILL: usize = PROBE_LEN - HEADER - 4 * 8 - CRC_LEN;
 
 // WIRE.md says these numbers. At 1 kHz a command costs 204 * 8 = 1.63 Mbit/s before QUIC and IP.
 const _: () = assert!(COMMAND_LEN == 204);
@@ -65,6 +74,8 @@ const _: () = assert!(HELLO_LEN <= FRAME_MAX && REFUSED_LEN <= FRAME_MAX);
 
 const KIND_COMMAND: u8 = 1;
 const KIND_STATE: u8 = 2;
+const KIND_PROBE: u8 = 3;
+const KIND_PROBE_ANSWER: u8 = 4;
 /// The kind of a hello, as refusals out of order name it.
 pub const KIND_HELLO: u8 = 16;
 const KIND_WELCOME: u8 = 17;
@@ -73,6 +84,8 @@ const KIND_REFUSED: u8 = 18;
 /// The kind of a state command, as refusals out of order name it.
 pub const KIND_STATE_COMMAND: u8 = 19;
 const KIND_STATE_ACCEPTED: u8 = 20;
+const KIND_PROBE_BEGIN: u8 = 21;
+const KIND_PROBE_READY: u8 = 22;
 
 /// Farthest a position may lie from its base, per axis, metres. Chosen: no instrument is longer.
 const POSITION_MAX: f32 = 1.0;
@@ -198,6 +211,63 @@ pub fn decode_state(bytes: &[u8]) -> Result<StateReport, WireError> {
     read::<RawState>(body)?.parse()
 }
 
+/// Writes a probe. Total: never fails, never allocates.
+pub fn encode_probe(probe: &Probe) -> [u8; PROBE_LEN] {
+    let mut out = [0; PROBE_LEN];
+    let raw =
+        RawProbe { header: RawHeader::of(KIND_PROBE), said: probe.into(), fill: [0; PROBE_FILL] };
+    seal(&raw, &mut out);
+    out
+}
+
+/// Reads a probe.
+///
+/// Errors: the first [`WireError`] found; `OutOfRange` where its filling is not zero.
+pub fn decode_probe(bytes: &[u8]) -> Result<Probe, WireError> {
+    let raw = read::<RawProbe>(open(bytes, PROBE_LEN, KIND_PROBE)?)?;
+    if raw.fill.iter().any(|byte| *byte != 0) {
+        return Err(WireError::OutOfRange);
+    }
+    Ok(raw.said.parse())
+}
+
+/// Writes the answer to a probe. Total: never fails, never allocates.
+pub fn encode_probe_answer(answer: &ProbeAnswer) -> [u8; PROBE_ANSWER_LEN] {
+    let mut out = [0; PROBE_ANSWER_LEN];
+    let raw = RawProbeAnswer {
+        header: RawHeader::of(KIND_PROBE_ANSWER),
+        said: (&answer.probe).into(),
+        received_at: answer.received_at.as_micros(),
+        answered_at: answer.answered_at.as_micros(),
+        wall_offset: answer.wall_offset_us,
+        received: answer.received,
+        duplicates: answer.duplicates,
+        newest: answer.newest,
+        reordered: answer.reordered,
+        seen: answer.seen,
+    };
+    seal(&raw, &mut out);
+    out
+}
+
+/// Reads the answer to a probe.
+///
+/// Errors: the first [`WireError`] found.
+pub fn decode_probe_answer(bytes: &[u8]) -> Result<ProbeAnswer, WireError> {
+    let raw = read::<RawProbeAnswer>(open(bytes, PROBE_ANSWER_LEN, KIND_PROBE_ANSWER)?)?;
+    Ok(ProbeAnswer {
+        probe: raw.said.parse(),
+        received_at: Instant::from_micros(raw.received_at),
+        answered_at: Instant::from_micros(raw.answered_at),
+        wall_offset_us: raw.wall_offset,
+        received: raw.received,
+        duplicates: raw.duplicates,
+        newest: raw.newest,
+        reordered: raw.reordered,
+        seen: raw.seen,
+    })
+}
+
 /// Writes a frame's body to the front of `out` and says how long it is, in bytes. Total.
 ///
 /// The length that goes before it on the stream is `longhand-quic`'s: two bytes, little endian.
@@ -213,6 +283,12 @@ pub fn encode_frame(frame: &Frame, out: &mut [u8; FRAME_MAX]) -> usize {
         Frame::Refused(refusal) => seal(&RawRefused::from(refusal), out),
         Frame::StateCommand(word) => seal(&RawWord::of(KIND_STATE_COMMAND, word), out),
         Frame::StateAccepted(word) => seal(&RawWord::of(KIND_STATE_ACCEPTED, word), out),
+        Frame::ProbeBegin { run } => {
+            seal(&RawProbeBegin { header: RawHeader::of(KIND_PROBE_BEGIN), run }, out)
+        }
+        Frame::ProbeReady { run, twin_port } => {
+            seal(&RawProbeReady { header: RawHeader::of(KIND_PROBE_READY), run, twin_port }, out)
+        }
     }
 }
 
@@ -240,6 +316,14 @@ pub fn decode_frame(bytes: &[u8]) -> Result<Frame, WireError> {
         KIND_STATE_ACCEPTED => {
             let raw = read::<RawWord>(unwrap_crc(bytes, STATE_COMMAND_LEN)?)?;
             Ok(Frame::StateAccepted(raw.parse()?))
+        }
+        KIND_PROBE_BEGIN => {
+            let raw = read::<RawProbeBegin>(unwrap_crc(bytes, PROBE_BEGIN_LEN)?)?;
+            Ok(Frame::ProbeBegin { run: raw.run })
+        }
+        KIND_PROBE_READY => {
+            let raw = read::<RawProbeReady>(unwrap_crc(bytes, PROBE_READY_LEN)?)?;
+            Ok(Frame::ProbeReady { run: raw.run, twin_port: raw.twin_port })
         }
         _ => Err(WireError::Kind),
     }
@@ -439,6 +523,70 @@ struct RawState {
     psm2: RawArmState,
     counters: RawCounters,
     profile: u64,
+}
+
+#[derive(Encode, Decode)]
+struct RawSaid {
+    run: u64,
+    number: u64,
+    intended_at: u64,
+    sent_at: u64,
+}
+
+#[derive(Encode, Decode)]
+struct RawProbe {
+    header: RawHeader,
+    said: RawSaid,
+    fill: [u8; PROBE_FILL],
+}
+
+#[derive(Encode, Decode)]
+struct RawProbeAnswer {
+    header: RawHeader,
+    said: RawSaid,
+    received_at: u64,
+    answered_at: u64,
+    wall_offset: u64,
+    received: u64,
+    duplicates: u64,
+    newest: u64,
+    reordered: u32,
+    seen: [u64; SEEN_WORDS],
+}
+
+#[derive(Encode, Decode)]
+struct RawProbeBegin {
+    header: RawHeader,
+    run: u64,
+}
+
+#[derive(Encode, Decode)]
+struct RawProbeReady {
+    header: RawHeader,
+    run: u64,
+    twin_port: u16,
+}
+
+impl From<&Probe> for RawSaid {
+    fn from(probe: &Probe) -> Self {
+        Self {
+            run: probe.run,
+            number: probe.number,
+            intended_at: probe.intended_at.as_micros(),
+            sent_at: probe.sent_at.as_micros(),
+        }
+    }
+}
+
+impl RawSaid {
+    const fn parse(&self) -> Probe {
+        Probe {
+            run: self.run,
+            number: self.number,
+            intended_at: Instant::from_micros(self.intended_at),
+            sent_at: Instant::from_micros(self.sent_at),
+        }
+    }
 }
 
 #[derive(Encode, Decode)]

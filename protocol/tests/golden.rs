@@ -16,9 +16,10 @@
 
 mod common;
 
-use common::{sample_command, sample_frames, sample_state};
+use common::{sample_command, sample_frames, sample_probe, sample_probe_answer, sample_state};
 use longhand_protocol::geometry::{Pose, RobotBase, Tip};
 use longhand_protocol::message::*;
+use longhand_protocol::probe::{Probe, ProbeAnswer};
 use longhand_protocol::wire::*;
 use nalgebra::Vector3;
 use serde_json::{Map, Value, json};
@@ -101,7 +102,10 @@ fn field_bytes(kind: &str, value: &Value) -> Vec<u8> {
         "u16" => u16::try_from(number(value)).unwrap().to_le_bytes().into(),
         "u32" => u32::try_from(number(value)).unwrap().to_le_bytes().into(),
         "u64" => number(value).to_le_bytes().into(),
-        "bytes16" => unhex(value.as_str().unwrap()),
+        "bytes16" | "bytes160" => unhex(value.as_str().unwrap()),
+        "29xu64" => {
+            value.as_array().unwrap().iter().flat_map(|word| number(word).to_le_bytes()).collect()
+        }
         "f64" => value.as_f64().unwrap().to_le_bytes().into(),
         kind if kind.ends_with("f32") => reals(value).into_iter().flat_map(f32_bytes).collect(),
         other => panic!("WIRE.md names the type {other}"),
@@ -289,7 +293,48 @@ fn frame_fields(frame: &Frame) -> (&'static str, Map<String, Value>) {
             f.insert("word".into(), json!(place(word)));
             ("state_accepted", f)
         }
+        Frame::ProbeBegin { run } => {
+            header(&mut f, 21);
+            f.insert("run".into(), big(run));
+            ("probe_begin", f)
+        }
+        Frame::ProbeReady { run, twin_port } => {
+            header(&mut f, 22);
+            f.insert("run".into(), big(run));
+            f.insert("twin_port".into(), json!(twin_port));
+            ("probe_ready", f)
+        }
     }
+}
+
+fn said_fields(f: &mut Map<String, Value>, probe: &Probe) {
+    f.insert("run".into(), big(probe.run));
+    f.insert("number".into(), json!(probe.number));
+    f.insert("intended_at".into(), json!(probe.intended_at.as_micros()));
+    f.insert("sent_at".into(), json!(probe.sent_at.as_micros()));
+}
+
+fn probe_fields(probe: &Probe) -> Map<String, Value> {
+    let mut f = Map::new();
+    header(&mut f, 3);
+    said_fields(&mut f, probe);
+    f.insert("fill".into(), json!("00".repeat(160)));
+    f
+}
+
+fn probe_answer_fields(answer: &ProbeAnswer) -> Map<String, Value> {
+    let mut f = Map::new();
+    header(&mut f, 4);
+    said_fields(&mut f, &answer.probe);
+    f.insert("received_at".into(), json!(answer.received_at.as_micros()));
+    f.insert("answered_at".into(), json!(answer.answered_at.as_micros()));
+    f.insert("wall_offset".into(), json!(answer.wall_offset_us));
+    f.insert("received".into(), json!(answer.received));
+    f.insert("duplicates".into(), json!(answer.duplicates));
+    f.insert("newest".into(), json!(answer.newest));
+    f.insert("reordered".into(), json!(answer.reordered));
+    f.insert("seen".into(), answer.seen.iter().map(|word| big(*word)).collect());
+    f
 }
 
 // ---- the tests ----
@@ -307,6 +352,11 @@ fn vectors() -> Vec<(&'static str, Map<String, Value>, Vec<u8>)> {
         let (name, fields) = frame_fields(&frame);
         all.push((name, fields, out[..len].to_vec()));
     }
+    // Behind the frames, so that the places of what was there first stay.
+    let (probe, answer) = (sample_probe(), sample_probe_answer());
+    all.push(("probe", probe_fields(&probe), encode_probe(&probe).to_vec()));
+    let bytes = encode_probe_answer(&answer).to_vec();
+    all.push(("probe_answer", probe_answer_fields(&answer), bytes));
     all
 }
 
@@ -351,6 +401,9 @@ fn the_golden_bytes_read_back_as_the_samples() {
     for (i, frame) in sample_frames().into_iter().enumerate() {
         assert_eq!(decode_frame(&bytes(i + 2)), Ok(frame));
     }
+    let behind = sample_frames().len() + 2;
+    assert_eq!(decode_probe(&bytes(behind)), Ok(sample_probe()));
+    assert_eq!(decode_probe_answer(&bytes(behind + 1)), Ok(sample_probe_answer()));
 }
 
 #[test]
@@ -358,6 +411,8 @@ fn the_page_says_the_lengths_and_the_words() {
     let end = |name| layout(name).iter().map(|row| row.size).sum::<usize>();
     assert_eq!(end("command"), COMMAND_LEN);
     assert_eq!(end("state"), STATE_LEN);
+    assert_eq!(end("probe"), PROBE_LEN);
+    assert_eq!(end("probe_answer"), PROBE_ANSWER_LEN);
     assert_eq!(end("welcome"), FRAME_MAX);
     let words = |name: &str| -> Vec<String> {
         let rows = table(&format!("words: {name}"));

@@ -76,6 +76,25 @@ struct WelcomeBody {
     spans: [u64; 3],
 }
 
+type Said = (u64, u64, u64, u64);
+
+#[derive(SchemaRead, SchemaWrite)]
+struct ProbeBody {
+    header: Header,
+    said: Said,
+    fill: [u8; 160],
+}
+
+#[derive(SchemaRead, SchemaWrite)]
+struct ProbeAnswerBody {
+    header: Header,
+    said: Said,
+    times: [u64; 3],
+    counts: [u64; 3],
+    reordered: u32,
+    seen: [u64; 29],
+}
+
 /// Read by wincode and written by wincode, the body is what it was.
 fn same<T>(message: &[u8]) -> T
 where
@@ -107,6 +126,21 @@ proptest! {
     }
 
     #[test]
+    fn probes_are_the_same(probe in any_probe()) {
+        let raw = same::<ProbeBody>(&encode_probe(&probe));
+        prop_assert_eq!((raw.header.2, raw.said.1, raw.fill[159]), (3, probe.number, 0));
+        prop_assert_eq!(decode_probe(&encode_probe(&probe)), Ok(probe));
+    }
+
+    #[test]
+    fn probe_answers_are_the_same(answer in any_probe_answer()) {
+        let raw = same::<ProbeAnswerBody>(&encode_probe_answer(&answer));
+        prop_assert_eq!((raw.header.2, raw.counts[2], raw.seen), (4, answer.newest, answer.seen));
+        prop_assert_eq!((raw.times[1], raw.reordered), (answer.answered_at.as_micros(), answer.reordered));
+        prop_assert_eq!(decode_probe_answer(&encode_probe_answer(&answer)), Ok(answer));
+    }
+
+    #[test]
     fn frames_are_the_same(frame in any_frame()) {
         let mut out = [0; FRAME_MAX];
         let len = encode_frame(&frame, &mut out);
@@ -129,6 +163,12 @@ proptest! {
                 let (header, _) = same::<(Header, u8)>(&out[..len]);
                 let kind = if matches!(frame, Frame::StateCommand(_)) { 19 } else { 20 };
                 prop_assert_eq!(header.2, kind);
+            }
+            Frame::ProbeBegin { run } => {
+                prop_assert_eq!(same::<(Header, u64)>(&out[..len]).1, run);
+            }
+            Frame::ProbeReady { twin_port, .. } => {
+                prop_assert_eq!(same::<(Header, u64, u16)>(&out[..len]).2, twin_port);
             }
         }
     }

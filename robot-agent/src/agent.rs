@@ -12,6 +12,7 @@
 use crate::arm::simulated::{DEAD_MAN, PSM_CLASSIC, SimulatedPsm};
 use crate::epoch::{EpochError, EpochStore};
 use crate::network::{ArrivalReader, NetworkConfig, NetworkRecord, NetworkWatch, RecordEnds, door};
+use crate::probing::Runs;
 use crate::profile_file::NamedProfile;
 use crate::record::file::WriteError;
 use crate::record::health::Health;
@@ -67,6 +68,8 @@ pub struct AgentConfig {
     pub observer: Option<Observer>,
     /// Where the black box is written; `None`: nowhere.
     pub record: Option<NewDisk>,
+    /// Where probes are answered outside QUIC while somebody measures; `None` for nowhere.
+    pub probe_twin: Option<SocketAddr>,
 }
 
 /// The agent could not start.
@@ -158,6 +161,7 @@ impl Agent {
         let (doorbell, stop) = (Doorbell::new()?, Stop::new()?);
         let BlackBox { tap, recorder, ends: ends_of_record } = black_box.unwrap_or_default();
         let health = recorder.as_ref().map(|(_, health)| Arc::clone(health));
+        let (runs, twin) = Runs::with_twin(config.probe_twin)?;
         let (servo_loop, ends) = mailboxes(doorbell.clone(), tap);
         let shared = ends.shared;
         let mut unless_started = StopAll { shared: Arc::clone(&shared), stop: Some(stop.clone()) };
@@ -174,6 +178,7 @@ impl Agent {
             arrivals: arrived,
             record: ends_of_record,
             shared: Arc::clone(&shared),
+            runs: runs.clone(),
         });
         let local_addr = pump.local_addr();
         let servo = simulated(config.profile, config.tolerate_stalls);
@@ -199,6 +204,10 @@ impl Agent {
         let watch = spawn("watch", move || {
             watch(watch_states, observer, &epoch_store, watched.as_deref(), &watch_stop)
         })?;
+        if let Some(twin) = twin {
+            let (stop, real_time) = (stop.clone(), config.real_time);
+            let _ends_by_itself = spawn("twin", move || twin.run(&stop, real_time))?;
+        }
         let record = recorder.map(|(recorder, health)| record(recorder, health)).transpose()?;
         unless_started.stop = None;
         Ok(Self {

@@ -9,6 +9,7 @@ pub mod controls;
 pub mod doctor;
 pub mod epoch;
 pub mod network;
+pub mod probing;
 pub mod profile_file;
 pub mod record;
 pub mod record_command;

@@ -95,6 +95,10 @@ struct Run {
     /// Do not ask for real-time priority and locked memory.
     #[arg(long)]
     no_real_time: bool,
+    /// Also answer probes without QUIC on this UDP address, while an engineer or a surgeon measures
+    /// the link (`longhand-console qualify`), so that QUIC's own cost is seen. Left out: nowhere.
+    #[arg(long, value_name = "IP:PORT")]
+    probe_twin: Option<SocketAddr>,
     /// Stop by itself after so many seconds.
     #[arg(long = "for", value_name = "SECONDS", value_parser = Micros::from_written_secs,
           allow_negative_numbers = true)]
@@ -256,6 +260,7 @@ fn run_agent(run: Run) -> miette::Result<ExitCode> {
         tolerate_stalls: run.tolerate_stalls,
         observer: observer.transpose()?,
         record,
+        probe_twin: run.probe_twin,
     })
     .into_diagnostic()?;
     eprintln!(

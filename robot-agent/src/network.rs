@@ -10,6 +10,7 @@
 //! one is granted on the same connection by another welcome.
 
 use crate::epoch::{Epochs, NotDurable};
+use crate::probing::{Measuring, Runs};
 use crate::record::health::Health;
 use crate::record::recorder::{LinkWriter, WitnessReader};
 use crate::servo_thread::{
@@ -74,6 +75,7 @@ pub(crate) struct NetworkConfig {
     /// The record's side; `None` where there is none.
     pub(crate) record: Option<RecordEnds>,
     pub(crate) shared: Arc<Shared>,
+    pub(crate) runs: Runs,
 }
 
 /// What the network side has of the record: counters go there, and how far it has come comes back.
@@ -182,13 +184,19 @@ fn lock(lease: &Mutex<Lease>) -> MutexGuard<'_, Lease> {
 }
 
 impl Accept for Door {
-    type L = RobotLink;
+    type L = DoorLink;
 
-    fn accept(&mut self, peer: &PeerIdentity, from: SocketAddr) -> Result<RobotLink, Close> {
+    fn accept(&mut self, peer: &PeerIdentity, from: SocketAddr) -> Result<DoorLink, Close> {
         let mut lease = lock(&self.0);
+        let measuring = Measuring::new(lease.config.runs.clone(), peer, from);
         match peer.role {
             Role::Surgeon => {}
-            Role::Robot | Role::Engineer | Role::Observer => {
+            Role::Engineer => {
+                tracing::info!(%from, name = peer.name, "connected, to measure");
+                let lease = Arc::clone(&self.0);
+                return Ok(DoorLink::Engineer(EngineerLink { lease, measuring, hellos: 0 }));
+            }
+            Role::Robot | Role::Observer => {
                 let words = format!("role {} may not command", peer.role);
                 tracing::warn!(%from, name = peer.name, "refused: {words}");
                 lease.count_refused(&words);
@@ -197,7 +205,7 @@ impl Accept for Door {
         }
         lease.next_link = lease.next_link.saturating_add(1);
         tracing::info!(%from, name = peer.name, "connected");
-        Ok(RobotLink {
+        Ok(DoorLink::Surgeon(RobotLink {
             lease: Arc::clone(&self.0),
             id: lease.next_link,
             name: peer.name.clone(),
@@ -205,7 +213,8 @@ impl Accept for Door {
             from,
             asked: VecDeque::with_capacity(ASKED_MAX),
             hellos_refused: 0,
-        })
+            measuring,
+        }))
     }
 
     fn refused(&mut self, from: SocketAddr, why: &HandshakeError) {
@@ -238,6 +247,23 @@ pub(crate) struct RobotLink {
     /// What was asked and not yet answered, in order.
     asked: VecDeque<Open>,
     hellos_refused: u32,
+    measuring: Measuring,
+}
+
+/// One connection of an engineer: it measures. It has no session, no command's mailbox and no way
+/// to ask for either, so nothing that comes over it can arm or move.
+pub(crate) struct EngineerLink {
+    lease: Arc<Mutex<Lease>>,
+    measuring: Measuring,
+    hellos: u32,
+}
+
+/// One connection, by what its role lets it be.
+pub(crate) enum DoorLink {
+    /// May hold the robot.
+    Surgeon(RobotLink),
+    /// May measure.
+    Engineer(EngineerLink),
 }
 
 /// A state command without its answer on the wire yet.
@@ -274,6 +300,13 @@ impl Lease {
             record.unsaid = Some(record.newest);
         }
         Ok(RobotSession::new(key))
+    }
+
+    /// Whether a run may begin or go on: a measurement never competes with a surgeon.
+    fn may_measure(&self) -> Result<(), Refusal> {
+        let Some(holder) = &self.holder else { return Ok(()) };
+        let (expected, got) = (Epoch::ZERO.get(), holder.session.key().epoch.get());
+        Err(Refusal { why: RefusalKind::LeaseHeld, expected, got })
     }
 
     fn held_by(&mut self, link: u64) -> Option<&mut Holder> {
@@ -481,10 +514,15 @@ impl Link for RobotLink {
                 self.answer(out);
                 return Ok(());
             }
+            Frame::ProbeBegin { run } => {
+                let may = lock(&self.lease).may_measure();
+                may.map(|()| self.measuring.begin(run))
+            }
             Frame::Welcome { .. }
             | Frame::Witness(_)
             | Frame::Refused(_)
-            | Frame::StateAccepted(_) => {
+            | Frame::StateAccepted(_)
+            | Frame::ProbeReady { .. } => {
                 return Err(nonsense("only a robot says that".to_owned()));
             }
         };
@@ -506,6 +544,9 @@ impl Link for RobotLink {
     fn datagram(&mut self, bytes: &[u8]) {
         let now = robot_now();
         let mut lease = lock(&self.lease);
+        if lease.holder.is_none() && self.measuring.take(now, bytes) {
+            return;
+        }
         let Some(holder) = lease.held_by(self.id) else {
             // From whoever has not said hello, or was replaced: no session to judge it by.
             let count = lease.record.rejected.entry(NO_LEASE).or_default();
@@ -533,6 +574,10 @@ impl Link for RobotLink {
             }
             Err(_counted) => {}
         }
+    }
+
+    fn poll_answer(&mut self, buf: &mut [u8]) -> Option<usize> {
+        self.measuring.answer(robot_now(), buf)
     }
 
     fn poll_datagram(&mut self, buf: &mut [u8]) -> Option<usize> {
@@ -570,7 +615,12 @@ impl Link for RobotLink {
     }
 
     fn poll_close(&mut self) -> Option<Close> {
-        let close = lock(&self.lease).ended.get(&self.id).cloned()?;
+        let lease = lock(&self.lease);
+        if let Some(close) = self.measuring.must_end(lease.may_measure()) {
+            return Some(close);
+        }
+        let close = lease.ended.get(&self.id).cloned()?;
+        drop(lease);
         tracing::warn!(name = self.name, from = %self.from, "told: {close}");
         Some(close)
     }
@@ -608,6 +658,121 @@ impl Link for RobotLink {
     }
 }
 
+impl Link for EngineerLink {
+    fn frame(&mut self, body: &[u8], out: &mut Outbox) -> Result<(), Close> {
+        let nonsense = |words: String| Close::new(CloseCode::Nonsense, words);
+        let frame = wire::decode_frame(body)
+            .map_err(|error| nonsense(format!("frame refused: {}", error.advice())))?;
+        let mut lease = lock(&self.lease);
+        let answer = match frame {
+            Frame::ProbeBegin { run } => lease.may_measure().map(|()| self.measuring.begin(run)),
+            Frame::Hello { .. } | Frame::StateCommand(_) => {
+                Err(Refusal { why: RefusalKind::Role, expected: 0, got: 0 })
+            }
+            Frame::Welcome { .. }
+            | Frame::Refused(_)
+            | Frame::StateAccepted(_)
+            | Frame::ProbeReady { .. } => {
+                return Err(nonsense("only a robot says that".to_owned()));
+            }
+        };
+        if let Err(refusal) = answer {
+            lease.count_refused(refusal.why.advice());
+            self.hellos = self.hellos.saturating_add(1);
+            if self.hellos >= HELLOS_REFUSED_MAX {
+                return Err(Close::new(CloseCode::Refused, refusal.why.advice()));
+            }
+        }
+        say(&answer.unwrap_or_else(Frame::Refused), out).map_err(nonsense)
+    }
+
+    fn datagram(&mut self, bytes: &[u8]) {
+        let now = robot_now();
+        let mut lease = lock(&self.lease);
+        if lease.holder.is_some() || !self.measuring.take(now, bytes) {
+            let count = lease.record.rejected.entry(NO_LEASE).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+
+    fn poll_answer(&mut self, buf: &mut [u8]) -> Option<usize> {
+        self.measuring.answer(robot_now(), buf)
+    }
+
+    fn poll_datagram(&mut self, _buf: &mut [u8]) -> Option<usize> {
+        None
+    }
+
+    fn poll_frame(&mut self, _out: &mut Outbox) {}
+
+    fn poll_close(&mut self) -> Option<Close> {
+        let may = lock(&self.lease).may_measure();
+        self.measuring.must_end(may)
+    }
+
+    fn closed(&mut self, why: &Closed) {
+        tracing::info!("measuring ended: {why}");
+    }
+}
+
+impl Link for DoorLink {
+    fn frame(&mut self, body: &[u8], out: &mut Outbox) -> Result<(), Close> {
+        match self {
+            Self::Surgeon(link) => link.frame(body, out),
+            Self::Engineer(link) => link.frame(body, out),
+        }
+    }
+
+    fn datagram(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Surgeon(link) => link.datagram(bytes),
+            Self::Engineer(link) => link.datagram(bytes),
+        }
+    }
+
+    fn poll_answer(&mut self, buf: &mut [u8]) -> Option<usize> {
+        match self {
+            Self::Surgeon(link) => link.poll_answer(buf),
+            Self::Engineer(link) => link.poll_answer(buf),
+        }
+    }
+
+    fn poll_datagram(&mut self, buf: &mut [u8]) -> Option<usize> {
+        match self {
+            Self::Surgeon(link) => link.poll_datagram(buf),
+            Self::Engineer(link) => link.poll_datagram(buf),
+        }
+    }
+
+    fn poll_frame(&mut self, out: &mut Outbox) {
+        match self {
+            Self::Surgeon(link) => link.poll_frame(out),
+            Self::Engineer(link) => link.poll_frame(out),
+        }
+    }
+
+    fn poll_close(&mut self) -> Option<Close> {
+        match self {
+            Self::Surgeon(link) => link.poll_close(),
+            Self::Engineer(link) => link.poll_close(),
+        }
+    }
+
+    fn path(&mut self, counters: &PathCounters) {
+        match self {
+            Self::Surgeon(link) => link.path(counters),
+            Self::Engineer(link) => link.path(counters),
+        }
+    }
+
+    fn closed(&mut self, why: &Closed) {
+        match self {
+            Self::Surgeon(link) => link.closed(why),
+            Self::Engineer(link) => link.closed(why),
+        }
+    }
+}
+
 fn say(frame: &Frame, out: &mut Outbox) -> Result<(), String> {
     let mut body = [0; wire::FRAME_MAX];
     let len = wire::encode_frame(frame, &mut body);
@@ -627,6 +792,7 @@ mod tests {
     use longhand_follower::profile::Profile;
     use longhand_follower::supervisor::{Denial, Outcome};
     use longhand_protocol::message::{Command, RecordAlarm};
+    use longhand_protocol::probe::{Probe, ProbeAnswer};
     use longhand_protocol::units::Micros;
     use longhand_quic::mailbox::Mailbox;
     use longhand_quic::pump::How;
@@ -666,13 +832,21 @@ mod tests {
                 arrivals,
                 record: None,
                 shared: Arc::default(),
+                runs: Runs::default(),
             });
             Self { door, states, requests, answers, folder, fence: Epoch::ZERO }
         }
 
         fn connect(&mut self, name: &str, port: u16) -> RobotLink {
+            match self.link(Role::Surgeon, name, port) {
+                DoorLink::Surgeon(link) => link,
+                DoorLink::Engineer(_) => panic!("a surgeon measures only"),
+            }
+        }
+
+        fn link(&mut self, role: Role, name: &str, port: u16) -> DoorLink {
             let peer = PeerIdentity {
-                role: Role::Surgeon,
+                role,
                 name: name.to_owned(),
                 fingerprint: format!("print of {name}"),
                 robot: None,
@@ -707,11 +881,76 @@ mod tests {
         }
     }
 
+    fn probe_in(link: &mut impl Link, run: u64, number: u64) -> Option<ProbeAnswer> {
+        let mut buf = [0; wire::PROBE_ANSWER_LEN];
+        link.datagram(&wire::encode_probe(&Probe { run, number, ..Probe::default() }));
+        let len = link.poll_answer(&mut buf)?;
+        assert_eq!(link.poll_answer(&mut [0; wire::PROBE_ANSWER_LEN]), None, "one answer each");
+        Some(wire::decode_probe_answer(&buf[..len]).unwrap())
+    }
+
+    #[test]
+    fn an_engineer_measures_and_can_ask_for_nothing_else() {
+        let mut bench = Bench::new("engineer");
+        let (mut ann, mut out) = (bench.link(Role::Engineer, "ann", 1), Outbox::new());
+        assert_eq!(probe_in(&mut ann, 5, 1), None, "no run was begun");
+        give(&mut ann, &Frame::ProbeBegin { run: 5 }, &mut out).unwrap();
+        assert_eq!(said(&mut out), [Frame::ProbeReady { run: 5, twin_port: 0 }]);
+        assert_eq!(probe_in(&mut ann, 5, 1).unwrap().received, 1);
+        assert_eq!(probe_in(&mut ann, 5, 1), None, "a copy");
+        assert_eq!(probe_in(&mut ann, 6, 2), None, "another run");
+        // A new connection of hers goes on with the run; somebody else's begins anew.
+        let mut again = bench.link(Role::Engineer, "ann", 2);
+        give(&mut again, &Frame::ProbeBegin { run: 5 }, &mut out).unwrap();
+        assert_eq!(probe_in(&mut again, 5, 4).unwrap().received, 2);
+        let mut bob = bench.link(Role::Engineer, "bob", 3);
+        give(&mut bob, &Frame::ProbeBegin { run: 5 }, &mut out).unwrap();
+        assert_eq!(probe_in(&mut bob, 5, 9).unwrap().received, 1);
+        let _ready = said(&mut out);
+        // What a surgeon may ask for, an engineer may not.
+        let hello = Frame::Hello { version: PROTOCOL_VERSION, robot: RobotId::new(1), half: 6 };
+        for word in [hello, Frame::StateCommand(StateCommand::Resume)] {
+            give(&mut ann, &word, &mut out).unwrap();
+            let refusal = Refusal { why: RefusalKind::Role, expected: 0, got: 0 };
+            assert_eq!(said(&mut out), [Frame::Refused(refusal)]);
+        }
+        assert_eq!(give(&mut ann, &hello, &mut out).unwrap_err().code, CloseCode::Refused);
+        let mut asked = 0;
+        bench.requests.drain(u64::MAX, |_| asked += 1);
+        assert_eq!(asked, 0, "the servo thread heard of none of it");
+    }
+
+    #[test]
+    fn a_measurement_ends_when_a_surgeon_comes_and_does_not_begin_while_one_is_there() {
+        let mut bench = Bench::new("measured");
+        let mut out = Outbox::new();
+        let mut ann = bench.link(Role::Engineer, "ann", 1);
+        give(&mut ann, &Frame::ProbeBegin { run: 5 }, &mut out).unwrap();
+        let _ready = said(&mut out);
+        assert!(probe_in(&mut ann, 5, 1).is_some() && ann.poll_close().is_none());
+        let mut lee = bench.connect("lee", 2);
+        give(&mut lee, &Frame::ProbeBegin { run: 6 }, &mut out).unwrap();
+        let _ready = said(&mut out);
+        assert!(probe_in(&mut lee, 6, 1).is_some(), "a surgeon may measure, too");
+        lee.closed(&closed());
+        let mut lee = bench.connect("lee", 3);
+        welcomed(&mut lee);
+        assert_eq!(probe_in(&mut ann, 5, 2), None);
+        assert_eq!(ann.poll_close().unwrap().code, CloseCode::Refused);
+        let mut bob = bench.link(Role::Engineer, "bob", 4);
+        give(&mut bob, &Frame::ProbeBegin { run: 7 }, &mut out).unwrap();
+        assert!(matches!(
+            said(&mut out)[..],
+            [Frame::Refused(Refusal { why: RefusalKind::LeaseHeld, .. })]
+        ));
+        assert_eq!(bob.poll_close(), None, "it has no run to end");
+    }
+
     fn closed() -> Closed {
         Closed { how: How::Silent, reason: String::new() }
     }
 
-    fn give(link: &mut RobotLink, frame: &Frame, out: &mut Outbox) -> Result<(), Close> {
+    fn give(link: &mut impl Link, frame: &Frame, out: &mut Outbox) -> Result<(), Close> {
         let mut body = [0; wire::FRAME_MAX];
         let len = wire::encode_frame(frame, &mut body);
         link.frame(&body[..len], out)
@@ -804,6 +1043,7 @@ mod tests {
             Frame::Refused(refusal) => refusal.why == RefusalKind::LeaseHeld,
             Frame::Hello { .. } | Frame::Welcome { .. } | Frame::Witness(_) => false,
             Frame::StateCommand(_) | Frame::StateAccepted(_) => false,
+            Frame::ProbeBegin { .. } | Frame::ProbeReady { .. } => false,
         };
         assert!(refused.len() == 2 && refused.iter().all(held), "{refused:?}");
         // The third refusal is the last.

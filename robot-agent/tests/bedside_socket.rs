@@ -33,6 +33,7 @@ impl Bench {
             tolerate_stalls: true,
             observer: None,
             record: None,
+            probe_twin: None,
         })
         .unwrap();
         let listener = controls::listen(&folder.join("sock")).unwrap();

@@ -253,6 +253,7 @@ fn start(args: &DemoArgs) -> Result<Parts, DemoError> {
         qlog: args.qlog.clone(),
         real_time: !args.no_real_time,
         tolerate_stalls: true,
+        probe_twin: None,
         observer: Some(Box::new(move |state: &FollowerState| {
             seen.lock().unwrap_or_else(PoisonError::into_inner).observe(state, None);
         })),

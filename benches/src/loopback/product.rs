@@ -128,6 +128,7 @@ impl Stage {
             tolerate_stalls: true,
             observer: None,
             record: None,
+            probe_twin: None,
         })
         .map_err(|error| error.to_string())
     }

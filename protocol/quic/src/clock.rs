@@ -1,9 +1,9 @@
 //! The clock: `CLOCK_MONOTONIC`, under the name of whoever owns it.
 //!
-//! Knows: how to read the kernel's monotonic clock, and its wall clock for records. Does not know:
-//! the peer's clock, or what time is good for. Beside the two thread loops this is the only place
-//! that reads a clock; everything else is handed `now`, so that the simulator can hand out virtual
-//! time.
+//! Knows: how to read the kernel's monotonic clock, its wall clock for records, and how far the two
+//! are apart. Does not know: the peer's clock, or what time is good for. Beside the two thread loops
+//! this is the only place that reads a clock; everything else is handed `now`, so that the simulator
+//! can hand out virtual time.
 //!
 //! Why `CLOCK_MONOTONIC` and not `CLOCK_BOOTTIME`: absolute sleeps, timerfd and this clock must
 //! share one origin. A machine that was suspended mid-session sees a lost link either way, since
@@ -25,6 +25,21 @@ pub fn console_now() -> Instant<Console> {
 /// Now, on the clock of the link emulator's relay.
 pub fn link_now() -> Instant<Link> {
     now()
+}
+
+/// The wall clock minus the robot's clock, microseconds. Only a measurement of the link carries it
+/// (`probe`), for whoever declares that both ends' wall clocks agree; nothing else may use it.
+pub fn wall_offset_us() -> u64 {
+    let wall = |(seconds, nanos): (u64, u64)| {
+        seconds.saturating_mul(1_000_000).saturating_add(nanos / 1_000)
+    };
+    let at = now::<Robot>().as_micros();
+    wall(parts(clock_gettime(ClockId::Realtime))).saturating_sub(at)
+}
+
+/// Wall time now, microseconds since 1970: for the date of a report.
+pub fn wall_us() -> u64 {
+    wall_offset_us().saturating_add(now::<Robot>().as_micros())
 }
 
 /// Nanoseconds on the same clock, for benches and for what is shorter than a microsecond.

@@ -5,6 +5,7 @@
 
 use longhand_protocol::geometry::*;
 use longhand_protocol::message::*;
+use longhand_protocol::probe::{Probe, ProbeAnswer, SEEN_WORDS};
 use longhand_protocol::units::*;
 use nalgebra::{Quaternion, UnitQuaternion, Vector3};
 use proptest::prelude::*;
@@ -109,7 +110,7 @@ pub fn sample_state() -> StateReport {
     }
 }
 
-pub fn sample_frames() -> [Frame; 6] {
+pub fn sample_frames() -> [Frame; 8] {
     [
         Frame::Hello {
             version: PROTOCOL_VERSION,
@@ -138,7 +139,35 @@ pub fn sample_frames() -> [Frame; 6] {
         }),
         Frame::StateCommand(StateCommand::Resume),
         Frame::StateAccepted(StateCommand::Pause),
+        Frame::ProbeBegin { run: 0x3132_3334_3536_3738 },
+        Frame::ProbeReady { run: 0x3132_3334_3536_3738, twin_port: 7_401 },
     ]
+}
+
+pub fn sample_probe() -> Probe {
+    Probe {
+        run: 0x3132_3334_3536_3738,
+        number: 60_000,
+        intended_at: Instant::from_micros(9_876_543_000),
+        sent_at: Instant::from_micros(9_876_543_210),
+    }
+}
+
+pub fn sample_probe_answer() -> ProbeAnswer {
+    let mut seen = [u64::MAX; SEEN_WORDS];
+    seen[1] = 0xffff_fff0_ffff_ffff;
+    seen[28] = 0x1112_1314_1516_1718;
+    ProbeAnswer {
+        probe: sample_probe(),
+        received_at: Instant::from_micros(1_234_567_890),
+        answered_at: Instant::from_micros(1_234_567_999),
+        wall_offset_us: 1_700_000_000_000_000,
+        received: 59_950,
+        duplicates: 3,
+        newest: 60_002,
+        reordered: 2,
+        seen,
+    }
 }
 
 // ---- random messages; every number survives `f32` ----
@@ -295,5 +324,34 @@ pub fn any_frame() -> impl Strategy<Value = Frame> {
             }),
         word().prop_map(Frame::StateCommand),
         word().prop_map(Frame::StateAccepted),
+        any::<u64>().prop_map(|run| Frame::ProbeBegin { run }),
+        (any::<u64>(), any::<u16>())
+            .prop_map(|(run, twin_port)| Frame::ProbeReady { run, twin_port }),
     ]
+}
+
+pub fn any_probe() -> impl Strategy<Value = Probe> {
+    any::<[u64; 4]>().prop_map(|[run, number, intended, sent]| Probe {
+        run,
+        number,
+        intended_at: Instant::from_micros(intended),
+        sent_at: Instant::from_micros(sent),
+    })
+}
+
+pub fn any_probe_answer() -> impl Strategy<Value = ProbeAnswer> {
+    let times = any::<[u64; 6]>();
+    (any_probe(), times, any::<u32>(), any::<[u64; SEEN_WORDS]>()).prop_map(
+        |(probe, [came, left, wall, received, duplicates, newest], reordered, seen)| ProbeAnswer {
+            probe,
+            received_at: Instant::from_micros(came),
+            answered_at: Instant::from_micros(left),
+            wall_offset_us: wall,
+            received,
+            duplicates,
+            newest,
+            reordered,
+            seen,
+        },
+    )
 }

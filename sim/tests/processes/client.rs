@@ -259,8 +259,12 @@ impl Link for Line {
                 inner.refusals.push(refusal.why.advice().to_owned());
                 Err(Close::new(CloseCode::Refused, "as you say"))
             }
-            Frame::Witness(_) => Ok(()),
-            Frame::Hello { .. } | Frame::StateCommand(_) | Frame::StateAccepted(_) => Ok(()),
+            Frame::Hello { .. }
+            | Frame::Witness(_)
+            | Frame::StateCommand(_)
+            | Frame::StateAccepted(_)
+            | Frame::ProbeBegin { .. }
+            | Frame::ProbeReady { .. } => Ok(()),
         }
     }
 

@@ -26,6 +26,9 @@ const STREAM_DEADLINE_TICKS: u32 = 30;
 /// Datagrams taken from a link per ring. Chosen: a link has one per tick; this many mean a link
 /// that never runs dry, and the rest waits for the next ring.
 const DATAGRAMS_PER_RING: u32 = 64;
+/// Turns given to quinn before an answer is queued in any case. Chosen: one turn sends what waits;
+/// where several do not, the path takes nothing, and the oldest answer is worth least.
+const TURNS_MAX: u32 = 8;
 /// Bytes read from the control stream at once.
 const READ_MAX: usize = 1_024;
 
@@ -59,7 +62,11 @@ pub(crate) async fn carry<L: Link>(
     let mut ended = carrier.outgoing(link).err();
     while ended.is_none() {
         let event = carrier.next().await;
+        let came = matches!(event, Event::Datagram(_));
         ended = carrier.handle(event, link).err();
+        if came && ended.is_none() {
+            ended = carrier.answers(link).await.err();
+        }
     }
     let closed = match ended {
         Some(Ended::There(error)) => Closed::from_error(&error),
@@ -205,6 +212,23 @@ impl<'a> Carrier<'a> {
         }
         link.poll_frame(&mut self.outbox);
         link.poll_close().map_or(Ok(()), |close| Err(close.into()))
+    }
+
+    /// Sends what answers the datagram that just came. A burst (a link that held and lets go) is
+    /// answered whole: where quinn's short queue is full, quinn is let run before the next.
+    async fn answers<L: Link>(&mut self, link: &mut L) -> Result<(), Ended> {
+        let mut buffer = [0_u8; DATAGRAM_MAX];
+        while let Some(count) = link.poll_answer(&mut buffer) {
+            let bytes = buffer.get(..count).unwrap_or_default();
+            for _turn in 0..TURNS_MAX {
+                if self.connection.datagram_send_buffer_space() >= bytes.len() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+            self.datagram(bytes)?;
+        }
+        Ok(())
     }
 
     fn datagram(&mut self, bytes: &[u8]) -> Result<(), Ended> {

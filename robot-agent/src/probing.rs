@@ -1,0 +1,270 @@
+//! Answers to probes: how the link is measured while nobody holds the robot.
+//!
+//! Knows: which runs go on, and what has come of each. Does not know: sessions, leases or commands,
+//! and has no way to any of them: what measures can neither arm nor move.
+//!
+//! Bounds, and what happens when they are reached: eight runs are remembered, the oldest is
+//! forgotten; 64 answers wait, the newest is dropped; the twin answers 4000 probes a second.
+//!
+//! The *twin* answers the same bytes on a UDP socket of its own, so that QUIC's own cost can be
+//! seen. It is off unless asked for, knows only runs that a certificate has begun, and answers only
+//! to the address that the certificate came from: nobody can have it answer to somebody else.
+
+use longhand_protocol::message::Frame;
+use longhand_protocol::message::Refusal;
+use longhand_protocol::probe::{ProbeAnswer, Receipts};
+use longhand_protocol::units::{Instant, Micros, Robot};
+use longhand_protocol::wire;
+use longhand_quic::clock::{robot_now, wall_offset_us};
+use longhand_quic::doorbell::Stop;
+use longhand_quic::pace::{Priority, RealTime};
+use longhand_quic::pump::{Close, CloseCode};
+use longhand_quic::trust::PeerIdentity;
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Runs remembered at once. Chosen: twice as many as may look at a time.
+const RUNS_MAX: usize = 8;
+/// Answers that may wait on one connection. Chosen: one datagram is answered before the next is
+/// read; more than one never waits.
+const WAITING_MAX: usize = 64;
+/// Probes that the twin answers in a second. Chosen: twice the fastest schedule there is (2 kHz).
+const TWIN_PER_SECOND: u64 = 4_000;
+/// Below the pump's (70): a flood on the twin's port must not delay what may command.
+const TWIN_PRIORITY: Priority = Priority::new(60);
+/// How often the twin looks whether it is to end.
+const TWIN_LOOKS_EVERY: Duration = Duration::from_millis(200);
+
+/// What has come of the newest runs. Clones share them.
+#[derive(Clone, Default)]
+pub(crate) struct Runs {
+    known: Arc<Mutex<VecDeque<Run>>>,
+    twin_port: u16,
+}
+
+struct Run {
+    /// Whose, by certificate.
+    fingerprint: String,
+    run: u64,
+    /// Where its console is.
+    from: IpAddr,
+    receipts: Receipts,
+    twin: Receipts,
+    /// Connections that measure with it now.
+    live: u32,
+}
+
+impl Runs {
+    /// Also binds the twin's socket, where one is wanted.
+    pub(crate) fn with_twin(at: Option<SocketAddr>) -> io::Result<(Self, Option<Twin>)> {
+        let mut runs = Self::default();
+        let Some(at) = at else { return Ok((runs, None)) };
+        let socket = UdpSocket::bind(at)?;
+        socket.set_read_timeout(Some(TWIN_LOOKS_EVERY))?;
+        runs.twin_port = socket.local_addr()?.port();
+        Ok((runs.clone(), Some(Twin { socket, runs })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Run>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one connection measures.
+pub(crate) struct Measuring {
+    runs: Runs,
+    fingerprint: String,
+    from: IpAddr,
+    run: Option<u64>,
+    waiting: VecDeque<ProbeAnswer>,
+}
+
+impl Measuring {
+    pub(crate) fn new(runs: Runs, peer: &PeerIdentity, from: SocketAddr) -> Self {
+        let (fingerprint, from) = (peer.fingerprint.clone(), from.ip());
+        Self { runs, fingerprint, from, run: None, waiting: VecDeque::with_capacity(WAITING_MAX) }
+    }
+
+    /// Begins a run, or goes on with one of this certificate's.
+    pub(crate) fn begin(&mut self, run: u64) -> Frame {
+        self.end();
+        let mut known = self.runs.lock();
+        let mine = |known: &&mut Run| known.run == run && known.fingerprint == self.fingerprint;
+        if let Some(mine) = known.iter_mut().find(mine) {
+            mine.from = self.from;
+            mine.live = mine.live.saturating_add(1);
+        } else {
+            if known.len() >= RUNS_MAX {
+                known.pop_front();
+            }
+            known.push_back(Run {
+                fingerprint: self.fingerprint.clone(),
+                run,
+                from: self.from,
+                receipts: Receipts::new(),
+                twin: Receipts::new(),
+                live: 1,
+            });
+        }
+        drop(known);
+        self.run = Some(run);
+        Frame::ProbeReady { run, twin_port: self.runs.twin_port }
+    }
+
+    /// Takes a datagram, if it is a probe of this connection's run.
+    pub(crate) fn take(&mut self, now: Instant<Robot>, bytes: &[u8]) -> bool {
+        let Some(run) = self.run else { return false };
+        let Some(probe) = wire::decode_probe(bytes).ok().filter(|probe| probe.run == run) else {
+            return false;
+        };
+        let mut known = self.runs.lock();
+        let mine = |known: &&mut Run| known.run == run && known.fingerprint == self.fingerprint;
+        let Some(mine) = known.iter_mut().find(mine) else { return false };
+        if let Some(answer) = mine.receipts.take(&probe, now)
+            && self.waiting.len() < WAITING_MAX
+        {
+            self.waiting.push_back(answer);
+        }
+        true
+    }
+
+    /// The next answer, stamped and written; its length in bytes.
+    pub(crate) fn answer(&mut self, now: Instant<Robot>, buf: &mut [u8]) -> Option<usize> {
+        let answer = self.waiting.pop_front()?;
+        let bytes = written(answer, now);
+        buf.get_mut(..bytes.len())?.copy_from_slice(&bytes);
+        Some(bytes.len())
+    }
+
+    /// Why this connection is to be closed: somebody has come to hold the robot meanwhile.
+    pub(crate) fn must_end(&mut self, may: Result<(), Refusal>) -> Option<Close> {
+        let refusal = may.err()?;
+        self.run?;
+        self.end();
+        let words = format!("the measurement is over: {}", refusal.why.advice());
+        Some(Close::new(CloseCode::Refused, words))
+    }
+
+    fn end(&mut self) {
+        let Some(run) = self.run.take() else { return };
+        let mut known = self.runs.lock();
+        let mine = |known: &&mut Run| known.run == run && known.fingerprint == self.fingerprint;
+        if let Some(mine) = known.iter_mut().find(mine) {
+            mine.live = mine.live.saturating_sub(1);
+        }
+    }
+}
+
+impl Drop for Measuring {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn written(mut answer: ProbeAnswer, now: Instant<Robot>) -> [u8; wire::PROBE_ANSWER_LEN] {
+    answer.answered_at = now;
+    answer.wall_offset_us = wall_offset_us();
+    wire::encode_probe_answer(&answer)
+}
+
+/// Answers probes without QUIC.
+pub(crate) struct Twin {
+    socket: UdpSocket,
+    runs: Runs,
+}
+
+impl Twin {
+    /// Answers until stopped. Blocks: this thread is the twin's.
+    pub(crate) fn run(self, stop: &Stop, real_time: bool) {
+        let _held = real_time.then(|| RealTime::acquire(TWIN_PRIORITY, None));
+        let mut buf = [0; wire::PROBE_LEN + 1];
+        let (mut second, mut answered) = (robot_now(), 0_u64);
+        while !stop.is_stopped() {
+            let Ok((len, from)) = self.socket.recv_from(&mut buf) else { continue };
+            let now = robot_now();
+            if now.since(second) >= Micros::from_secs(1) {
+                (second, answered) = (now, 0);
+            }
+            let bytes = buf.get(..len).unwrap_or_default();
+            if answered >= TWIN_PER_SECOND {
+                continue;
+            }
+            if let Some(answer) = self.take(now, bytes, from.ip()) {
+                answered = answered.saturating_add(1);
+                // What the system does not take now is a lost answer, which the run will show.
+                let _lost = self.socket.send_to(&written(answer, robot_now()), from);
+            }
+        }
+    }
+
+    fn take(&self, now: Instant<Robot>, bytes: &[u8], from: IpAddr) -> Option<ProbeAnswer> {
+        let probe = wire::decode_probe(bytes).ok()?;
+        let mut known = self.runs.lock();
+        // The twin's run is the run with its bits inverted, so that neither is taken for the other.
+        let mut mine = known.iter_mut().filter(|known| known.run == !probe.run);
+        let mine = mine.find(|known| known.from == from && known.live > 0)?;
+        mine.twin.take(&probe, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use longhand_protocol::probe::Probe;
+    use longhand_quic::trust::Role;
+    use std::time::SystemTime;
+
+    fn engineer() -> PeerIdentity {
+        PeerIdentity {
+            role: Role::Engineer,
+            name: "ann".to_owned(),
+            robot: None,
+            serial: String::new(),
+            fingerprint: "print of ann".to_owned(),
+            not_before: SystemTime::UNIX_EPOCH,
+            not_after: SystemTime::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn the_twin_answers_a_live_run_at_its_own_address_and_nobody_else() {
+        let (runs, twin) = Runs::with_twin(Some("127.0.0.1:0".parse().unwrap())).unwrap();
+        let twin = twin.unwrap();
+        let (here, elsewhere) = ([10, 0, 0, 2].into(), [10, 0, 0, 3].into());
+        let mut ann = Measuring::new(runs, &engineer(), SocketAddr::new(here, 9));
+        let probe = |run: u64, number| {
+            wire::encode_probe(&Probe { run, number, ..Probe::default() }).to_vec()
+        };
+        let now = Instant::from_micros(5);
+        assert!(twin.take(now, &probe(!7, 1), here).is_none(), "no such run yet");
+        let ready = ann.begin(7);
+        assert!(matches!(ready, Frame::ProbeReady { run: 7, twin_port } if twin_port > 0));
+        assert!(twin.take(now, &probe(!7, 1), elsewhere).is_none(), "it would hit a stranger");
+        assert!(twin.take(now, &probe(7, 1), here).is_none(), "the other road's run");
+        assert_eq!(twin.take(now, &probe(!7, 1), here).unwrap().received, 1);
+        assert!(twin.take(now, &probe(!7, 1), here).is_none(), "a copy");
+        assert!(twin.take(now, b"nonsense", here).is_none());
+        drop(ann);
+        assert!(twin.take(now, &probe(!7, 2), here).is_none(), "its connection is gone");
+    }
+
+    #[test]
+    fn the_ninth_run_forgets_the_first() {
+        let runs = Runs::default();
+        let at = SocketAddr::from(([10, 0, 0, 2], 9));
+        let mut all: Vec<Measuring> = Vec::new();
+        for run in 0..9_u64 {
+            let mut one = Measuring::new(runs.clone(), &engineer(), at);
+            let _ready = one.begin(run);
+            all.push(one);
+        }
+        let probe = |run| wire::encode_probe(&Probe { run, number: 1, ..Probe::default() });
+        let now = Instant::from_micros(5);
+        assert!(!all[0].take(now, &probe(0)));
+        assert!(all[8].take(now, &probe(8)));
+        assert!(all[8].answer(now, &mut [0; wire::PROBE_ANSWER_LEN]).is_some());
+    }
+}
