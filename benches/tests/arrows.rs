@@ -17,7 +17,8 @@ const ARROWS: [(&str, &str, &[&str]); 12] = [
     ("longhand-protocol", "protocol", &[]),
     ("longhand-quic", "protocol/quic", &["longhand-protocol"]),
     ("longhand-leader", "console/leader", &["longhand-protocol"]),
-    ("longhand-qualify", "console/qualify", &["longhand-protocol"]),
+    // The follower, too: its playout and watchdog are what measured arrivals are replayed through.
+    ("longhand-qualify", "console/qualify", &["longhand-protocol", "longhand-follower"]),
     ("longhand-follower", "robot-agent/follower", &["longhand-protocol"]),
     ("longhand-link", "sim/link", &["longhand-protocol"]),
     ("longhand-gateway", "robot-agent/gateway", &["longhand-protocol"]),

@@ -1,0 +1,250 @@
+//! The ledger: from what was sent and what came back to the fate of each slot.
+//!
+//! Knows: probes, answers, and how an answer tells on which way the others were lost. Does not
+//! know: sockets or clocks; times are handed in.
+//!
+//! Bounded: a slot stays open for [`HORIZON_US`] and is then closed, in order. Source for its
+//! length: data held and let go again up to 34 s later (CICV5G n8, links.md section 4).
+
+use std::collections::VecDeque;
+
+use longhand_protocol::probe::{ProbeAnswer, SEEN_MAX};
+
+use crate::slot::{Fate, Slot};
+
+/// How long an answer may be on its way, us.
+pub const HORIZON_US: u64 = 40_000_000;
+
+/// Slots that are not closed yet.
+#[derive(Debug)]
+pub struct Ledger {
+    period_us: u64,
+    begin_us: u64,
+    slots: u64,
+    /// The number of the first open slot.
+    first: u64,
+    open: VecDeque<Open>,
+    offset_us: Option<i64>,
+    newest: u64,
+    received: u64,
+    told: Told,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    state: State,
+    slot: Slot,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Not yet handed to the network.
+    Due,
+    Sent,
+    /// The robot has it.
+    Came,
+    /// Its fate is in the slot.
+    Known,
+}
+
+/// Running counts, for the live line and for what only the robot counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Probes handed to the network.
+    pub sent: u64,
+    /// Answers that came.
+    pub back: u64,
+    /// Of those the round trip, summed, us.
+    pub rtt_sum_us: u64,
+    /// The longest round trip since it was last asked for, us.
+    pub rtt_max_us: u64,
+    /// Copies that came to the robot, as it counts them.
+    pub duplicates_up: u64,
+    /// Probes that came to the robot behind a later one, as it counts them.
+    pub reordered_up: u64,
+    /// The robot's wall clock minus its own, us, in the newest answer.
+    pub wall_offset_us: u64,
+}
+
+impl Ledger {
+    /// For `slots` probes, the first (number 1) due at `begin_us` on the console's clock.
+    pub fn new(begin_us: u64, period_us: u64, slots: u64) -> Self {
+        Self {
+            period_us: period_us.max(1),
+            begin_us,
+            slots,
+            first: 1,
+            open: VecDeque::new(),
+            offset_us: None,
+            newest: 0,
+            received: 0,
+            told: Told::default(),
+        }
+    }
+
+    /// What was taken from every raw span on the way up, us; 0 before the first answer.
+    pub fn offset_us(&self) -> i64 {
+        self.offset_us.unwrap_or(0)
+    }
+
+    /// The running counts.
+    pub const fn told(&self) -> Told {
+        self.told
+    }
+
+    /// When slot `number` is due, console clock, us.
+    pub const fn due_us(&self, number: u64) -> u64 {
+        let slots = number.saturating_sub(1);
+        self.begin_us.saturating_add(self.period_us.saturating_mul(slots))
+    }
+
+    /// A probe was handed to the network.
+    pub fn sent(&mut self, number: u64, at_us: u64) {
+        let late = at_us.saturating_sub(self.due_us(number));
+        self.told.sent = self.told.sent.saturating_add(1);
+        if let Some(open) = self.open(number) {
+            open.state = State::Sent;
+            open.slot.late_us = u16::try_from(late).unwrap_or(u16::MAX);
+        }
+    }
+
+    /// A probe could not be sent: [`Fate::NotSent`] or [`Fate::NoSession`].
+    pub fn unsent(&mut self, number: u64, fate: Fate) {
+        if let Some(open) = self.open(number) {
+            open.state = State::Known;
+            open.slot.fate = fate;
+        }
+    }
+
+    /// An answer came.
+    pub fn answer(&mut self, answer: &ProbeAnswer, back_us: u64) {
+        let number = answer.probe.number;
+        let span = |later: u64, earlier: u64| {
+            i64::try_from(i128::from(later) - i128::from(earlier)).unwrap_or(i64::MAX)
+        };
+        let up = span(answer.received_at.as_micros(), self.due_us(number));
+        let down = span(back_us, answer.answered_at.as_micros());
+        let offset = *self.offset_us.get_or_insert(up);
+        let turn = answer.answered_at.since(answer.received_at).as_micros() / 16;
+        self.told.duplicates_up = answer.duplicates.max(self.told.duplicates_up);
+        self.told.reordered_up = u64::from(answer.reordered).max(self.told.reordered_up);
+        self.told.wall_offset_us = answer.wall_offset_us;
+        self.learn(answer);
+        let behind = answer.received < self.received;
+        self.received = self.received.max(answer.received);
+        let Some(open) = self.open(number) else { return };
+        if open.state == State::Known {
+            open.slot.duplicate_down = true;
+            return;
+        }
+        let short = |us: i64| i32::try_from(us).unwrap_or(i32::MAX);
+        open.state = State::Known;
+        open.slot.fate = Fate::Back {
+            up_us: short(up.saturating_sub(offset)),
+            down_us: short(down.saturating_add(offset)),
+        };
+        open.slot.turn_16us = u8::try_from(turn).unwrap_or(u8::MAX);
+        open.slot.reordered_up = number < answer.newest;
+        open.slot.reordered_down = behind;
+        let rtt = u64::try_from(up.saturating_add(down)).unwrap_or(0);
+        self.told.back = self.told.back.saturating_add(1);
+        self.told.rtt_sum_us = self.told.rtt_sum_us.saturating_add(rtt);
+        self.told.rtt_max_us = self.told.rtt_max_us.max(rtt);
+    }
+
+    /// The longest round trip since the last call, us.
+    pub fn take_rtt_max(&mut self) -> u64 {
+        core::mem::take(&mut self.told.rtt_max_us)
+    }
+
+    /// Closes what is older than the horizon, in order.
+    pub fn close(&mut self, now_us: u64, each: impl FnMut(Slot)) {
+        let mut due = self.first;
+        while due <= self.slots && self.due_us(due).saturating_add(HORIZON_US) < now_us {
+            due = due.saturating_add(1);
+        }
+        self.close_before(due, false, each);
+    }
+
+    /// Whether every slot's fate is known.
+    pub fn is_settled(&self) -> bool {
+        let open = u64::try_from(self.open.len()).unwrap_or(u64::MAX);
+        let all_begun = self.first.saturating_add(open) > self.slots;
+        all_begun && self.open.iter().all(|open| open.state == State::Known)
+    }
+
+    /// The end: closes everything. What lies behind the newest number that the robot has told of
+    /// was lost nobody knows where.
+    pub fn finish(&mut self, each: impl FnMut(Slot)) {
+        self.close_before(self.slots.saturating_add(1), true, each);
+    }
+
+    fn close_before(&mut self, end: u64, at_end: bool, mut each: impl FnMut(Slot)) {
+        while self.first < end {
+            let number = self.first;
+            let told = !at_end || number <= self.newest;
+            let open = self.open.pop_front();
+            self.first = number.saturating_add(1);
+            let Some(mut open) = open else {
+                each(Slot::of(Fate::NotSent));
+                continue;
+            };
+            match open.state {
+                State::Known => {}
+                State::Due => open.slot.fate = Fate::NotSent,
+                State::Sent if told => open.slot.fate = Fate::LostUp,
+                State::Sent => open.slot.fate = Fate::LostSomewhere,
+                State::Came => open.slot.fate = Fate::LostDown,
+            }
+            each(open.slot);
+        }
+    }
+
+    fn open(&mut self, number: u64) -> Option<&mut Open> {
+        if number > self.slots {
+            return None;
+        }
+        let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        while self.open.len() <= place {
+            self.open.push_back(Open { state: State::Due, slot: Slot::of(Fate::NotSent) });
+        }
+        self.open.get_mut(place)
+    }
+
+    fn came(&mut self, number: u64) {
+        if let Some(open) = self.open(number)
+            && open.state == State::Sent
+        {
+            open.state = State::Came;
+        }
+    }
+
+    /// Takes from an answer which others have come. What came before the last answer was told then,
+    /// but for the few that may still overtake each other.
+    fn learn(&mut self, answer: &ProbeAnswer) {
+        let window = answer.newest.saturating_sub(SEEN_MAX - 1).max(1);
+        let from = self.newest.saturating_sub(OVERTAKEN_MAX).max(window);
+        let mut told = 0_u64;
+        for number in from..=answer.newest {
+            if answer.has_come(number) == Some(true) {
+                told = told.saturating_add(u64::from(number > self.newest));
+                self.came(number);
+            }
+        }
+        // Farther back than the bits reach only the count tells, and it tells how many: where a
+        // hole covers both ways, those that came were the first, on their way when it began.
+        let since = answer.received.saturating_sub(self.received);
+        let untold = since.saturating_sub(told);
+        let dark = self.newest.saturating_add(1)..window;
+        if answer.newest > self.newest {
+            for number in dark.take(usize::try_from(untold).unwrap_or(0)) {
+                self.came(number);
+            }
+            self.newest = answer.newest;
+        }
+    }
+}
+
+/// Numbers behind the newest that are looked at anew with each answer. Chosen: 64 ms at 1 kHz,
+/// more than any overtaking seen.
+const OVERTAKEN_MAX: u64 = 64;

@@ -1,0 +1,18 @@
+//! Is this link good enough? A link's samples in; statistics, verdict and report out.
+//!
+//! Knows: what was sent and what came back. Does not know: sockets, files or clocks; the console
+//! hands everything in and writes everything out.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`ledger`] | from probes and answers to the fate of each slot of the schedule |
+//! | [`slot`] | one slot in twelve bytes |
+//! | [`measure`] | delays, losses, outages, clocks, and the watchdog replay |
+//! | [`verdict`] | PASS, FAIL or not enough, against profiles with their sources |
+#![forbid(unsafe_code)]
+
+pub mod ledger;
+pub mod measure;
+pub mod number;
+pub mod slot;
+pub mod verdict;

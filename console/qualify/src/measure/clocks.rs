@@ -1,0 +1,230 @@
+//! What two clocks that nobody set can still tell: drift, steps, and between what bounds the true
+//! one-way delay lies.
+//!
+//! Knows: the least raw span of each second, each way. Does not know: the single samples.
+//!
+//! `up = delay up + offset` and `down = delay down - offset`, so a drift or a step of either clock
+//! shows with opposite signs in the two, and a change of route in their sum. No algorithm can tell
+//! the offset better than within the least round trip less what light needs (links.md section 5):
+//! `F - min(down) <= offset <= min(up) - F`. That interval is reported, never its middle.
+
+use serde::{Deserialize, Serialize};
+
+use crate::number::{len, median, real, signed, whole};
+use crate::slot::Samples;
+
+/// Length of a window, us.
+const WINDOW_US: u64 = 1_000_000;
+/// The least clock step that is looked for, us. Chosen: below it the drift of four windows (200
+/// ppm, 0.8 ms) and the jitter of their minima could be taken for one.
+const STEP_US: f64 = 3_000.0;
+/// So many windows on either side must agree on a step.
+const AROUND: usize = 3;
+/// Drift is not looked for in less. Chosen: ten windows.
+const DRIFT_WINDOWS: usize = 10;
+/// Largest drift there is, for what is too short to measure it. Source: links.md section 8, V6.
+const DRIFT_PPM_MAX: f64 = 200.0;
+
+/// A stretch of the run within which both clocks ran evenly.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stretch {
+    /// The first slot of it.
+    pub from: u64,
+    /// The first slot behind it.
+    pub until: u64,
+    /// Robot clock against console clock, parts per million.
+    pub drift_ppm: f64,
+    /// By how much the offset may be wrong at either end for what is not known of the drift, us.
+    pub slack_us: f64,
+    /// The least raw span up, without drift, us.
+    pub up_min_us: i64,
+    /// The least raw span down, without drift, us.
+    pub down_min_us: i64,
+}
+
+impl Stretch {
+    /// The drift's share in the raw spans at a slot: add to `down`, take from `up`, us.
+    pub fn drift_us(&self, place: u64, period_us: u64) -> i64 {
+        let middle = real(self.from + self.until.saturating_sub(self.from) / 2);
+        let seconds = (real(place) - middle) * real(period_us) * 1e-6;
+        whole(seconds * self.drift_ppm)
+    }
+}
+
+/// A step of one clock against the other.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// The slot by which it had happened, within a second.
+    pub slot: u64,
+    /// How far the robot's clock went ahead, ms.
+    pub by_ms: f64,
+}
+
+/// The clocks of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Clocks {
+    /// The even stretches, in order. The second around a step belongs to none.
+    pub stretches: Vec<Stretch>,
+    /// Steps of a clock; one by as much as a route that became longer one way and as much shorter
+    /// the other looks the same.
+    pub steps: Vec<Step>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Window {
+    up: Option<i64>,
+    down: Option<i64>,
+}
+
+impl Window {
+    fn both(&self) -> Option<(f64, f64)> {
+        self.up.zip(self.down).map(|(up, down)| (signed(up), signed(down)))
+    }
+}
+
+impl Clocks {
+    /// Looks at a run.
+    pub fn of(samples: &dyn Samples, period_us: u64) -> Self {
+        let per_window = (WINDOW_US / period_us.max(1)).max(1);
+        let (windows, slots) = windows(samples, per_window);
+        let steps = steps(&windows);
+        let mut stretches = Vec::new();
+        let mut begin = 0;
+        let ends = steps.iter().map(|(at, _)| *at).chain([windows.len()]);
+        for end in ends {
+            let part = windows.get(begin..end).unwrap_or_default();
+            let from = u64::try_from(begin).unwrap_or(0) * per_window;
+            let until = (u64::try_from(end).unwrap_or(0) * per_window).min(slots);
+            stretches.extend(stretch(part, from, until, per_window * period_us));
+            begin = end + 1;
+        }
+        let told = steps.iter().map(|(at, by)| Step {
+            slot: u64::try_from(*at).unwrap_or(0) * per_window,
+            by_ms: by / 1_000.0,
+        });
+        Self { stretches, steps: told.collect() }
+    }
+
+    /// The stretch that a slot belongs to; `None` beside a step. Asked in rising order, `hint` is
+    /// where the last answer was found.
+    pub fn at(&self, place: u64, hint: &mut usize) -> Option<&Stretch> {
+        while self.stretches.get(*hint).is_some_and(|stretch| stretch.until <= place) {
+            *hint += 1;
+        }
+        self.stretches.get(*hint).filter(|stretch| stretch.from <= place)
+    }
+}
+
+fn windows(samples: &dyn Samples, per_window: u64) -> (Vec<Window>, u64) {
+    let mut windows: Vec<Window> = Vec::new();
+    let mut slots = 0;
+    samples.visit(&mut |place, slot| {
+        slots = place + 1;
+        let index = usize::try_from(place / per_window).unwrap_or(usize::MAX);
+        if windows.len() <= index {
+            windows.resize(index + 1, Window::default());
+        }
+        let (Some(window), Some((up, down))) = (windows.get_mut(index), slot.spans()) else {
+            return;
+        };
+        window.up = Some(window.up.map_or(up, |least| least.min(up)));
+        window.down = Some(window.down.map_or(down, |least| least.min(down)));
+    });
+    (windows, slots)
+}
+
+/// The windows in which a clock stepped, and by how much, us.
+fn steps(windows: &[Window]) -> Vec<(usize, f64)> {
+    let least = |part: &[Window], pick: fn(&Window) -> Option<i64>| {
+        part.iter().filter_map(pick).min().map(signed)
+    };
+    let mut seen: Vec<(usize, f64, f64)> = Vec::new();
+    for at in 0..windows.len() {
+        let before = windows.get(at.saturating_sub(AROUND)..at).unwrap_or_default();
+        let behind = windows.get(at + 1..(at + 1 + AROUND).min(windows.len())).unwrap_or_default();
+        let change = |pick| Some(least(behind, pick)? - least(before, pick)?);
+        if let (Some(up), Some(down)) = (change(|w| w.up), change(|w| w.down)) {
+            seen.push((at, (up - down) / 2.0, up + down));
+        }
+    }
+    let mut sizes: Vec<f64> = seen.iter().map(|(_, by, _)| by.abs()).collect();
+    let usual = median(&mut sizes).unwrap_or(0.0);
+    let bound = STEP_US.max(10.0 * usual);
+    // A step shows in up to six windows in a row; the one in the middle of its largest values is it.
+    let mut found: Vec<(usize, f64)> = Vec::new();
+    let mut run: Vec<(usize, f64)> = Vec::new();
+    let mut end = |run: &mut Vec<(usize, f64)>| {
+        let most = run.iter().map(|(_, by)| by.abs()).fold(0.0, f64::max);
+        let high: Vec<(usize, f64)> =
+            run.iter().copied().filter(|(_, by)| by.abs() > 0.8 * most).collect();
+        found.extend(high.get(high.len() / 2));
+        run.clear();
+    };
+    for (at, by, round_trip) in seen {
+        let is_step = by.abs() > bound && round_trip.abs() < 0.5 * by.abs();
+        let goes_on = run.last().is_none_or(|(last, was)| *last + 1 == at && was * by > 0.0);
+        if is_step && !goes_on || !is_step && !run.is_empty() {
+            end(&mut run);
+        }
+        if is_step {
+            run.push((at, by));
+        }
+    }
+    if !run.is_empty() {
+        end(&mut run);
+    }
+    found
+}
+
+fn stretch(windows: &[Window], from: u64, until: u64, window_us: u64) -> Option<Stretch> {
+    let seconds = real(window_us) * 1e-6;
+    let (up, up_error) = slope(windows, seconds, |w| w.both().map(|(up, _)| up));
+    let (down, down_error) = slope(windows, seconds, |w| w.both().map(|(_, down)| -down));
+    let long = real(len(windows)) * seconds;
+    let (ppm, error) = if windows.len() < DRIFT_WINDOWS {
+        (0.0, DRIFT_PPM_MAX)
+    } else {
+        // The drift is what both ways agree on.
+        let apart = (up - down).abs() / 2.0;
+        ((up + down) / 2.0, apart.max(up_error).max(down_error))
+    };
+    // A drift that cannot be told from none is none: to take it out would only add noise.
+    let drift_ppm = if ppm.abs() < 2.0 * error { 0.0 } else { ppm };
+    let error = if drift_ppm.abs() > 0.0 { error } else { error.max(ppm.abs()) };
+    let mut stretch = Stretch {
+        from,
+        until,
+        drift_ppm,
+        slack_us: error * long / 2.0,
+        up_min_us: 0,
+        down_min_us: 0,
+    };
+    let mut least: Option<(i64, i64)> = None;
+    for (index, window) in (0_u64..).zip(windows) {
+        let Some((up, down)) = window.up.zip(window.down) else { continue };
+        let place = from + index * (until - from) / len(windows).max(1);
+        let drift = stretch.drift_us(place, window_us * len(windows) / (until - from).max(1));
+        let (up, down) = (up - drift, down + drift);
+        least = Some(least.map_or((up, down), |(u, d)| (u.min(up), d.min(down))));
+    }
+    let (up_min_us, down_min_us) = least?;
+    stretch.up_min_us = up_min_us;
+    stretch.down_min_us = down_min_us;
+    Some(stretch)
+}
+
+/// The median slope between windows a quarter of the stretch apart, us per second (ppm), and how
+/// far it may be off. Robust: a change of route in between spoils a quarter of the pairs.
+fn slope(windows: &[Window], seconds: f64, pick: fn(&Window) -> Option<f64>) -> (f64, f64) {
+    let apart = (windows.len() / 4).max(1);
+    let pairs = windows.iter().zip(windows.iter().skip(apart));
+    let span = real(u64::try_from(apart).unwrap_or(1)) * seconds;
+    let mut slopes: Vec<f64> =
+        pairs.filter_map(|(a, b)| Some((pick(b)? - pick(a)?) / span)).collect();
+    let Some(middle) = median(&mut slopes) else { return (0.0, DRIFT_PPM_MAX) };
+    let count = real(len(&slopes)).max(1.0);
+    let mut away: Vec<f64> = slopes.iter().map(|slope| (slope - middle).abs()).collect();
+    // 1.48 and 1.25: from the median deviation to the error of a median; three times that.
+    let error = 3.0 * 1.48 * 1.25 * median(&mut away).unwrap_or(0.0) / count.sqrt();
+    (middle, error)
+}

@@ -1,0 +1,440 @@
+//! What a run measured: delays each way, losses, outages, and what the watchdog would have done.
+//!
+//! Knows: how often the samples must be looked at, and in which order. Does not know: where they
+//! lie, or what is good enough (`verdict`).
+//!
+//! Terms: *relative* delay is a delay less the least of its stretch, so it needs no common clock
+//! and is RFC 5481's delay variation (PDV); *absolute* delay is known as an interval only.
+
+pub mod clocks;
+pub mod outage;
+pub mod quantile;
+pub mod replay;
+
+use serde::{Deserialize, Serialize};
+
+use self::clocks::Clocks;
+use self::outage::{Finder, Outages};
+use self::quantile::{BATCHES, Counted, Quantile, Series, Share, Spread};
+use self::replay::{Player, Replay};
+use crate::number::{ms, real, whole};
+use crate::slot::{Fate, Samples, Slot};
+
+/// Light in fibre. Source: links.md section 4, 4.9 us/km one way.
+pub const FIBRE_US_PER_KM: f64 = 4.9;
+/// A probe this late was sent late. Source: links.md section 8, V1: within 200 us of schedule.
+pub const LATE_US: u16 = 200;
+/// Points of the time line.
+const POINTS: u64 = 600;
+
+/// What is known of a run beside its samples.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Given {
+    /// Time between slots, us.
+    pub period_us: u64,
+    /// Slots of the schedule.
+    pub slots: u64,
+    /// The offset that was taken from raw spans up and added to those down, us.
+    pub offset_us: i64,
+    /// Way of the light between both ends, km; 0 where nobody said.
+    pub distance_km: f64,
+    /// How far both wall clocks may be apart at most, us, where the user declared that they are
+    /// kept together (GPS, PTP).
+    pub common_clock_us: Option<u64>,
+    /// The robot's wall clock less its own, minus the console's wall clock less its own, us: with
+    /// a common clock this *is* the offset.
+    pub wall_offset_us: i64,
+    /// Copies that came to the robot.
+    pub duplicates_up: u64,
+}
+
+/// One way's absolute delay: an interval at each quantile, and why it is no narrower.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Absolute {
+    /// The least that the quantiles may be, with intervals of their own.
+    pub low: Vec<Quantile>,
+    /// The most.
+    pub high: Vec<Quantile>,
+    /// Why, in words.
+    pub cause: String,
+    /// Its width, ms.
+    pub width_ms: f64,
+}
+
+impl Absolute {
+    /// Between what bounds a quantile lies: the least of the low end, the most of the high one.
+    pub fn bounds(&self, name: &str) -> Option<(f64, Option<f64>)> {
+        let low = self.low.iter().find(|quantile| quantile.name == name)?;
+        let high = self.high.iter().find(|quantile| quantile.name == name)?;
+        Some((low.low_ms, high.high_ms))
+    }
+}
+
+/// One way.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OneWay {
+    /// Delay less the least: what sizes a de-jitter buffer (RFC 5481, PDV).
+    pub relative: Spread,
+    /// Change of the delay from one probe to the next, without its sign (RFC 5481, IPDV).
+    pub change: Spread,
+    /// The delay itself.
+    pub absolute: Absolute,
+    /// Lost on this way, of those that went it.
+    pub loss: Share,
+    /// Came behind a later one.
+    pub reordered: u64,
+    /// Came more than once.
+    pub duplicates: u64,
+}
+
+/// One point of the time line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// From the beginning, s.
+    pub at_s: f64,
+    /// Shortest round trip in it, ms.
+    pub rtt_min_ms: Option<f64>,
+    /// Longest.
+    pub rtt_max_ms: Option<f64>,
+    /// Lost on the way up.
+    pub lost_up: u64,
+    /// Lost on the way down.
+    pub lost_down: u64,
+    /// Lost elsewhere, or not sent for want of a session.
+    pub lost_unknown: u64,
+}
+
+/// The probe's own quality.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Own {
+    /// Slots of the schedule.
+    pub slots: u64,
+    /// Probes handed to the network.
+    pub sent: u64,
+    /// Slots that this machine left out: it stalled.
+    pub not_sent: u64,
+    /// Slots without a session.
+    pub no_session: u64,
+    /// Sent more than 200 us after they were due.
+    pub late: u64,
+    /// How late at p50, p99 and at most, ms; at most 65.5.
+    pub late_ms: (f64, f64, f64),
+    /// The robot's own time to answer at p99, ms.
+    pub turn_ms_p99: f64,
+}
+
+/// All that a run measured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Measures {
+    /// How long the schedule was, s.
+    pub seconds: f64,
+    /// The probe's own quality.
+    pub own: Own,
+    /// Round trip from the intended send time, without the robot's own time to answer.
+    pub rtt: Spread,
+    /// Console to robot.
+    pub up: OneWay,
+    /// Robot to console.
+    pub down: OneWay,
+    /// Lost on an unknown way, or not sent for want of a session, of all due.
+    pub lost_unknown: Share,
+    /// When nothing came.
+    pub outages: Outages,
+    /// Drift and steps.
+    pub clocks: Clocks,
+    /// The watchdog replay; `null` where the schedule is slower than commands are.
+    pub replay: Option<Replay>,
+    /// Over time.
+    pub timeline: Vec<Point>,
+}
+
+struct WaySeries {
+    relative: Series,
+    change: Series,
+    low: Series,
+    high: Series,
+    loss: Counted,
+    reordered: u64,
+    duplicates: u64,
+    last: Option<(u64, i64)>,
+}
+
+impl WaySeries {
+    fn new() -> Self {
+        Self {
+            relative: Series::new(),
+            change: Series::new(),
+            low: Series::new(),
+            high: Series::new(),
+            loss: Counted::new(),
+            reordered: 0,
+            duplicates: 0,
+            last: None,
+        }
+    }
+
+    /// The change from the slot before, where that came too.
+    fn change(&mut self, place: u64, rel: i64) -> Option<i64> {
+        let last = self.last.replace((place, rel));
+        last.filter(|(before, _)| before + 1 == place).map(|(_, was)| (rel - was).abs())
+    }
+}
+
+/// Relative delays of one slot, and between what bounds its absolute ones lie, us.
+#[derive(Clone, Copy)]
+struct Delays {
+    rel: (i64, i64),
+    up: (i64, i64),
+    down: (i64, i64),
+}
+
+/// A look at the samples with the clocks' offset in hand.
+struct Lens<'a> {
+    given: &'a Given,
+    clocks: &'a Clocks,
+    hint: usize,
+}
+
+impl Lens<'_> {
+    fn delays(&mut self, place: u64, slot: &Slot) -> Option<Delays> {
+        let (up, down) = slot.spans()?;
+        let stretch = self.clocks.at(place, &mut self.hint)?;
+        let drift = stretch.drift_us(place, self.given.period_us);
+        let rel =
+            ((up - drift - stretch.up_min_us).max(0), (down + drift - stretch.down_min_us).max(0));
+        if let Some(apart) = self.given.common_clock_us {
+            let apart = i64::try_from(apart).unwrap_or(i64::MAX);
+            let offset = self.given.wall_offset_us + self.given.offset_us;
+            let around = |us: i64| ((us - apart).max(0), (us + apart).max(0));
+            return Some(Delays { rel, up: around(up + offset), down: around(down - offset) });
+        }
+        let least = stretch.up_min_us + stretch.down_min_us;
+        let floor = whole(self.given.distance_km * FIBRE_US_PER_KM).min(least / 2).max(0);
+        let slack = whole(stretch.slack_us);
+        let around = |rel: i64| ((rel + floor - slack).max(0), rel + least - floor + slack);
+        Some(Delays { rel, up: around(rel.0), down: around(rel.1) })
+    }
+}
+
+/// Measures a run. Looks at the samples four times; memory does not grow with them.
+pub fn measure(samples: &dyn Samples, given: &Given) -> Measures {
+    let clocks = Clocks::of(samples, given.period_us);
+    let mut first = First::new(given);
+    let mut lens = Lens { given, clocks: &clocks, hint: 0 };
+    samples.visit(&mut |place, slot| first.slot(place, slot, lens.delays(place, slot)));
+    first.settle();
+    let mut lens = Lens { given, clocks: &clocks, hint: 0 };
+    let pieces = given.slots.div_ceil(BATCHES).max(1);
+    samples.visit(&mut |place, slot| {
+        first.again(place, place / pieces, slot, lens.delays(place, slot));
+    });
+    let mut player = Player::new(given.period_us);
+    let mut lens = Lens { given, clocks: &clocks, hint: 0 };
+    let mut last = 0;
+    samples.visit(&mut |place, slot| {
+        let Some(player) = &mut player else { return };
+        let late = lens.delays(place, slot).map(|delays| delays.rel.0);
+        // Beside a clock step the delay is not known, but it came: as late as the last.
+        let came = matches!(slot.fate, Fate::Back { .. } | Fate::LostDown);
+        last = late.unwrap_or(last);
+        // A slot that this machine left out is not the link's: played as the one before.
+        let excused = slot.fate == Fate::NotSent;
+        player.slot(place, late.or((came || excused).then_some(last)));
+    });
+    first.finish(given, clocks.clone(), player.map(Player::finish))
+}
+
+/// Round-trip histogram of a run, for an .hlog file; microseconds.
+pub fn rtt_histogram(samples: &dyn Samples) -> Series {
+    let mut series = Series::new();
+    samples.visit(&mut |_, slot| {
+        if let Some(us) = slot.rtt_us() {
+            series.record(us);
+        }
+    });
+    series
+}
+
+struct First {
+    rtt: Series,
+    up: WaySeries,
+    down: WaySeries,
+    unknown: Counted,
+    late: Series,
+    turn: Series,
+    own: Own,
+    finder: Finder,
+    points: Vec<Point>,
+    per_point: u64,
+    period_us: u64,
+}
+
+impl First {
+    fn new(given: &Given) -> Self {
+        let points = usize::try_from(POINTS).unwrap_or(0);
+        Self {
+            rtt: Series::new(),
+            up: WaySeries::new(),
+            down: WaySeries::new(),
+            unknown: Counted::new(),
+            late: Series::new(),
+            turn: Series::new(),
+            own: Own::default(),
+            finder: Finder::new(given.period_us),
+            points: Vec::with_capacity(points),
+            per_point: given.slots.div_ceil(POINTS).max(1),
+            period_us: given.period_us,
+        }
+    }
+
+    fn slot(&mut self, place: u64, slot: &Slot, delays: Option<Delays>) {
+        self.own.slots += 1;
+        match slot.fate {
+            Fate::NotSent => self.own.not_sent += 1,
+            Fate::NoSession => self.own.no_session += 1,
+            Fate::Back { .. } | Fate::LostUp | Fate::LostDown | Fate::LostSomewhere => {
+                self.own.sent += 1;
+                self.own.late += u64::from(slot.late_us > LATE_US);
+                self.late.record(slot.late_us.into());
+            }
+        }
+        if let Some(us) = slot.rtt_us() {
+            self.rtt.record(us);
+            self.turn.record(i64::from(slot.turn_16us) * 16);
+        }
+        self.up.reordered += u64::from(slot.reordered_up);
+        self.down.reordered += u64::from(slot.reordered_down);
+        self.down.duplicates += u64::from(slot.duplicate_down);
+        self.finder.slot(place, slot, delays.map(|delays| delays.rel));
+        self.point(place, slot);
+        let Some(Delays { rel, up, down }) = delays else { return };
+        for (way, rel, (low, high)) in [(&mut self.up, rel.0, up), (&mut self.down, rel.1, down)] {
+            way.relative.record(rel);
+            way.low.record(low);
+            way.high.record(high);
+            if let Some(change) = way.change(place, rel) {
+                way.change.record(change);
+            }
+        }
+    }
+
+    fn point(&mut self, place: u64, slot: &Slot) {
+        if place.is_multiple_of(self.per_point) {
+            let at_s = real(place.saturating_mul(self.period_us)) * 1e-6;
+            self.points.push(Point { at_s, ..Point::default() });
+        }
+        let Some(point) = self.points.last_mut() else { return };
+        match slot.fate {
+            Fate::LostUp => point.lost_up += 1,
+            Fate::LostDown => point.lost_down += 1,
+            Fate::LostSomewhere | Fate::NoSession => point.lost_unknown += 1,
+            Fate::Back { .. } | Fate::NotSent => {}
+        }
+        if let Some(rtt) = slot.rtt_us().map(ms) {
+            point.rtt_min_ms = Some(point.rtt_min_ms.map_or(rtt, |least| least.min(rtt)));
+            point.rtt_max_ms = Some(point.rtt_max_ms.map_or(rtt, |most| most.max(rtt)));
+        }
+    }
+
+    fn settle(&mut self) {
+        self.rtt.settle();
+        for way in [&mut self.up, &mut self.down] {
+            way.last = None;
+            for series in [&mut way.relative, &mut way.change, &mut way.low, &mut way.high] {
+                series.settle();
+            }
+        }
+    }
+
+    fn again(&mut self, place: u64, piece: u64, slot: &Slot, delays: Option<Delays>) {
+        if let Some(us) = slot.rtt_us() {
+            self.rtt.compare(piece, us);
+        }
+        let came = matches!(slot.fate, Fate::Back { .. } | Fate::LostDown);
+        if came || slot.fate == Fate::LostUp {
+            self.up.loss.count(piece, !came);
+        }
+        if came {
+            self.down.loss.count(piece, slot.fate == Fate::LostDown);
+        }
+        if slot.fate != Fate::NotSent {
+            let nowhere = matches!(slot.fate, Fate::LostSomewhere | Fate::NoSession);
+            self.unknown.count(piece, nowhere);
+        }
+        let Some(Delays { rel, up, down }) = delays else { return };
+        for (way, rel, (low, high)) in [(&mut self.up, rel.0, up), (&mut self.down, rel.1, down)] {
+            way.relative.compare(piece, rel);
+            way.low.compare(piece, low);
+            way.high.compare(piece, high);
+            if let Some(change) = way.change(place, rel) {
+                way.change.compare(piece, change);
+            }
+        }
+    }
+
+    fn finish(mut self, given: &Given, clocks: Clocks, replay: Option<Replay>) -> Measures {
+        let late = self.late.spread();
+        let at = |name| late.quantile(name).map_or(0.0, |quantile: &Quantile| quantile.ms);
+        self.own.late_ms = (at("p50"), at("p99"), late.max_ms);
+        self.own.turn_ms_p99 = self.turn.spread().quantile("p99").map_or(0.0, |q| q.ms);
+        self.up.duplicates = given.duplicates_up;
+        let cause = cause(given, &clocks);
+        Measures {
+            seconds: real(given.slots.saturating_mul(given.period_us)) * 1e-6,
+            own: self.own,
+            rtt: self.rtt.spread(),
+            up: one_way(self.up, &cause),
+            down: one_way(self.down, &cause),
+            lost_unknown: self.unknown.share(),
+            outages: self.finder.finish(),
+            clocks,
+            replay,
+            timeline: self.points,
+        }
+    }
+}
+
+fn one_way(way: WaySeries, cause: &str) -> OneWay {
+    let (low, high) = (way.low.spread(), way.high.spread());
+    OneWay {
+        relative: way.relative.spread(),
+        change: way.change.spread(),
+        absolute: Absolute {
+            width_ms: high.min_ms - low.min_ms,
+            low: low.quantiles,
+            high: high.quantiles,
+            cause: cause.to_owned(),
+        },
+        loss: way.loss.share(),
+        reordered: way.reordered,
+        duplicates: way.duplicates,
+    }
+}
+
+fn cause(given: &Given, clocks: &Clocks) -> String {
+    if let Some(apart) = given.common_clock_us {
+        return format!("both wall clocks were declared to agree within {apart} us");
+    }
+    let slack = clocks.stretches.iter().map(|stretch| stretch.slack_us).fold(0.0, f64::max);
+    let floor = if given.distance_km > 0.0 {
+        format!("light needs {:.2} ms for {} km", given.distance_km * 4.9e-3, given.distance_km)
+    } else {
+        "no distance was given (--distance-km)".to_owned()
+    };
+    format!(
+        "no common clock: the two ways share the shortest round trip in a proportion that nobody \
+         can know; {floor}; drift known to {:.3} ms over the run",
+        slack / 1e3
+    )
+}
+
+/// A span in words: `3.2 h`.
+pub fn long(seconds: f64) -> String {
+    match seconds {
+        s if s < 120.0 => format!("{s:.0} s"),
+        s if s < 7_200.0 => format!("{:.0} min", s / 60.0),
+        s if s < 172_800.0 => format!("{:.1} h", s / 3_600.0),
+        s if s < 63_072_000.0 => format!("{:.1} days", s / 86_400.0),
+        s => format!("{:.1} years", s / 31_536_000.0),
+    }
+}

@@ -1,0 +1,208 @@
+//! Outages: when the link carried nothing, which way, and what became of what was sent meanwhile.
+//!
+//! Knows: runs of lost slots, and jumps of the delay after which a backlog comes at once. Does not
+//! know: why.
+//!
+//! An outage is measured in time, not in packets (links.md 1.1: 16 packets are 16 ms at 1 kHz and
+//! 320 ms at 50 Hz). Dropped: from the first lost slot to the first that came through. Held: from
+//! the first slot that waited to the moment when it was let go.
+
+use serde::{Deserialize, Serialize};
+
+use crate::number::{real, signed};
+use crate::slot::{Fate, Slot};
+
+/// Shorter ones are jitter or single losses. Source: design.md section 6, 10 ms of silence brake.
+pub const SHORTEST_US: i64 = 10_000;
+/// Outages kept in a report. When full the newest are only counted.
+const KEPT_MAX: usize = 1_000;
+
+/// Which way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// Console to robot.
+    Up,
+    /// Robot to console.
+    Down,
+    /// The session was gone, or the run ended before anything told.
+    Unknown,
+}
+
+/// What became of what was sent meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// It was lost.
+    Dropped,
+    /// It came when the link did.
+    Held,
+}
+
+/// One outage.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outage {
+    /// From the beginning of the run, by the schedule of the console, s. On the way down: when the
+    /// probe was due whose answer was the first to be lost.
+    pub at_s: f64,
+    /// How long, ms; on the schedule's grid.
+    pub ms: f64,
+    /// Which way.
+    pub way: Way,
+    /// Lost, or late.
+    pub mode: Mode,
+}
+
+/// All outages of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Outages {
+    /// The first thousand.
+    pub list: Vec<Outage>,
+    /// How many there were.
+    pub count: u64,
+    /// The longest, ms.
+    pub longest_ms: f64,
+    /// Time in which at least one way carried nothing, s.
+    pub dark_s: f64,
+}
+
+/// Finds outages, slot by slot.
+#[derive(Debug)]
+pub struct Finder {
+    period_us: u64,
+    found: Outages,
+    up: Lost,
+    down: Lost,
+    unknown: Lost,
+    up_hold: Hold,
+    down_hold: Hold,
+    dark_until: f64,
+}
+
+#[derive(Debug, Default)]
+struct Lost {
+    begin: Option<u64>,
+    until: u64,
+}
+
+#[derive(Debug, Default)]
+struct Hold {
+    /// Place and relative delay of the last that came, us.
+    last: Option<(u64, i64)>,
+    /// A jump that waits for its backlog: place, delay before, delay behind.
+    jump: Option<(u64, i64, i64)>,
+}
+
+impl Finder {
+    /// For slots so far apart.
+    pub fn new(period_us: u64) -> Self {
+        Self {
+            period_us,
+            found: Outages::default(),
+            up: Lost::default(),
+            down: Lost::default(),
+            unknown: Lost::default(),
+            up_hold: Hold::default(),
+            down_hold: Hold::default(),
+            dark_until: 0.0,
+        }
+    }
+
+    /// The next slot; `rel` is how late it was each way against the least, us, where that is known.
+    pub fn slot(&mut self, place: u64, slot: &Slot, rel: Option<(i64, i64)>) {
+        let came_up = matches!(slot.fate, Fate::Back { .. } | Fate::LostDown);
+        let lost = |fate| slot.fate == fate;
+        let up = self.up.next(place, lost(Fate::LostUp), came_up);
+        self.tell_lost(up, Way::Up);
+        let back = matches!(slot.fate, Fate::Back { .. });
+        let down = self.down.next(place, lost(Fate::LostDown), back);
+        self.tell_lost(down, Way::Down);
+        let nowhere = lost(Fate::LostSomewhere) || lost(Fate::NoSession);
+        let unknown = self.unknown.next(place, nowhere, came_up || lost(Fate::LostUp));
+        self.tell_lost(unknown, Way::Unknown);
+        if let Some((up, down)) = rel.filter(|_| !slot.reordered_up && !slot.reordered_down) {
+            let held = self.up_hold.next(place, up, self.period_us);
+            self.tell_held(held, Way::Up);
+            let held = self.down_hold.next(place, down, self.period_us);
+            self.tell_held(held, Way::Down);
+        }
+    }
+
+    /// The end of the run.
+    pub fn finish(mut self) -> Outages {
+        let ended = [(&mut self.up, Way::Up), (&mut self.down, Way::Down)];
+        let mut open: Vec<_> = ended.into_iter().map(|(lost, way)| (lost.take(), way)).collect();
+        open.push((self.unknown.take(), Way::Unknown));
+        for (lost, way) in open {
+            self.tell_lost(lost, way);
+        }
+        self.found
+    }
+
+    fn tell_lost(&mut self, lost: Option<(u64, u64)>, way: Way) {
+        let Some((begin, slots)) = lost else { return };
+        let us = i64::try_from(slots.saturating_mul(self.period_us)).unwrap_or(i64::MAX);
+        self.tell(begin, us, way, Mode::Dropped);
+    }
+
+    fn tell_held(&mut self, held: Option<(u64, i64)>, way: Way) {
+        if let Some((begin, us)) = held {
+            self.tell(begin, us, way, Mode::Held);
+        }
+    }
+
+    fn tell(&mut self, begin: u64, us: i64, way: Way, mode: Mode) {
+        if us < SHORTEST_US {
+            return;
+        }
+        let at_s = real(begin.saturating_mul(self.period_us)) * 1e-6;
+        let ms = signed(us) / 1e3;
+        self.found.count += 1;
+        self.found.longest_ms = self.found.longest_ms.max(ms);
+        let end = at_s + ms / 1e3;
+        self.found.dark_s += (end - at_s.max(self.dark_until)).max(0.0);
+        self.dark_until = self.dark_until.max(end);
+        if self.found.list.len() < KEPT_MAX {
+            self.found.list.push(Outage { at_s, ms, way, mode });
+        }
+    }
+}
+
+impl Lost {
+    /// A run of lost slots that ends here: its first place and how many slots it covers.
+    fn next(&mut self, place: u64, lost: bool, came: bool) -> Option<(u64, u64)> {
+        if lost {
+            self.begin.get_or_insert(place);
+            self.until = place + 1;
+            return None;
+        }
+        if came { self.take() } else { None }
+    }
+
+    fn take(&mut self) -> Option<(u64, u64)> {
+        let begin = self.begin.take()?;
+        Some((begin, self.until.saturating_sub(begin)))
+    }
+}
+
+impl Hold {
+    /// A hold whose end shows here: the first place that waited, and how long, us.
+    fn next(&mut self, place: u64, rel_us: i64, period_us: u64) -> Option<(u64, i64)> {
+        let period = i64::try_from(period_us).unwrap_or(1);
+        let last = self.last.replace((place, rel_us));
+        let (before, was) = last?;
+        let apart = i64::try_from(place.saturating_sub(before)).unwrap_or(1).saturating_mul(period);
+        if let Some((begin, calm, jumped)) = self.jump.take() {
+            // Let go at once: what was sent a period later comes within half a period.
+            let spacing = apart + rel_us - was;
+            if spacing * 2 < apart {
+                return Some((begin, jumped - calm));
+            }
+        }
+        // A rise within one period that no delay can make which keeps its pace.
+        if rel_us - was >= SHORTEST_US {
+            self.jump = Some((place, was, rel_us));
+        }
+        None
+    }
+}

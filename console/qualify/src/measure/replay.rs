@@ -1,0 +1,218 @@
+//! Would the watchdog have tripped? The measured arrivals, through the shipped playout and watchdog.
+//!
+//! Knows: when each probe came, played as if it were a command. Does not know: any rule of its own:
+//! whose turn a command is and how old it is are `longhand_follower`'s answers, at every tick.
+//!
+//! A *safe stop* is counted when the watchdog first says Silent or worse; the next one can come
+//! after 100 ms of fresh commands, as the arm's own Hold ends (design.md section 6).
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use longhand_follower::playout::{Inbound, Playout};
+use longhand_follower::profile::{PlayoutLimits, Profile, StageLimits};
+use longhand_follower::watchdog::{Freshness, Watchdog};
+use longhand_protocol::message::{Command, Intent};
+use longhand_protocol::units::{Instant, Micros, Robot, Seq, TICK};
+use serde::{Deserialize, Serialize};
+
+use super::quantile::poisson;
+use crate::number::{ms, real};
+
+/// Ages at which the arm brakes, ms. Source: links.md section 8, V10: "for thresholds 10 to 500".
+pub const THRESHOLDS_MS: [u64; 10] = [10, 20, 30, 50, 75, 100, 150, 200, 300, 500];
+/// The most that the playout buffer may add, ms. 20 and 100 are the shipped profiles'.
+pub const PLAYOUTS_MS: [u64; 9] = [5, 10, 20, 30, 50, 75, 100, 150, 200];
+
+/// What a playout buffer of one size would have made of the link.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Played {
+    /// The most that the buffer may add, ms.
+    pub playout_ms: u64,
+    /// What it added on average, ms.
+    pub added_mean_ms: f64,
+    /// For each of `thresholds_ms`: safe stops.
+    pub stops: Vec<u64>,
+    /// The same, per hour.
+    pub stops_per_hour: Vec<f64>,
+    /// The most per hour that the link's own rate may be, 95 %; none seen may be three.
+    pub stops_per_hour_high: Vec<f64>,
+}
+
+/// The replay of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Replay {
+    /// Hours played.
+    pub hours: f64,
+    /// The ages at which the arm brakes, ms.
+    pub thresholds_ms: Vec<u64>,
+    /// Each size of the playout buffer.
+    pub played: Vec<Played>,
+}
+
+impl Replay {
+    /// The smallest playout buffer with which safe stops at the shipped 10 ms threshold are surely
+    /// rarer than `per_hour`, ms; `None` where none of those tried is.
+    pub fn enough_ms(&self, per_hour: f64) -> Option<u64> {
+        let rare =
+            |played: &&Played| played.stops_per_hour_high.first().is_some_and(|h| *h < per_hour);
+        self.played.iter().find(rare).map(|played| played.playout_ms)
+    }
+
+    /// One cell: stops an hour (seen, and the most that it may be).
+    pub fn cell(&self, playout_ms: u64, threshold_ms: u64) -> Option<(f64, f64)> {
+        let column = self.thresholds_ms.iter().position(|t| *t == threshold_ms)?;
+        let played = self.played.iter().find(|played| played.playout_ms == playout_ms)?;
+        Some((*played.stops_per_hour.get(column)?, *played.stops_per_hour_high.get(column)?))
+    }
+}
+
+/// Plays arrivals as they are handed in, in the order of the schedule.
+pub struct Player {
+    period_us: u64,
+    waiting: BinaryHeap<Reverse<(u64, u64)>>,
+    now_us: u64,
+    lanes: Vec<Lane>,
+    fresh_after: Micros,
+}
+
+struct Lane {
+    playout_ms: u64,
+    playout: Box<Playout>,
+    dogs: Vec<Watchdog>,
+    stopped: Vec<bool>,
+    fresh_since_us: u64,
+    stops: Vec<u64>,
+    added_us: i64,
+    ticks: u64,
+}
+
+/// Everything happens so long after zero, so that no instant lies before the clock's origin, us.
+const ORIGIN_US: u64 = 1_000_000;
+
+impl Player {
+    /// For a schedule of this period. Commands come at 1 kHz: at a slower schedule there is nothing
+    /// to play, and `None`; of a faster one every command's share is played.
+    pub fn new(period_us: u64) -> Option<Self> {
+        if period_us > TICK.as_micros() || period_us == 0 {
+            return None;
+        }
+        let lanes = PLAYOUTS_MS.into_iter().map(Lane::new).collect();
+        let fresh_after = Profile::DEFAULT.stages.rejoin_good;
+        Some(Self { period_us, waiting: BinaryHeap::new(), now_us: ORIGIN_US, lanes, fresh_after })
+    }
+
+    /// The next slot: how late it came to the robot against the least, us; `None` if never.
+    pub fn slot(&mut self, place: u64, late_us: Option<i64>) {
+        let every = (TICK.as_micros() / self.period_us).max(1);
+        if !place.is_multiple_of(every) {
+            return;
+        }
+        let due = ORIGIN_US + place * self.period_us;
+        // Whatever comes from here on comes after this: nothing is faster than the least.
+        while self.now_us < due {
+            self.tick();
+        }
+        if let Some(late) = late_us.and_then(|late| u64::try_from(late).ok()) {
+            self.waiting.push(Reverse((due + late, place / every + 1)));
+        }
+    }
+
+    fn tick(&mut self) {
+        self.now_us += TICK.as_micros();
+        while let Some(Reverse((at, number))) = self.waiting.peek().copied() {
+            if at > self.now_us {
+                break;
+            }
+            self.waiting.pop();
+            let hand_time = Instant::from_micros(ORIGIN_US + (number - 1) * TICK.as_micros());
+            let intent = Intent { hand_time, valid_for: Micros::MAX, ..Intent::default() };
+            let command = Command { number: Seq::new(number), intent, ..Command::default() };
+            let inbound = Inbound { command, received_at: Instant::from_micros(at) };
+            self.lanes.iter_mut().for_each(|lane| lane.playout.push(inbound));
+        }
+        let now = Instant::from_micros(self.now_us);
+        for lane in &mut self.lanes {
+            lane.tick(now, self.fresh_after);
+        }
+    }
+
+    /// What came of it.
+    pub fn finish(self) -> Replay {
+        let hours = real(self.now_us - ORIGIN_US) * 1e-6 / 3_600.0;
+        let played = self.lanes.into_iter().map(|lane| lane.played(hours)).collect();
+        Replay { hours, thresholds_ms: THRESHOLDS_MS.to_vec(), played }
+    }
+}
+
+impl Lane {
+    fn new(playout_ms: u64) -> Self {
+        let limits = PlayoutLimits {
+            delay_max: Micros::from_millis(playout_ms),
+            lateness: Profile::DEFAULT.playout.lateness,
+        };
+        let dog = |threshold: u64| {
+            let never = Micros::MAX;
+            Watchdog::new(StageLimits {
+                brake_after: Micros::from_millis(threshold),
+                hold_after: never,
+                latch_after: never,
+                bedside_after: never,
+                ..Profile::DEFAULT.stages
+            })
+        };
+        Self {
+            playout_ms,
+            playout: Box::new(Playout::new(limits)),
+            dogs: THRESHOLDS_MS.into_iter().map(dog).collect(),
+            stopped: vec![false; THRESHOLDS_MS.len()],
+            fresh_since_us: 0,
+            stops: vec![0; THRESHOLDS_MS.len()],
+            added_us: 0,
+            ticks: 0,
+        }
+    }
+
+    fn tick(&mut self, now: Instant<Robot>, fresh_after: Micros) {
+        let Some(pick) = self.playout.pick(now, true) else { return };
+        self.added_us = self
+            .added_us
+            .saturating_add(i64::try_from(self.playout.added_delay().as_micros()).unwrap_or(0));
+        self.ticks += 1;
+        let mut is_fresh = true;
+        for ((dog, stopped), stops) in self.dogs.iter().zip(&mut self.stopped).zip(&mut self.stops)
+        {
+            let freshness = dog.judge(Some(&pick)).freshness;
+            is_fresh = is_fresh && freshness == Freshness::Fresh;
+            if freshness < Freshness::Silent {
+                // The thresholds rise: what the shortest bears, all do.
+                break;
+            }
+            if !*stopped {
+                *stops += 1;
+                *stopped = true;
+            }
+        }
+        if !is_fresh {
+            self.fresh_since_us = now.as_micros();
+        } else if now.as_micros().saturating_sub(self.fresh_since_us) >= fresh_after.as_micros() {
+            self.stopped.fill(false);
+        }
+    }
+
+    fn played(self, hours: f64) -> Played {
+        let per_hour = |stops: f64| if hours > 0.0 { stops / hours } else { 0.0 };
+        let ticks = i64::try_from(self.ticks).unwrap_or(i64::MAX).max(1);
+        Played {
+            playout_ms: self.playout_ms,
+            added_mean_ms: ms(self.added_us / ticks),
+            stops_per_hour: self.stops.iter().map(|stops| per_hour(real(*stops))).collect(),
+            stops_per_hour_high: self
+                .stops
+                .iter()
+                .map(|stops| per_hour(poisson(*stops).1))
+                .collect(),
+            stops: self.stops,
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! PASS, FAIL, or not enough to say: what was measured against what somebody requires.
+//!
+//! Knows: requirement profiles, row by row with their sources, and how far a measurement carries.
+//! Does not know: how anything was measured.
+//!
+//! The rule: a row passes when the *worst* end of what the measurement allows is within the bound,
+//! and fails when the *best* end is beyond it. Anything between is INSUFFICIENT EVIDENCE, with the
+//! reason and, where a longer run would tell, how long it must be.
+
+use serde::{Deserialize, Serialize};
+
+use crate::measure::quantile::{Share, Spread, poisson};
+use crate::measure::{Measures, OneWay, long};
+use crate::number::real;
+
+/// How a row, or a whole profile, came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Verdict {
+    /// Even the worst that the measurement allows is within the bound.
+    #[serde(rename = "PASS")]
+    Pass,
+    /// The measurement cannot tell.
+    #[serde(rename = "INSUFFICIENT EVIDENCE")]
+    Insufficient,
+    /// Even the best that the measurement allows is beyond the bound.
+    #[serde(rename = "FAIL")]
+    Fail,
+}
+
+impl Verdict {
+    /// The word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "PASS",
+            Self::Insufficient => "INSUFFICIENT EVIDENCE",
+            Self::Fail => "FAIL",
+        }
+    }
+}
+
+/// What a row is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// Round trip at a quantile, ms.
+    Rtt,
+    /// The worse way's one-way delay at a quantile, ms; the worst end of its interval.
+    OneWay,
+    /// The worse way's delay above the least (PDV) at a quantile, ms.
+    Jitter,
+    /// The worse way's loss, a share.
+    Loss,
+    /// Share of the time in which both ways carried something.
+    Availability,
+    /// The longest outage seen, ms. Says nothing of what was not seen.
+    OutageLongest,
+    /// Outages (10 ms and longer) an hour.
+    OutagesPerHour,
+    /// Safe stops an hour at the shipped 10 ms threshold, with a playout buffer of `playout_ms`.
+    SafeStops,
+    /// Something that this tool does not measure; the row says so.
+    NotMeasured,
+}
+
+/// One row of a profile.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Requirement {
+    /// What is required, for people.
+    pub what: String,
+    /// What is compared.
+    pub metric: Metric,
+    /// Which quantile, as `p99`, where the metric has quantiles.
+    #[serde(default)]
+    pub quantile: Option<String>,
+    /// Not above this.
+    #[serde(default)]
+    pub at_most: Option<f64>,
+    /// Not below this.
+    #[serde(default)]
+    pub at_least: Option<f64>,
+    /// What is added to the measurement first: what the link does not cause, ms.
+    #[serde(default)]
+    pub adds: f64,
+    /// Size of the playout buffer, for safe stops.
+    #[serde(default)]
+    pub playout_ms: Option<u64>,
+    /// `ms`, or empty for a share.
+    #[serde(default)]
+    pub unit: String,
+    /// Where the number is from.
+    pub source: String,
+}
+
+/// A named set of requirements.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Its name.
+    pub name: String,
+    /// What it is, in a sentence.
+    pub title: String,
+    /// The rows.
+    pub requirement: Vec<Requirement>,
+}
+
+/// A profile that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ProfileError {
+    /// Not TOML of this form.
+    #[error("the requirements cannot be read: {0}")]
+    Toml(#[from] toml::de::Error),
+    /// A row that says nothing.
+    #[error("requirement \"{what}\": {why}")]
+    Row {
+        /// The row.
+        what: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+}
+
+/// The shipped profiles, by name.
+pub const SHIPPED: [(&str, &str); 6] = [
+    ("atis-laparoscopic", include_str!("../profiles/atis-laparoscopic.toml")),
+    ("nankaku-100", include_str!("../profiles/nankaku-100.toml")),
+    ("xu-200", include_str!("../profiles/xu-200.toml")),
+    ("xu-300", include_str!("../profiles/xu-300.toml")),
+    ("3gpp-local", include_str!("../profiles/3gpp-local.toml")),
+    ("geo", include_str!("../profiles/geo.toml")),
+];
+
+impl Profile {
+    /// Reads and checks a profile.
+    ///
+    /// Errors: [`ProfileError`] says which row, and why.
+    pub fn parse(text: &str) -> Result<Self, ProfileError> {
+        let profile: Self = toml::from_str(text)?;
+        for row in &profile.requirement {
+            let quantiles = matches!(row.metric, Metric::Rtt | Metric::OneWay | Metric::Jitter);
+            let known = |name: &String| {
+                crate::measure::quantile::QUANTILES.iter().any(|(known, _)| known == name)
+            };
+            let why = if row.metric != Metric::NotMeasured
+                && row.at_most.is_some() == row.at_least.is_some()
+            {
+                Some("say either at_most or at_least")
+            } else if quantiles && !row.quantile.as_ref().is_some_and(known) {
+                Some("say quantile: p50 p90 p95 p99 p99.9 p99.99 or p99.999")
+            } else if (row.metric == Metric::Availability) != row.at_least.is_some()
+                && row.metric != Metric::NotMeasured
+            {
+                Some("availability needs at_least, everything else at_most")
+            } else {
+                None
+            };
+            if let Some(why) = why {
+                return Err(ProfileError::Row { what: row.what.clone(), why });
+            }
+        }
+        Ok(profile)
+    }
+
+    /// A shipped one.
+    pub fn shipped(name: &str) -> Option<Self> {
+        let (_, text) = SHIPPED.into_iter().find(|(known, _)| *known == name)?;
+        Self::parse(text).ok()
+    }
+}
+
+/// A row that was judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// What was required.
+    pub requirement: Requirement,
+    /// How it came out.
+    pub verdict: Verdict,
+    /// What was measured; `null` where nothing was.
+    pub measured: Option<f64>,
+    /// The best that it may be.
+    pub low: Option<f64>,
+    /// The worst that it may be; `null`: without bound.
+    pub high: Option<f64>,
+    /// Why it came out so.
+    pub reason: String,
+    /// How long a clean run would have to be for this claim, s; `null` where length is not it.
+    pub needs_s: Option<f64>,
+}
+
+/// Judges every row.
+pub fn judge(profile: &Profile, measures: &Measures) -> Vec<Row> {
+    profile.requirement.iter().map(|row| judged(row, measures)).collect()
+}
+
+/// The worst row's; of no rows nothing can be said.
+pub fn overall(rows: &[Row]) -> Verdict {
+    rows.iter().map(|row| row.verdict).max().unwrap_or(Verdict::Insufficient)
+}
+
+/// What a measurement allows: its value, the best and the worst that it may be.
+struct Found {
+    measured: f64,
+    low: f64,
+    high: Option<f64>,
+    /// Why the worst end is where it is.
+    because: String,
+    needs_s: Option<f64>,
+}
+
+fn judged(row: &Requirement, measures: &Measures) -> Row {
+    let Some(found) = find(row, measures) else {
+        let reason = if row.metric == Metric::NotMeasured {
+            "this tool does not measure it; show it otherwise"
+        } else {
+            "nothing was measured that could tell"
+        };
+        return Row {
+            requirement: row.clone(),
+            verdict: Verdict::Insufficient,
+            measured: None,
+            low: None,
+            high: None,
+            reason: reason.to_owned(),
+            needs_s: None,
+        };
+    };
+    let (low, high) = (found.low + row.adds, found.high.map(|high| high + row.adds));
+    let (verdict, bound) = match (row.at_most, row.at_least) {
+        (Some(bound), _) if high.is_some_and(|high| high <= bound) => (Verdict::Pass, bound),
+        (Some(bound), _) if low > bound => (Verdict::Fail, bound),
+        (None, Some(bound)) if low >= bound => (Verdict::Pass, bound),
+        (None, Some(bound)) if high.is_some_and(|high| high < bound) => (Verdict::Fail, bound),
+        (at_most, at_least) => (Verdict::Insufficient, at_most.or(at_least).unwrap_or(0.0)),
+    };
+    let reason = match verdict {
+        Verdict::Pass => {
+            "even the worst that the measurement allows is within the bound".to_owned()
+        }
+        Verdict::Fail => "even the best that the measurement allows is beyond the bound".to_owned(),
+        Verdict::Insufficient => {
+            format!("the bound {bound} lies within what it may be: {}", found.because)
+        }
+    };
+    Row {
+        requirement: row.clone(),
+        verdict,
+        measured: Some(found.measured + row.adds),
+        low: Some(low),
+        high,
+        reason,
+        needs_s: found.needs_s.filter(|_| verdict == Verdict::Insufficient),
+    }
+}
+
+fn find(row: &Requirement, measures: &Measures) -> Option<Found> {
+    let name = row.quantile.as_deref().unwrap_or("p99");
+    let ways = [&measures.up, &measures.down];
+    match row.metric {
+        Metric::Rtt => of_spread(&measures.rtt, name, measures),
+        Metric::Jitter => {
+            worse(ways.into_iter().filter_map(|way| of_spread(&way.relative, name, measures)))
+        }
+        Metric::OneWay => {
+            worse(ways.into_iter().filter_map(|way| of_absolute(way, name, measures)))
+        }
+        Metric::Loss => {
+            let unknown = measures.lost_unknown.share;
+            let bound = row.at_most.unwrap_or(0.0);
+            worse(ways.into_iter().map(|way| of_share(&way.loss, unknown, bound, measures)))
+        }
+        Metric::Availability => availability(row, measures),
+        Metric::OutageLongest => Some(Found {
+            measured: measures.outages.longest_ms,
+            low: measures.outages.longest_ms,
+            high: Some(measures.outages.longest_ms),
+            because: String::new(),
+            needs_s: None,
+        }),
+        Metric::OutagesPerHour => Some(rate(measures.outages.count, measures.seconds, row.at_most)),
+        Metric::SafeStops => {
+            let replay = measures.replay.as_ref()?;
+            let playout_ms = row.playout_ms.unwrap_or(20);
+            let played = replay.played.iter().find(|played| played.playout_ms == playout_ms)?;
+            Some(rate(*played.stops.first()?, replay.hours * 3_600.0, row.at_most))
+        }
+        Metric::NotMeasured => None,
+    }
+}
+
+/// The way that may be worse; one without a bound is worst of all.
+fn worse(found: impl Iterator<Item = Found>) -> Option<Found> {
+    found.reduce(|a, b| {
+        let low = a.low.max(b.low);
+        let measured = a.measured.max(b.measured);
+        let high = |found: &Found| found.high.unwrap_or(f64::INFINITY);
+        let worst = if high(&a) >= high(&b) { a } else { b };
+        Found { low, measured, ..worst }
+    })
+}
+
+fn of_spread(spread: &Spread, name: &str, measures: &Measures) -> Option<Found> {
+    let quantile = spread.quantile(name)?;
+    let needs_s = needs(quantile.above, quantile.worth, spread.count, measures);
+    Some(Found {
+        measured: quantile.ms,
+        low: quantile.low_ms,
+        high: quantile.high_ms,
+        because: format!(
+            "{} samples that come in weather are worth {:.0} independent ones",
+            spread.count, quantile.worth
+        ),
+        needs_s: Some(needs_s),
+    })
+}
+
+fn of_absolute(way: &OneWay, name: &str, measures: &Measures) -> Option<Found> {
+    let (low, high) = way.absolute.bounds(name)?;
+    let quantile = way.absolute.high.iter().find(|quantile| quantile.name == name)?;
+    let rare = high.is_none();
+    let needs_s = needs(quantile.above, quantile.worth, way.relative.count, measures);
+    let because = if rare {
+        "too few samples lie beyond this quantile".to_owned()
+    } else {
+        format!("not decidable without a common clock: {}", way.absolute.cause)
+    };
+    // The worst end is what is judged, so it is what is shown.
+    Some(Found { measured: quantile.ms, low, high, because, needs_s: rare.then_some(needs_s) })
+}
+
+/// How long a run must be for three independent samples beyond the quantile.
+fn needs(above: f64, worth: f64, count: u64, measures: &Measures) -> f64 {
+    let each = measures.seconds / real(count.max(1));
+    let inflation = (real(count) / worth.max(1.0)).max(1.0);
+    3.0 / above * inflation * each
+}
+
+/// Loss; what was lost nobody knows where may have been lost on either way.
+fn of_share(share: &Share, unknown: f64, bound: f64, measures: &Measures) -> Found {
+    let each = measures.seconds / real(share.of.max(1));
+    let because = if share.events == 0 {
+        format!("none of {} was lost, so up to 3 of them may be (rule of three)", share.of)
+    } else {
+        format!("{} of {} were lost, in bursts", share.events, share.of)
+    };
+    Found {
+        measured: share.share,
+        low: share.low,
+        high: Some((share.high + unknown).min(1.0)),
+        because,
+        needs_s: (bound > 0.0).then(|| 3.0 / bound * each),
+    }
+}
+
+fn availability(row: &Requirement, measures: &Measures) -> Option<Found> {
+    if measures.seconds <= 0.0 {
+        return None;
+    }
+    let dark = (measures.outages.dark_s / measures.seconds).min(1.0);
+    let count = measures.outages.count;
+    let (few, many) = poisson(count);
+    // So many outages of the mean length; none seen may be three of the shortest that count.
+    let mean_s = if count == 0 { 0.01 } else { measures.outages.dark_s / real(count) };
+    let of = |events: f64| 1.0 - (events * mean_s / measures.seconds).clamp(0.0, 1.0);
+    let allowed = 1.0 - row.at_least.unwrap_or(0.0);
+    let needs_s = 3.0 * mean_s / allowed.max(1e-12);
+    Some(Found {
+        measured: 1.0 - dark,
+        low: of(many),
+        high: Some(of(few)),
+        because: format!("{count} outages in {} may be up to {many:.1}", long(measures.seconds)),
+        // An outage once a claim of so many nines allows is 31 s a year at six of them: a short run
+        // without one shows only that outages are not frequent.
+        needs_s: Some(needs_s.max(3.0 / allowed.max(1e-12) * 1e-3)),
+    })
+}
+
+fn rate(events: u64, seconds: f64, bound: Option<f64>) -> Found {
+    let hours = (seconds / 3_600.0).max(1e-9);
+    let (few, many) = poisson(events);
+    Found {
+        measured: real(events) / hours,
+        low: few / hours,
+        high: Some(many / hours),
+        because: format!("{events} in {} may be up to {many:.1}", long(seconds)),
+        needs_s: bound.filter(|bound| *bound > 0.0).map(|bound| 3.0 / bound * 3_600.0),
+    }
+}
