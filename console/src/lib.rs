@@ -20,6 +20,7 @@ pub mod input;
 mod leader_thread;
 mod network;
 pub mod page;
+pub mod qualify;
 pub mod status;
 
 pub use console::{Console, ConsoleConfig, ConsoleError, HandChoice, PagePort, written_scale};

@@ -21,6 +21,7 @@ use std::process::ExitCode;
         longhand-console run --robot or3.hospital:7400 --identity trust/dr-lee\n  \
         longhand-console run --robot 127.0.0.1:7400 --identity trust/dr-lee --input peg-transfer \
         --for 30 --json\n  \
+        longhand-console qualify --robot or3.hospital:7400 --identity trust/ann --for 10m\n  \
         longhand-console script check my-hand.csv\n  \
         longhand-console doctor --identity trust/dr-lee"
 )]
@@ -37,6 +38,9 @@ enum Command {
     /// Look at hand scripts: the ones that ship, or one of yours.
     #[command(subcommand)]
     Script(cli::script::Script),
+    /// Is this link good enough? Measures it, and answers in a report that can be filed. Exit code:
+    /// 0 PASS, 1 FAIL or an error, 2 wrong usage, 3 INSUFFICIENT EVIDENCE.
+    Qualify(Box<cli::qualify::Qualify>),
     /// Say what this machine lacks and what follows from it. Exit code: 0 good, 1 limited or bad
     /// (`health` in --json says which), 2 wrong usage.
     Doctor(cli::doctor::Doctor),
@@ -55,6 +59,7 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Run(run) => run.run(),
         Command::Script(script) => script.run(),
+        Command::Qualify(qualify) => qualify.run(),
         Command::Doctor(doctor) => doctor.run(),
     };
     done.unwrap_or_else(|failed| {

@@ -152,6 +152,18 @@ impl Ledger {
         self.told.rtt_max_us = self.told.rtt_max_us.max(rtt);
     }
 
+    /// Ends the schedule before its time: `slots` were due.
+    pub fn end_at(&mut self, slots: u64) {
+        self.slots = self.slots.min(slots);
+        let open = self.slots.saturating_add(1).saturating_sub(self.first);
+        self.open.truncate(usize::try_from(open).unwrap_or(usize::MAX));
+    }
+
+    /// Slots of the schedule.
+    pub const fn slots(&self) -> u64 {
+        self.slots
+    }
+
     /// The longest round trip since the last call, us.
     pub fn take_rtt_max(&mut self) -> u64 {
         core::mem::take(&mut self.told.rtt_max_us)

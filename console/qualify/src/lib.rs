@@ -9,10 +9,13 @@
 //! | [`slot`] | one slot in twelve bytes |
 //! | [`measure`] | delays, losses, outages, clocks, and the watchdog replay |
 //! | [`verdict`] | PASS, FAIL or not enough, against profiles with their sources |
+//! | [`report`] | all of it as one signed object: JSON, and a page |
 #![forbid(unsafe_code)]
 
 pub mod ledger;
 pub mod measure;
 pub mod number;
+pub mod report;
 pub mod slot;
+pub mod trace;
 pub mod verdict;

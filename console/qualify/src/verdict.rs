@@ -244,7 +244,8 @@ fn judged(row: &Requirement, measures: &Measures) -> Row {
     Row {
         requirement: row.clone(),
         verdict,
-        measured: Some(found.measured + row.adds),
+        // Of an interval no middle is shown: it would be taken for the truth.
+        measured: (row.metric != Metric::OneWay).then_some(found.measured + row.adds),
         low: Some(low),
         high,
         reason,

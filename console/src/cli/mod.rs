@@ -3,6 +3,7 @@
 //! Knows: how a failure becomes words and an exit code. Does not know: what the parts do.
 
 pub mod doctor;
+pub mod qualify;
 pub mod run;
 pub mod script;
 
@@ -23,6 +24,8 @@ pub type Done = Result<ExitCode, Failed>;
 pub const FAILED: u8 = 1;
 /// The command line is wrong; nothing was tried. clap's own code.
 pub const USAGE: u8 = 2;
+/// It ran, but what it measured cannot tell.
+pub const CANNOT_TELL: u8 = 3;
 
 /// Failed with these words and this advice.
 pub fn failed(code: u8, what: impl Into<String>, advice: impl Into<String>) -> Failed {

@@ -184,7 +184,8 @@ impl Run {
     }
 }
 
-fn resolve(robot: &str) -> Result<SocketAddr, Failed> {
+/// The first address of `HOST:PORT`.
+pub fn resolve(robot: &str) -> Result<SocketAddr, Failed> {
     let advice = "write it as HOST:PORT, as in or3.hospital:7400 or 10.0.0.3:7400";
     let bad = |why: String| failed(FAILED, format!("--robot {robot}: {why}"), advice);
     let mut found = robot.to_socket_addrs().map_err(|error| bad(error.to_string()))?;
@@ -221,14 +222,16 @@ fn status_line(status: &ConsoleStatus) -> String {
 }
 
 /// Where words for people go: standard output, or standard error beside `--json`.
-struct Speaker {
+pub struct Speaker {
     to_stderr: bool,
-    is_terminal: bool,
+    /// Whether a line can be renewed.
+    pub is_terminal: bool,
     has_line: bool,
 }
 
 impl Speaker {
-    fn new(json: bool) -> Self {
+    /// Standard error where JSON has standard output.
+    pub fn new(json: bool) -> Self {
         let is_terminal =
             if json { std::io::stderr().is_terminal() } else { std::io::stdout().is_terminal() };
         Self { to_stderr: json, is_terminal, has_line: false }
@@ -244,19 +247,21 @@ impl Speaker {
         };
     }
 
-    fn line(&mut self, text: &str) {
+    /// A line that stays.
+    pub fn line(&mut self, text: &str) {
         self.finish();
         self.write(&format!("{text}\n"));
     }
 
     /// Writes over the line before. Cut, so that it never wraps: 110 columns.
-    fn renew(&mut self, text: &str) {
+    pub fn renew(&mut self, text: &str) {
         let cut: String = text.chars().take(110).collect();
         self.write(&format!("\r\x1b[2K{cut}"));
         self.has_line = true;
     }
 
-    fn finish(&mut self) {
+    /// Ends the line that is renewed.
+    pub fn finish(&mut self) {
         if self.has_line {
             self.has_line = false;
             self.write("\n");

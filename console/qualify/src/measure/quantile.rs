@@ -22,6 +22,9 @@ const Z: f64 = 1.96;
 /// Longest span recorded, us; longer ones are counted as this.
 const MOST_US: u64 = 3_600_000_000;
 
+/// Bins of a drawn histogram.
+const BINS: u64 = 60;
+
 /// The quantiles reported: the share that lies above, and the name.
 pub const QUANTILES: [(&str, f64); 7] = [
     ("p50", 0.5),
@@ -65,6 +68,9 @@ pub struct Spread {
     pub quantiles: Vec<Quantile>,
     /// The share above (second) a value in ms (first), falling: for drawing.
     pub tail: Vec<(f64, f64)>,
+    /// Counts (second) from a value in ms (first) to the next, up to p99.9; the last also holds
+    /// what lies beyond: for drawing.
+    pub bins: Vec<(f64, u64)>,
 }
 
 impl Spread {
@@ -159,7 +165,23 @@ impl Series {
             max_ms: real(self.values.max()) / 1e3,
             quantiles,
             tail: self.tail(),
+            bins: self.bins(),
         }
+    }
+
+    fn bins(&self) -> Vec<(f64, u64)> {
+        let (least, most) = (self.values.min(), self.values.value_at_quantile(0.999));
+        let wide = (most.saturating_sub(least) / BINS).max(1);
+        let mut bins: Vec<(f64, u64)> =
+            (0..=BINS).map(|bin| (real(least + bin * wide) / 1e3, 0)).collect();
+        for value in self.values.iter_recorded() {
+            let at = value.value_iterated_to().saturating_sub(least) / wide;
+            let bin = usize::try_from(at.min(BINS)).unwrap_or(0);
+            if let Some((_, count)) = bins.get_mut(bin) {
+                *count += value.count_since_last_iteration();
+            }
+        }
+        bins
     }
 
     fn ms(&self, quantile: f64) -> f64 {

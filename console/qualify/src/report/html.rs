@@ -1,0 +1,546 @@
+//! The report as one page that needs nothing else: no script, no font, no network.
+//!
+//! Knows: what a surgeon looks for first and an engineer last. Does not know: any number that is
+//! not in the report.
+
+use std::fmt::Write as _;
+
+use super::Report;
+use super::svg::{Axis, Plot};
+use crate::measure::outage::{Mode, Way};
+use crate::measure::quantile::Spread;
+use crate::measure::{Measures, OneWay, long};
+use crate::number::real;
+use crate::verdict::{Requirement, Row, Verdict};
+
+/// Where the object begins and ends in the page.
+const OPEN: &str = "<script type=\"application/json\" id=\"report\">";
+const CLOSE: &str = "</script>";
+/// Outages that the page lists; the object has more.
+const LISTED: usize = 40;
+
+/// The page of a report, with its object in it.
+pub fn page(report: &Report, json: &str) -> String {
+    let title =
+        format!("{} - {} - {}", report.verdict.name(), report.profile.name, report.about.robot);
+    let parts = [
+        first(report),
+        rows(&report.rows),
+        meaning(report),
+        drawings(report),
+        quantiles(report),
+        watchdog(report),
+        outages(&report.quic),
+        clocks(&report.quic),
+        own(report),
+        proof(report),
+    ];
+    // `<` cannot stand in a script element as it is; in JSON it has another spelling.
+    let object = json.replace('<', "\\u003c");
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
+         <title>{}</title><style>{}</style></head>\n<body><main>\n{}\n</main>\n{OPEN}{object}{CLOSE}\n\
+         </body></html>\n",
+        safe(&title),
+        include_str!("page.css"),
+        parts.join("\n")
+    )
+}
+
+/// The object in a page.
+pub fn object_in(page: &str) -> Option<String> {
+    let (_, behind) = page.split_once(OPEN)?;
+    Some(behind.split_once(CLOSE)?.0.to_owned())
+}
+
+fn first(report: &Report) -> String {
+    let about = &report.about;
+    let word = report.verdict.name();
+    let class = class(report.verdict);
+    let plain = match report.verdict {
+        Verdict::Pass => "Everything that was required was shown to hold.",
+        Verdict::Fail => "At least one requirement is surely not met. The red rows say which.",
+        Verdict::Insufficient => {
+            "Nothing is surely wrong, but this run cannot show that all requirements hold. The rows \
+             say what is missing, and how long a run would have to be."
+        }
+    };
+    let cut = if about.cut_short { " It was ended before its time." } else { "" };
+    let mut notes = String::new();
+    for note in &about.notes {
+        let _ = write!(notes, "<p class=\"soft\">{}</p>", safe(note));
+    }
+    format!(
+        "<section class=\"card top {class}\"><h1>Is this link good enough?</h1>\
+         <div class=\"verdict\">{word}</div><p>{plain}</p>\
+         <p>Measured against <b>{}</b> ({}).</p>\
+         <p class=\"soft\">The link to {}, measured for {} at {} probes a second from {} by {}.{cut}</p>\
+         {notes}</section>",
+        safe(&report.profile.title),
+        safe(&report.profile.name),
+        safe(&about.robot),
+        long(report.quic.seconds),
+        about.rate_hz,
+        safe(&about.begun),
+        safe(&about.by),
+    )
+}
+
+const fn class(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "PASS",
+        Verdict::Fail => "FAIL",
+        Verdict::Insufficient => "INSUFFICIENT",
+    }
+}
+
+fn rows(rows: &[Row]) -> String {
+    let mut body = String::new();
+    for row in rows {
+        let r = &row.requirement;
+        let needs = row.needs_s.map_or_else(String::new, |s| {
+            format!(" A clean run of about <b>{}</b> could show it.", long(s))
+        });
+        let _ = write!(
+            body,
+            "<tr><td><b>{}</b><br><small>{}</small></td>\
+             <td class=\"n\" data-l=\"Measured\">{}</td><td class=\"n\" data-l=\"May be\">{}</td>\
+             <td data-l=\"Verdict\"><b class=\"{}\">{}</b></td>\
+             <td><small>{}.{needs}</small></td></tr>",
+            safe(&r.what),
+            safe(&r.source),
+            shown(row.measured, r),
+            range(row),
+            class(row.verdict),
+            row.verdict.name(),
+            safe(&row.reason),
+        );
+    }
+    format!(
+        "<section class=\"card\"><h2>Requirement by requirement</h2><table class=\"rows\"><thead><tr>\
+         <th>Required</th><th class=\"n\">Measured</th><th class=\"n\">May be (95 %)</th><th>Verdict</th>\
+         <th>Why</th></tr></thead><tbody>{body}</tbody></table></section>"
+    )
+}
+
+fn range(row: &Row) -> String {
+    let Some(low) = row.low else { return "-".to_owned() };
+    let r = &row.requirement;
+    match row.high {
+        Some(high) => format!("{} to {}", shown(Some(low), r), shown(Some(high), r)),
+        None => format!("{} or more", shown(Some(low), r)),
+    }
+}
+
+/// A value in its requirement's unit; a share in percent.
+fn shown(value: Option<f64>, requirement: &Requirement) -> String {
+    let Some(value) = value else { return "-".to_owned() };
+    match requirement.unit.as_str() {
+        "" if value > 0.9 && value < 1.0 => format!("{:.5} %", value * 100.0),
+        "" => format!("{} %", figure(value * 100.0)),
+        unit => format!("{} {}", figure(value), safe(unit)),
+    }
+}
+
+/// Three digits that count.
+fn figure(value: f64) -> String {
+    match value.abs() {
+        v if v >= 100.0 => format!("{value:.0}"),
+        v if v >= 10.0 => format!("{value:.1}"),
+        v if v >= 1.0 => format!("{value:.2}"),
+        v if !(1e-12..0.01).contains(&v) => format!("{value:.3}"),
+        v if v >= 1e-4 => format!("{value:.5}"),
+        _ => format!("{value:.1e}"),
+    }
+}
+
+fn at(spread: &Spread, name: &str) -> String {
+    spread.quantile(name).map_or_else(|| "-".to_owned(), |q| format!("{} ms", figure(q.ms)))
+}
+
+fn meaning(report: &Report) -> String {
+    let quic = &report.quic;
+    let stops = |playout, name: &str| {
+        let cell = quic.replay.as_ref().and_then(|replay| replay.cell(playout, 10));
+        let text = cell.map_or_else(
+            || "not replayed".to_owned(),
+            |(seen, most)| {
+                format!("{} an hour <small>(up to {})</small>", figure(seen), figure(most))
+            },
+        );
+        format!(
+            "<div class=\"figure\"><b>{text}</b>safe stops, {name} ({playout} ms playout)</div>"
+        )
+    };
+    let buffer = match report.playout_for_rare_stops_ms {
+        Some(ms) => format!("A playout buffer of <b>{ms} ms</b> makes safe stops surely rarer than one an hour."),
+        None => "No playout buffer tried makes safe stops <i>surely</i> rarer than one an hour in a run \
+                 of this length."
+            .to_owned(),
+    };
+    let lost = |way: &OneWay| format!("{} %", figure(way.loss.share * 100.0));
+    format!(
+        "<section class=\"card\"><h2>What the surgeon would feel</h2><div class=\"figures\">\
+         <div class=\"figure\"><b>{}</b>round trip, usually (half of all)</div>\
+         <div class=\"figure\"><b>{}</b>round trip, 1 in 1000 is longer</div>\
+         <div class=\"figure\"><b>{} / {}</b>lost to the robot / to the surgeon</div>\
+         <div class=\"figure\"><b>{} <small>(longest {} ms)</small></b>outages of 10 ms and more</div>{}{}</div>\
+         <p></p><p>{buffer} Cameras, codecs and displays add another 100 to 200 ms to what is seen.</p>\
+         </section>",
+        at(&quic.rtt, "p50"),
+        at(&quic.rtt, "p99.9"),
+        lost(&quic.up),
+        lost(&quic.down),
+        quic.outages.count,
+        figure(quic.outages.longest_ms),
+        stops(20, "default profile"),
+        stops(100, "public-5g profile"),
+    )
+}
+
+fn drawings(report: &Report) -> String {
+    let card = |title: &str, drawing: String, key: &str| {
+        format!(
+            "<section class=\"card\"><h3>{title}</h3>{drawing}<p class=\"key\">{key}</p></section>"
+        )
+    };
+    let quic = &report.quic;
+    let twin = report.twin.as_ref().map_or("", |_| "<i class=\"twin\"></i>plain UDP");
+    let cards = [
+        card(
+            "Round trip over time",
+            timeline(quic),
+            "<i class=\"up\"></i>shortest to longest in each interval<i class=\"bad\"></i>outages, and \
+             intervals with loss (ticks at the ground)",
+        ),
+        card(
+            "How round trips are spread",
+            histogram(&quic.rtt),
+            "the last bar holds all beyond p99.9",
+        ),
+        card(
+            "How rare long round trips are",
+            tails(report),
+            &format!(
+                "<i class=\"up\"></i>in the session{twin}<i class=\"noise\"></i>p50 to p99.9 of this machine alone"
+            ),
+        ),
+        card(
+            "Jitter each way",
+            jitter(quic),
+            "<i class=\"up\"></i>to the robot<i class=\"down\"></i>to the surgeon; delay above the least",
+        ),
+    ];
+    format!("<div class=\"grid2\">{}</div>", cards.concat())
+}
+
+fn timeline(measures: &Measures) -> String {
+    let points = &measures.timeline;
+    let most = points.iter().filter_map(|point| point.rtt_max_ms).fold(0.0, f64::max);
+    let axis = Axis::linear(0.0, (most * 1.05).max(0.1));
+    let mut plot = Plot::new(Axis::linear(0.0, measures.seconds), axis, "seconds", "ms");
+    for outage in &measures.outages.list {
+        plot.bar("hole", outage.at_s, outage.at_s + outage.ms / 1e3, most * 1.05);
+    }
+    for point in points {
+        if let Some((low, high)) = point.rtt_min_ms.zip(point.rtt_max_ms) {
+            plot.stroke("up", point.at_s, low, high.max(low + most * 0.004));
+        }
+        if point.lost_up + point.lost_down + point.lost_unknown > 0 {
+            plot.stroke("bad", point.at_s, 0.0, most * 0.03);
+        }
+    }
+    plot.finish("Round trip over time, with outages")
+}
+
+fn histogram(spread: &Spread) -> String {
+    let high = spread.bins.iter().map(|(_, count)| *count).max().unwrap_or(1);
+    let ends = spread.bins.first().zip(spread.bins.last());
+    let Some((first, last)) = ends else { return String::new() };
+    let wide = (last.0 - first.0) / real(crate::number::len(&spread.bins)).max(2.0);
+    let all = real(spread.count.max(1)) / 100.0;
+    let axis = Axis::linear(0.0, real(high) / all);
+    let mut plot =
+        Plot::new(Axis::linear(first.0, last.0 + wide), axis, "round trip, ms", "% of probes");
+    for (from, count) in &spread.bins {
+        plot.bar("up", *from, from + wide, real(*count) / all);
+    }
+    plot.finish("Histogram of round trips")
+}
+
+fn tails(report: &Report) -> String {
+    let rtt = &report.quic.rtt;
+    let least = [report.noise.map(|noise| noise.rtt_ms.0), rtt.tail.first().map(|tail| tail.0)];
+    let least = least.into_iter().flatten().fold(f64::INFINITY, f64::min).clamp(0.01, 1e4);
+    let mut plot = Plot::new(
+        Axis::log(least, rtt.max_ms.max(least * 10.0)),
+        Axis::log(1.0 / real(rtt.count.max(10)), 1.0),
+        "round trip, ms (log)",
+        "share that is longer",
+    );
+    if let Some(noise) = report.noise {
+        let (p50, p99, p999, _) = noise.rtt_ms;
+        plot.line("noise", [(p50, 0.5), (p99, 0.01), (p999, 0.001)].into_iter());
+    }
+    if let Some(twin) = &report.twin {
+        plot.line("twin", twin.rtt.tail.iter().copied());
+    }
+    plot.line("up", rtt.tail.iter().copied());
+    plot.finish("Share of round trips that are longer")
+}
+
+fn jitter(measures: &Measures) -> String {
+    let (up, down) = (&measures.up.relative, &measures.down.relative);
+    let most = up.max_ms.max(down.max_ms).max(0.1);
+    let mut plot = Plot::new(
+        Axis::log((most / 1e4).max(0.01), most),
+        Axis::log(1.0 / real(up.count.max(10)), 1.0),
+        "delay above the least, ms (log)",
+        "share that is longer",
+    );
+    plot.line("up", up.tail.iter().copied());
+    plot.line("down", down.tail.iter().copied());
+    plot.finish("Jitter, each way")
+}
+
+fn quantiles(report: &Report) -> String {
+    let quic = &report.quic;
+    let mut head = String::new();
+    for quantile in &quic.rtt.quantiles {
+        let _ = write!(head, "<th class=\"n\">{}</th>", quantile.name);
+    }
+    let line = |name: &str, spread: &Spread| {
+        let mut cells = String::new();
+        for q in &spread.quantiles {
+            let high = q.high_ms.map_or_else(|| "?".to_owned(), figure);
+            let _ = write!(
+                cells,
+                "<td class=\"n\">{}<br><small>{} to {high}</small></td>",
+                figure(q.ms),
+                figure(q.low_ms)
+            );
+        }
+        format!("<tr><td>{name}</td>{cells}<td class=\"n\">{}</td></tr>", figure(spread.max_ms))
+    };
+    let absolute = |name: &str, way: &OneWay| {
+        let mut cells = String::new();
+        for q in &way.absolute.high {
+            let text = way.absolute.bounds(&q.name).map_or_else(String::new, |(low, high)| {
+                format!("{} to {}", figure(low), high.map_or_else(|| "?".to_owned(), figure))
+            });
+            let _ = write!(cells, "<td class=\"n\"><small>{text}</small></td>");
+        }
+        format!("<tr><td>{name}</td>{cells}<td></td></tr>")
+    };
+    let mut body = line("Round trip", &quic.rtt);
+    if let Some(twin) = &report.twin {
+        body.push_str(&line("Round trip, plain UDP", &twin.rtt));
+    }
+    body.push_str(&line("Jitter up (PDV)", &quic.up.relative));
+    body.push_str(&line("Jitter down (PDV)", &quic.down.relative));
+    body.push_str(&line("Change up (IPDV)", &quic.up.change));
+    body.push_str(&line("Change down (IPDV)", &quic.down.change));
+    body.push_str(&absolute("One-way up, lies between", &quic.up));
+    body.push_str(&absolute("One-way down, lies between", &quic.down));
+    let cost = report.quic_adds_ms.map_or_else(String::new, |(a, b, c)| {
+        format!(
+            "<p>QUIC adds {} ms at p50, {} at p99, {} at p99.9.</p>",
+            figure(a),
+            figure(b),
+            figure(c)
+        )
+    });
+    format!(
+        "<section class=\"card\"><h2>Delays, ms, with 95 % intervals</h2><div class=\"scroll\"><table>\
+         <thead><tr><th></th>{head}<th class=\"n\">most</th></tr></thead><tbody>{body}</tbody></table></div>\
+         <p class=\"soft\">The intervals know that delays come in weather. ?: beyond everything seen, so a \
+         longer run must tell. One-way: {}.</p>{cost}</section>",
+        safe(&quic.up.absolute.cause)
+    )
+}
+
+fn watchdog(report: &Report) -> String {
+    let Some(replay) = &report.quic.replay else {
+        return "<section class=\"card\"><h2>Watchdog</h2><p>Not replayed: commands come at 1 kHz, so \
+                probe at 1 kHz to see what the watchdog would do.</p></section>"
+            .to_owned();
+    };
+    let head: String =
+        replay.thresholds_ms.iter().map(|t| format!("<th class=\"n\">{t} ms</th>")).collect();
+    let mut body = String::new();
+    for played in &replay.played {
+        let cells: String = played
+            .stops_per_hour
+            .iter()
+            .zip(&played.stops_per_hour_high)
+            .map(|(seen, most)| {
+                format!(
+                    "<td class=\"n\">{}<br><small>&le; {}</small></td>",
+                    figure(*seen),
+                    figure(*most)
+                )
+            })
+            .collect();
+        let _ = write!(
+            body,
+            "<tr><td>{} ms <small>(adds {} on average)</small></td>{cells}</tr>",
+            played.playout_ms,
+            figure(played.added_mean_ms)
+        );
+    }
+    let most = replay.played.iter().flat_map(|played| &played.stops_per_hour_high);
+    let most = most.copied().fold(1.0, f64::max);
+    let mut plot = Plot::new(
+        Axis::log(10.0, 500.0),
+        Axis::log(0.1, most),
+        "brakes after ms of silence",
+        "stops an hour",
+    );
+    let thresholds = || replay.thresholds_ms.iter().map(|t| real(*t));
+    for (playout, class) in [(20, "up"), (100, "down")] {
+        let played = replay.played.iter().find(|played| played.playout_ms == playout);
+        let stops = played.map(|played| played.stops_per_hour.clone()).unwrap_or_default();
+        plot.line(class, thresholds().zip(stops));
+    }
+    let drawing = plot.finish("Safe stops an hour by threshold");
+    format!(
+        "<section class=\"card\"><h2>What the watchdog would have done</h2>\
+         <p>The measured arrivals, played through the playout buffer and the watchdog that ship. Stops an \
+         hour, and the most that the link's own rate may be; across: how long a silence brakes (10 ms \
+         ships); down: how much delay the buffer may add.</p>{drawing}\
+         <p class=\"key\"><i class=\"up\"></i>20 ms playout<i class=\"down\"></i>100 ms playout</p>\
+         <div class=\"scroll\"><table><thead><tr><th>Playout at most</th>{head}</tr></thead>\
+         <tbody>{body}</tbody></table></div></section>"
+    )
+}
+
+fn outages(measures: &Measures) -> String {
+    let mut body = String::new();
+    for outage in measures.outages.list.iter().take(LISTED) {
+        let way = match outage.way {
+            Way::Up => "to the robot",
+            Way::Down => "to the surgeon",
+            Way::Unknown => "unknown",
+        };
+        let mode = match outage.mode {
+            Mode::Dropped => "lost",
+            Mode::Held => "held, then came at once",
+        };
+        let _ = write!(
+            body,
+            "<tr><td class=\"n\">{:.3} s</td><td class=\"n\">{:.0} ms</td><td>{way}</td><td>{mode}</td></tr>",
+            outage.at_s, outage.ms
+        );
+    }
+    let count = measures.outages.count;
+    let more = usize::try_from(count).unwrap_or(usize::MAX) > LISTED;
+    let more = if more {
+        format!("<p class=\"soft\">The first {LISTED} of {count}.</p>")
+    } else {
+        String::new()
+    };
+    let way = |name: &str, way: &OneWay| {
+        format!(
+            "<tr><td>{name}</td><td class=\"n\">{} of {}</td><td class=\"n\">{} %</td>\
+             <td class=\"n\">{} to {} %</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
+            way.loss.events,
+            way.loss.of,
+            figure(way.loss.share * 100.0),
+            figure(way.loss.low * 100.0),
+            figure(way.loss.high * 100.0),
+            way.reordered,
+            way.duplicates
+        )
+    };
+    format!(
+        "<section class=\"card\"><h2>Loss and outages</h2><div class=\"scroll\"><table><thead><tr><th></th>\
+         <th class=\"n\">lost</th><th class=\"n\">share</th><th class=\"n\">may be (95 %)</th>\
+         <th class=\"n\">reordered</th><th class=\"n\">twice</th></tr></thead><tbody>{}{}</tbody></table></div>\
+         <p class=\"soft\">{} more were lost nobody knows where, or found no session.</p>\
+         <div class=\"scroll\"><table><thead><tr><th class=\"n\">at</th><th class=\"n\">long</th><th>way</th>\
+         <th>what was sent</th></tr></thead><tbody>{body}</tbody></table></div>{more}</section>",
+        way("To the robot", &measures.up),
+        way("To the surgeon", &measures.down),
+        measures.lost_unknown.events,
+    )
+}
+
+fn clocks(measures: &Measures) -> String {
+    let mut list = String::new();
+    for stretch in &measures.clocks.stretches {
+        let _ = write!(
+            list,
+            "<li>drift {:.1} ppm, known so well that the offset is off by at most {:.3} ms</li>",
+            stretch.drift_ppm,
+            stretch.slack_us / 1e3
+        );
+    }
+    for step in &measures.clocks.steps {
+        let _ = write!(
+            list,
+            "<li>a clock stepped by {:.1} ms near slot {}</li>",
+            step.by_ms, step.slot
+        );
+    }
+    format!("<section class=\"card\"><h2>The two clocks</h2><ul>{list}</ul></section>")
+}
+
+fn own(report: &Report) -> String {
+    let own = &report.quic.own;
+    let noise = report.noise.map_or_else(
+        || "<p>The noise floor was not measured.</p>".to_owned(),
+        |noise| {
+            let (p50, p99, p999, most) = noise.rtt_ms;
+            format!(
+                "<p>Noise floor, the same schedule over loopback just before: round trip {} ms at p50, {} at \
+                 p99, {} at p99.9, {} at most; {} % sent late, {} % not sent. Nothing shorter than this can \
+                 be told from the machine.</p>",
+                figure(p50),
+                figure(p99),
+                figure(p999),
+                figure(most),
+                figure(noise.late * 100.0),
+                figure(noise.not_sent * 100.0)
+            )
+        },
+    );
+    format!(
+        "<section class=\"card\"><h2>How good the measurement is</h2><p>{} slots, {} sent, {} left out by \
+         this machine, {} without a session. Sent more than 0.2 ms late: {}; late at p50 {} ms, p99 {} ms, \
+         most {} ms. Delays count from the intended time, so a late send is not hidden. The robot answered \
+         within {} ms (p99), which is taken out.</p>{noise}<p class=\"soft\">Sending thread: {}. Sessions: \
+         {}.</p></section>",
+        own.slots,
+        own.sent,
+        own.not_sent,
+        own.no_session,
+        own.late,
+        figure(own.late_ms.0),
+        figure(own.late_ms.1),
+        figure(own.late_ms.2),
+        figure(own.turn_ms_p99),
+        safe(&report.about.real_time),
+        report.about.sessions,
+    )
+}
+
+fn proof(report: &Report) -> String {
+    format!(
+        "<section class=\"card\"><h2>Proof</h2><p>Raw samples: <code>{}</code>, {} bytes, SHA-256 \
+         <code>{}</code>.</p><p>This page holds its report as JSON, signed by {}. \
+         <code>longhand-console qualify verify FILE</code> checks the signature and that the page is the one \
+         made from it.</p><p class=\"soft\">{}, {}.</p></section>",
+        safe(&report.raw.file),
+        report.raw.bytes,
+        safe(&report.raw.sha256),
+        safe(&report.about.by),
+        safe(&report.schema),
+        safe(&report.about.release),
+    )
+}
+
+/// Text that cannot be taken for markup.
+fn safe(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

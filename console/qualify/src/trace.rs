@@ -1,0 +1,66 @@
+//! A measured link as a link trace, which the simulator plays again.
+//!
+//! Knows: the format of links.md section 7. Does not know: who plays it.
+//!
+//! A trace needs one-way delays, and without a common clock nobody has them: each way gets its own
+//! relative delay above half of the shortest round trip. Their sum, which is what was measured, is
+//! exact; how far each may be off stands in the header as `clock_uncertainty_us`.
+
+use serde_json::json;
+
+use crate::measure::clocks::Clocks;
+use crate::measure::{Given, Measures};
+use crate::number::count;
+use crate::slot::{Fate, Samples};
+
+/// Writes a run as a trace, line by line.
+pub fn write(
+    samples: &dyn Samples,
+    given: &Given,
+    measures: &Measures,
+    source: &str,
+    sha256: &str,
+    each: &mut dyn FnMut(&str),
+) {
+    let header = json!({
+        "format": "longhand-link-trace-1",
+        "kind": "owd",
+        "time_base": "relative_us",
+        "dirs": "ud",
+        "sampling_us": given.period_us,
+        "loss_semantics": "explicit",
+        "interpolation": "step",
+        "clock_uncertainty_us": count(measures.up.absolute.width_ms * 500.0),
+        "probe": "quic",
+        "source": source,
+        "licence": "as its owner says",
+        "sha256_source": sha256,
+        "notes": "measured by longhand-console qualify; the shortest round trip is shared in halves",
+    });
+    each(&format!("#{header}\nt_us,dir,owd_us,lost,dup,rate_bps,queue_bytes,route_id,flags\n"));
+    let (clocks, mut hint): (&Clocks, usize) = (&measures.clocks, 0);
+    // The way down is read by when the answer left, which rises: a backlog leaves all at once.
+    let (mut left, mut late) = (0_u64, 0_u64);
+    samples.visit(&mut |place, slot| {
+        let at = place.saturating_mul(given.period_us);
+        match slot.fate {
+            Fate::Back { up_us, .. } => {
+                let Some(stretch) = clocks.at(place, &mut hint) else { return };
+                let drift = stretch.drift_us(place, given.period_us);
+                let half = (stretch.up_min_us + stretch.down_min_us).max(0) / 2;
+                let up = (i64::from(up_us) - drift - stretch.up_min_us).max(0) + half;
+                let down = (slot.rtt_us().unwrap_or(0) - up).max(0);
+                late = u64::try_from(up).unwrap_or(0);
+                left = (at + late).max(left + 1);
+                each(&format!("{at},u,{up},0\n{left},d,{down},0\n"));
+            }
+            Fate::LostUp => each(&format!("{at},u,,1\n")),
+            Fate::LostDown => {
+                left = (at + late).max(left + 1);
+                each(&format!("{at},u,,0\n{left},d,,1\n"));
+            }
+            // What this machine left out, or nobody knows: as the slot before.
+            Fate::LostSomewhere | Fate::NotSent | Fate::NoSession => {}
+        }
+    });
+}

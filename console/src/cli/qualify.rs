@@ -1,0 +1,570 @@
+//! `qualify`: is this link good enough? From the arguments to the report.
+//!
+//! Knows: what is asked for, what is printed, and which files are written. Does not know: how a
+//! link is measured (`longhand_console::qualify`) or judged (`longhand_qualify`).
+
+use super::run::{Speaker, resolve};
+use super::{CANNOT_TELL, Done, FAILED, Failed, USAGE, failed, wrong};
+use clap::{Args, Subcommand};
+use hdrhistogram::serialization::V2DeflateSerializer;
+use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
+use longhand_console::qualify::{
+    Done as Measurement, Live, QualifyConfig, RoadReport, measure, new_folder, noise_floor,
+};
+use longhand_protocol::message::RobotId;
+use longhand_protocol::units::Micros;
+use longhand_qualify::measure::{Given, Measures, long, measure as measured, rtt_histogram};
+use longhand_qualify::number::whole;
+use longhand_qualify::report::compare::{Change, compare};
+use longhand_qualify::report::{
+    About, Floor, Named, RARE_PER_HOUR, Raw, Report, SCHEMA, Seal, adds, read, to_html, to_json,
+    to_sign,
+};
+use longhand_qualify::trace;
+use longhand_qualify::verdict::{Profile, SHIPPED, Verdict, judge, overall};
+use longhand_quic::clock::wall_us;
+use longhand_quic::trust::{self, Credentials, authority_fingerprint};
+use serde_json::json;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Measures the link to a robot that nobody holds, inside the session that commands use, and says
+/// whether it is good enough.
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "Examples:\n  \
+    longhand-console qualify --robot or3.hospital:7400 --identity trust/ann --for 10m\n  \
+    longhand-console qualify --robot or3.hospital:7400 --identity trust/ann --for 24h \
+    --require xu-200 --distance-km 2200 --trace link.csv\n  \
+    longhand-console qualify --robot or3.hospital:7400 --identity trust/ann --require ours.toml \
+    --json\n  \
+    longhand-console qualify verify longhand-report/2031-04-09-1200-UTC-qualify/report.html\n  \
+    longhand-console qualify compare monday.json tuesday.json"
+)]
+pub struct Qualify {
+    #[command(subcommand)]
+    also: Option<Also>,
+    #[command(flatten)]
+    run: Run,
+}
+
+#[derive(Debug, Subcommand)]
+enum Also {
+    /// Check a report's signature, and that a page is the one made from its report. Exit code: 0 it
+    /// holds, 1 it does not.
+    Verify {
+        /// A report, JSON or page.
+        report: PathBuf,
+        /// An identity's or authority's folder: the report must be signed under its authority.
+        #[arg(long, value_name = "DIR")]
+        authority: Option<PathBuf>,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put two reports beside each other: what became better, what worse. Exit code: 0 nothing
+    /// became worse, 1 something did.
+    Compare {
+        /// The earlier report.
+        before: PathBuf,
+        /// The later one.
+        after: PathBuf,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// The robot's address. Nobody may hold the robot; it may be, and stays, Disabled.
+    #[arg(long, value_name = "HOST:PORT", required = true)]
+    robot: Option<String>,
+    /// An engineer's or a surgeon's identity folder, as `trust issue` wrote it.
+    #[arg(long, value_name = "DIR", required = true)]
+    identity: Option<PathBuf>,
+    /// How long: 30s, 10m, 24h.
+    #[arg(long = "for", value_name = "TIME", default_value = "10m", value_parser = written_time)]
+    lasts: Micros,
+    /// What is required: atis-laparoscopic, nankaku-100, xu-200, xu-300, 3gpp-local, geo, or a TOML
+    /// file of the same form as `console/qualify/profiles`.
+    #[arg(long, value_name = "NAME|FILE", default_value = "atis-laparoscopic")]
+    require: String,
+    /// Probes a second, 50 to 2000. The watchdog is replayed at 1000 and 2000.
+    #[arg(long, value_name = "HZ", default_value_t = 1_000,
+          value_parser = clap::value_parser!(u64).range(50..=2_000))]
+    rate: u64,
+    /// The robot's number, which its certificate must carry.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    robot_id: u64,
+    /// Length of the way between both ends: light needs its time, which narrows the one-way delay.
+    #[arg(long, value_name = "KM", default_value_t = 0.0)]
+    distance_km: f64,
+    /// Declare that the wall clocks of both machines agree within so many microseconds (GPS, PTP).
+    #[arg(long, value_name = "US")]
+    common_clock_us: Option<u64>,
+    /// Where the robot answers probes on plain UDP; left out, at its own address, at the port that
+    /// it names. Behind a relay or a port forwarding, say it.
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "no_twin")]
+    twin: Option<String>,
+    /// Do not measure plain UDP beside the session.
+    #[arg(long)]
+    no_twin: bool,
+    /// How long to measure this machine's own noise first; 0s for not at all.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = written_time)]
+    noise: Micros,
+    /// Also write what was measured as a link trace, which `longhand-sim` plays.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// Where the report goes: a new folder in this one for each run.
+    #[arg(long, value_name = "DIR", default_value = "longhand-report")]
+    report: PathBuf,
+    /// Do not ask for real-time priority.
+    #[arg(long)]
+    no_real_time: bool,
+    /// Print the report as one JSON object, and nothing else, on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Qualify {
+    /// Measures, or does what else was asked.
+    pub fn run(self) -> Done {
+        match self.also {
+            Some(Also::Verify { report, authority, json }) => {
+                verify(&report, authority.as_deref(), json)
+            }
+            Some(Also::Compare { before, after, json }) => beside(&before, &after, json),
+            None => self.run.run(),
+        }
+    }
+}
+
+/// `30s`, `10m`, `24h`, or seconds.
+fn written_time(text: &str) -> Result<Micros, String> {
+    let (number, unit) = match text.strip_suffix(['s', 'm', 'h']) {
+        Some(number) => (number, text.chars().next_back()),
+        None => (text, None),
+    };
+    let seconds = match unit {
+        Some('m') => 60.0,
+        Some('h') => 3_600.0,
+        _ => 1.0,
+    };
+    let number: f64 = number.parse().map_err(|_| "write it as 30s, 10m or 24h".to_owned())?;
+    let seconds = number * seconds;
+    if !(0.0..=604_800.0).contains(&seconds) {
+        return Err("0 s to 168 h".to_owned());
+    }
+    Ok(Micros::from_secs_f64(seconds))
+}
+
+impl Run {
+    fn run(self) -> Done {
+        let requirements = self.requirements()?;
+        let (config, robot) = self.config()?;
+        let told_to_end = Arc::new(AtomicBool::new(false));
+        let ear = Arc::clone(&told_to_end);
+        ctrlc::set_handler(move || ear.store(true, Ordering::Release)).map_err(wrong)?;
+        let mut out = Speaker::new(self.json);
+        let (folder, begun) = new_folder(&self.report, wall_us()).map_err(wrong)?;
+        let go_on = || !told_to_end.load(Ordering::Acquire);
+        let noise = self.noise_floor(&config, &folder, &mut out, &go_on)?;
+        let mut line = Line::default();
+        let look = |live: &Live| {
+            line.show(&mut out, live, "measuring");
+            go_on()
+        };
+        let done = match measure(&config, &folder, look) {
+            Ok(done) => done,
+            Err(error) => {
+                // Nothing was measured: no folder should say that something was.
+                let _empty = std::fs::remove_dir_all(&folder);
+                return Err(wrong(error));
+            }
+        };
+        out.finish();
+        out.line("reckoning");
+        let of_session = self.given(&done.session);
+        let report = self.report_of(&requirements, &config, &done, robot, begun, noise);
+        if let Some(path) = &self.trace {
+            write_trace(path, &done.session, &of_session, &report)?;
+        }
+        let json = write_report(&folder, &report, &config.credentials, &done.session)?;
+        if self.json {
+            println!("{json}");
+        } else {
+            tell(&report, &mut out);
+        }
+        out.line(&format!("wrote {}", folder.join("report.html").display()));
+        Ok(code(report.verdict))
+    }
+
+    fn given(&self, road: &RoadReport) -> Given {
+        Given {
+            distance_km: self.distance_km,
+            common_clock_us: self.common_clock_us,
+            ..road.given.clone()
+        }
+    }
+
+    fn report_of(
+        &self,
+        requirements: &Profile,
+        config: &QualifyConfig,
+        done: &Measurement,
+        robot: String,
+        begun: String,
+        noise: Option<Floor>,
+    ) -> Report {
+        let quic = measured(&done.session.samples, &self.given(&done.session));
+        let twin = done.twin.as_ref().map(|twin| measured(&twin.samples, &self.given(twin)));
+        let rows = judge(requirements, &quic);
+        let mut notes = done.notes.clone();
+        let missed = done.session.missed_events;
+        if missed > 0 {
+            let words =
+                "This machine was too slow for its ledger, and some fates are wrong: events";
+            notes.push(format!("{words} {missed}."));
+        }
+        Report {
+            schema: SCHEMA.to_owned(),
+            verdict: overall(&rows),
+            profile: Named { name: requirements.name.clone(), title: requirements.title.clone() },
+            rows,
+            about: About {
+                robot,
+                by: config.credentials.who().to_string(),
+                begun,
+                release: concat!("longhand-console ", env!("CARGO_PKG_VERSION")).to_owned(),
+                rate_hz: self.rate,
+                cut_short: done.cut_short,
+                sessions: done.sessions,
+                real_time: done.granted.clone(),
+                notes,
+            },
+            noise,
+            quic_adds_ms: twin.as_ref().and_then(|twin| adds(&quic.rtt, &twin.rtt)),
+            playout_for_rare_stops_ms: quic
+                .replay
+                .as_ref()
+                .and_then(|replay| replay.enough_ms(RARE_PER_HOUR)),
+            raw: Raw {
+                file: "samples-quic.lhq".to_owned(),
+                sha256: done.session.samples.sha256().to_owned(),
+                bytes: done.session.samples.bytes(),
+                twin_sha256: done.twin.as_ref().map(|twin| twin.samples.sha256().to_owned()),
+            },
+            quic,
+            twin,
+        }
+    }
+
+    fn requirements(&self) -> Result<Profile, Failed> {
+        if let Some(profile) = Profile::shipped(&self.require) {
+            return Ok(profile);
+        }
+        let names: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
+        let advice = format!("one of {}, or a TOML file", names.join(", "));
+        let text = std::fs::read_to_string(&self.require).map_err(|error| {
+            failed(USAGE, format!("--require {}: {error}", self.require), advice.clone())
+        })?;
+        Profile::parse(&text)
+            .map_err(|error| failed(USAGE, format!("--require {}: {error}", self.require), advice))
+    }
+
+    fn config(&self) -> Result<(QualifyConfig, String), Failed> {
+        let robot = self.robot.clone().unwrap_or_default();
+        let identity = self.identity.clone().unwrap_or_default();
+        let credentials = Credentials::load(&identity).map_err(wrong)?;
+        let twin = self.twin.as_deref().map(resolve).transpose()?;
+        let config = QualifyConfig {
+            target: resolve(&robot)?,
+            robot: RobotId::new(self.robot_id),
+            credentials,
+            period: Micros::from_micros(1_000_000 / self.rate.max(1)),
+            lasts: self.lasts,
+            twin,
+            with_twin: !self.no_twin,
+            real_time: !self.no_real_time,
+        };
+        Ok((config, robot))
+    }
+
+    fn noise_floor(
+        &self,
+        config: &QualifyConfig,
+        folder: &Path,
+        out: &mut Speaker,
+        go_on: &impl Fn() -> bool,
+    ) -> Result<Option<Floor>, Failed> {
+        if self.noise == Micros::ZERO {
+            return Ok(None);
+        }
+        let mut line = Line::default();
+        let look = |live: &Live| {
+            line.show(out, live, "noise floor");
+            go_on()
+        };
+        let road = noise_floor(config, self.noise, folder, look).map_err(wrong)?;
+        let floor = Floor::of(&measured(&road.samples, &road.given));
+        // Only its figures are kept.
+        let _gone = std::fs::remove_file(road.samples.path());
+        let (p50, p99, p999, most) = floor.rtt_ms;
+        out.line(&format!(
+            "noise floor of this machine, round trip: p50 {p50:.3} ms, p99 {p99:.3} ms, p99.9 \
+             {p999:.3} ms, most {most:.3} ms; {:.2} % late, {:.2} % not sent",
+            floor.late * 100.0,
+            floor.not_sent * 100.0
+        ));
+        Ok(Some(floor))
+    }
+}
+
+/// The live line, not more often than it can be read.
+#[derive(Default)]
+struct Line {
+    looks: u32,
+}
+
+impl Line {
+    fn show(&mut self, out: &mut Speaker, live: &Live, what: &str) {
+        self.looks = self.looks.wrapping_add(1);
+        // Looks come every 20 ms: ten lines a second on a terminal, one in ten seconds elsewhere.
+        let every = if out.is_terminal { 5 } else { 500 };
+        if !self.looks.is_multiple_of(every) {
+            return;
+        }
+        let tenths = usize::try_from(whole(live.done * 20.0)).unwrap_or(0).min(20);
+        let bar = format!("{}{}", "#".repeat(tenths), ".".repeat(20_usize.saturating_sub(tenths)));
+        let mut text = format!("{what} [{bar}] {:.0} %", live.done * 100.0);
+        for (name, road) in ["session", "udp"].iter().zip(&live.roads) {
+            let open = road.sent.saturating_sub(road.back);
+            text.push_str(&format!(
+                "  {name} {:.1} ms (most {:.1}), open {open}",
+                road.rtt_mean_ms, road.rtt_max_ms
+            ));
+        }
+        if live.roads.is_empty() {
+            text = format!("{what}: {}", live.words);
+        }
+        if out.is_terminal { out.renew(&text) } else { out.line(&text) }
+    }
+}
+
+fn code(verdict: Verdict) -> ExitCode {
+    match verdict {
+        Verdict::Pass => ExitCode::SUCCESS,
+        Verdict::Fail => ExitCode::from(FAILED),
+        Verdict::Insufficient => ExitCode::from(CANNOT_TELL),
+    }
+}
+
+fn tell(report: &Report, out: &mut Speaker) {
+    out.line(&format!("{}: {}", report.verdict.name(), report.profile.title));
+    for row in &report.rows {
+        let shown =
+            |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |v| format!("{v:.6}"));
+        let needs = row.needs_s.map_or_else(String::new, |s| format!("; {} would do", long(s)));
+        out.line(&format!(
+            "  {:<21} {}: measured {} (may be {} to {}) {}\n{:24}{}{needs}",
+            row.verdict.name(),
+            row.requirement.what,
+            shown(row.measured),
+            shown(row.low),
+            shown(row.high),
+            row.requirement.unit,
+            "",
+            row.reason,
+        ));
+    }
+    let of = |measures: &Measures| {
+        let at = |name| measures.rtt.quantile(name).map_or(0.0, |quantile| quantile.ms);
+        format!(
+            "round trip p50 {:.3} p99 {:.3} p99.9 {:.3} most {:.3} ms; lost up {} down {} unknown {}; \
+             {} outages, longest {:.0} ms",
+            at("p50"),
+            at("p99"),
+            at("p99.9"),
+            measures.rtt.max_ms,
+            measures.up.loss.events,
+            measures.down.loss.events,
+            measures.lost_unknown.events,
+            measures.outages.count,
+            measures.outages.longest_ms,
+        )
+    };
+    out.line(&format!("session: {}", of(&report.quic)));
+    if let Some(twin) = &report.twin {
+        out.line(&format!("udp:     {}", of(twin)));
+    }
+    if let Some(replay) = &report.quic.replay {
+        for playout in [20, 100] {
+            if let Some((seen, most)) = replay.cell(playout, 10) {
+                out.line(&format!(
+                    "safe stops with {playout} ms of playout: {seen:.1} an hour (up to {most:.1})"
+                ));
+            }
+        }
+    }
+    for note in &report.about.notes {
+        out.line(note);
+    }
+}
+
+fn write_report(
+    folder: &Path,
+    report: &Report,
+    credentials: &Credentials,
+    session: &RoadReport,
+) -> Result<String, Failed> {
+    let seal = credentials.seal(to_sign(report).map_err(wrong)?.as_bytes()).map_err(wrong)?;
+    let seal = Seal {
+        signature: seal.signature,
+        certificate: seal.certificate,
+        authority: seal.authority,
+    };
+    let json = to_json(report, &seal).map_err(wrong)?;
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).map_err(|error| {
+            let what = format!("cannot write {}: {error}", path.display());
+            failed(FAILED, what, "see to the disk; the samples are there")
+        })
+    };
+    write("report.json", json.as_bytes())?;
+    write("report.html", to_html(report, &seal).map_err(wrong)?.as_bytes())?;
+    write(
+        "round-trip.hlog",
+        &hlog(session, report.quic.seconds).map_err(|why| {
+            failed(FAILED, format!("the histogram cannot be written: {why}"), "this is a bug")
+        })?,
+    )?;
+    Ok(json)
+}
+
+/// The round trips as a log that other tools open (V2).
+fn hlog(session: &RoadReport, seconds: f64) -> Result<Vec<u8>, String> {
+    let series = rtt_histogram(&session.samples);
+    let mut bytes = Vec::new();
+    let mut serializer = V2DeflateSerializer::new();
+    let mut log = IntervalLogWriterBuilder::new()
+        .add_comment("Longhand qualify: round trip, microseconds")
+        .begin_log_with(&mut bytes, &mut serializer)
+        .map_err(|error| error.to_string())?;
+    let length = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    log.write_histogram(series.histogram(), Duration::ZERO, length, None)
+        .map_err(|error| error.to_string())?;
+    Ok(bytes)
+}
+
+fn write_trace(
+    path: &Path,
+    session: &RoadReport,
+    given: &Given,
+    report: &Report,
+) -> Result<(), Failed> {
+    let bad = |error: std::io::Error| {
+        failed(
+            FAILED,
+            format!("--trace {}: {error}", path.display()),
+            "name a file that can be written",
+        )
+    };
+    let mut file = BufWriter::new(File::create(path).map_err(bad)?);
+    let mut result = Ok(());
+    let source =
+        format!("longhand-console qualify, {}, {}", report.about.robot, report.about.begun);
+    let samples = &session.samples;
+    trace::write(samples, given, &report.quic, &source, samples.sha256(), &mut |line| {
+        if result.is_ok() {
+            result = file.write_all(line.as_bytes());
+        }
+    });
+    result.and_then(|()| file.flush()).map_err(bad)
+}
+
+fn load(path: &Path) -> Result<longhand_qualify::report::Read, Failed> {
+    let advice = "name a report.json or report.html as `qualify` wrote it";
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| failed(FAILED, format!("{}: {error}", path.display()), advice))?;
+    read(&text).map_err(|error| failed(FAILED, format!("{}: {error}", path.display()), advice))
+}
+
+fn verify(path: &Path, authority: Option<&Path>, json: bool) -> Done {
+    let read = load(path)?;
+    let seal = trust::Seal {
+        signature: read.seal.signature,
+        certificate: read.seal.certificate,
+        authority: read.seal.authority,
+    };
+    let sealed = seal.verify(read.signed.as_bytes()).map_err(wrong)?;
+    if let Some(folder) = authority {
+        let ours = authority_fingerprint(folder).map_err(wrong)?;
+        if ours != sealed.authority {
+            let what = "signed under another authority than yours";
+            return Err(failed(FAILED, what, "ask who issued the signer's certificate"));
+        }
+    }
+    // The samples beside the report, where they are, must be those it was made from.
+    let samples = path.with_file_name(&read.report.raw.file);
+    let samples = if samples.is_file() {
+        let bytes = std::fs::read(&samples).map_err(wrong)?;
+        if trust::sha256(&bytes) != read.report.raw.sha256 {
+            let what =
+                format!("{} is not the file that the report was made from", samples.display());
+            return Err(failed(FAILED, what, "restore it from where the run was made"));
+        }
+        "match"
+    } else {
+        "not here"
+    };
+    if json {
+        let object = json!({
+            "schema": "longhand qualify verify v1", "holds": true, "signer": sealed.who.to_string(),
+            "signer_sha256": sealed.who.fingerprint, "authority_sha256": sealed.authority,
+            "samples": samples, "verdict": read.report.verdict.name(),
+        });
+        println!("{object}");
+    } else {
+        println!("holds: {} by {}", read.report.verdict.name(), sealed.who);
+        println!("signer's certificate  {}", sealed.who.fingerprint);
+        println!("authority             {}", sealed.authority);
+        println!("raw samples           {samples}");
+        if authority.is_none() {
+            println!("compare the authority with your own, or say --authority DIR");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn beside(before: &Path, after: &Path, json: bool) -> Done {
+    let (before, after) = (load(before)?.report, load(after)?.report);
+    let rows = compare(&before, &after);
+    let worse = rows.iter().any(|row| row.change == Change::Worse);
+    if json {
+        let object = json!({
+            "schema": "longhand qualify compare v1", "before": before.about.begun,
+            "after": after.about.begun, "worse": worse, "rows": rows,
+        });
+        println!("{object}");
+    } else {
+        println!("{:<36} {:>12} {:>12}", "", before.verdict.name(), after.verdict.name());
+        for row in &rows {
+            let change = match row.change {
+                Change::Better => "better",
+                Change::Same => "",
+                Change::Worse => "WORSE",
+            };
+            println!("{:<36} {:>12.4} {:>12.4}  {change}", row.what, row.before, row.after);
+        }
+    }
+    Ok(if worse { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+}

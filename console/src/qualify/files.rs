@@ -1,0 +1,168 @@
+//! Samples on disk: a line that says what they are, then twelve bytes for each slot.
+//!
+//! Knows: the file. Does not know: what a slot means (`longhand_qualify::slot`).
+//!
+//! The first 256 bytes are one JSON object, filled up with spaces and a line end: `format`, `run`,
+//! `period_us`, and `offset_us`, which was taken from raw spans up and added to those down. Source
+//! for the size: links.md section 8, V7, at most 12 bytes a packet.
+
+use longhand_protocol::units::Micros;
+use longhand_qualify::slot::{SLOT_LEN, Samples, Slot};
+use longhand_quic::trust::{Sha256, date};
+use serde_json::json;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// The name of the format.
+const FORMAT: &str = "longhand probe samples 1";
+const HEADER: usize = 256;
+
+/// A file could not be written or read.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}", path.display())]
+pub struct FileError {
+    /// Which.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+fn at(path: &Path) -> impl Fn(io::Error) -> FileError + '_ {
+    move |source| FileError { path: path.to_owned(), source }
+}
+
+/// A file of samples, being written.
+pub struct RawFile {
+    path: PathBuf,
+    out: BufWriter<File>,
+    run: u64,
+    period: Micros,
+    slots: u64,
+}
+
+impl RawFile {
+    /// Makes a new one.
+    ///
+    /// Errors: it exists, or cannot be made.
+    pub fn create(path: &Path, run: u64, period: Micros) -> Result<Self, FileError> {
+        let file = File::create_new(path).map_err(at(path))?;
+        let mut out = BufWriter::new(file);
+        out.write_all(&[b' '; HEADER]).map_err(at(path))?;
+        Ok(Self { path: path.to_owned(), out, run, period, slots: 0 })
+    }
+
+    /// Puts slots behind the others.
+    ///
+    /// Errors: the disk is full.
+    pub fn write(&mut self, slots: &[Slot]) -> Result<(), FileError> {
+        for slot in slots {
+            self.out.write_all(&slot.bytes()).map_err(at(&self.path))?;
+            self.slots = self.slots.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// Writes the first line and hashes the whole.
+    ///
+    /// Errors: the disk is full, or the file cannot be read back.
+    pub fn finish(mut self, offset_us: i64) -> Result<Written, FileError> {
+        let path = self.path;
+        let first = json!({
+            "format": FORMAT,
+            "run": format!("{:016x}", self.run),
+            "period_us": self.period.as_micros(),
+            "offset_us": offset_us,
+        });
+        let mut first = first.to_string().into_bytes();
+        first.resize(HEADER.saturating_sub(1), b' ');
+        first.push(b'\n');
+        let written = self
+            .out
+            .flush()
+            .and_then(|()| self.out.seek(SeekFrom::Start(0)))
+            .and_then(|_| self.out.write_all(&first))
+            .and_then(|()| self.out.flush());
+        written.map_err(at(&path))?;
+        let mut hash = Sha256::new();
+        let mut file = File::open(&path).map_err(at(&path))?;
+        let mut buf = vec![0; 1 << 16];
+        let mut bytes = 0_u64;
+        loop {
+            let count = file.read(&mut buf).map_err(at(&path))?;
+            let Some(part) = buf.get(..count).filter(|part| !part.is_empty()) else { break };
+            hash.update(part);
+            bytes = bytes.saturating_add(u64::try_from(count).unwrap_or(0));
+        }
+        Ok(Written { path, bytes, sha256: hash.finish(), slots: self.slots })
+    }
+}
+
+/// A whole file of samples. Every look reads it anew, so memory does not grow with the run.
+#[derive(Clone, Debug)]
+pub struct Written {
+    path: PathBuf,
+    bytes: u64,
+    sha256: String,
+    slots: u64,
+}
+
+impl Written {
+    /// Where.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How large.
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Its hash, hexadecimal.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// How many slots.
+    pub const fn slots(&self) -> u64 {
+        self.slots
+    }
+}
+
+impl Samples for Written {
+    fn visit(&self, each: &mut dyn FnMut(u64, &Slot)) {
+        let Ok(file) = File::open(&self.path) else { return };
+        let mut file = BufReader::with_capacity(1 << 16, file);
+        let mut first = [0; HEADER];
+        if file.read_exact(&mut first).is_err() {
+            return;
+        }
+        let mut bytes = [0; SLOT_LEN];
+        for place in 0..self.slots {
+            let read = file.read_exact(&mut bytes).ok().and_then(|()| Slot::from_bytes(bytes));
+            let Some(slot) = read else { return };
+            each(place, &slot);
+        }
+    }
+}
+
+/// A folder that nobody had before, named by the time.
+///
+/// Errors: it cannot be made.
+pub fn new_folder(within: &Path, wall_us: u64) -> Result<(PathBuf, String), FileError> {
+    std::fs::create_dir_all(within).map_err(at(within))?;
+    let begun = date(SystemTime::UNIX_EPOCH + Duration::from_micros(wall_us));
+    let name = format!("{}-qualify", begun.replace(' ', "-").replace(':', ""));
+    for attempt in 1_u32..1_000 {
+        let name = if attempt == 1 { name.clone() } else { format!("{name}-{attempt}") };
+        let path = within.join(name);
+        match std::fs::create_dir(&path) {
+            Ok(()) => return Ok((path, begun)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(source) => return Err(FileError { path, source }),
+        }
+    }
+    let source = io::Error::new(io::ErrorKind::AlreadyExists, "too many runs in one minute");
+    Err(FileError { path: within.to_owned(), source })
+}

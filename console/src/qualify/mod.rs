@@ -1,0 +1,275 @@
+//! Measures a real link: probes inside the session that commands use, and beside it on plain UDP.
+//!
+//! Knows: threads, sockets and files of one measurement. Does not know: what the figures mean
+//! (`longhand-qualify`), or anything that could arm or move a robot: it sends probes and the word
+//! that begins a run, never a hello or a command.
+//!
+//! | thread | what it does |
+//! | --- | --- |
+//! | pacer, real-time | at each slot of the absolute schedule says which probe is due |
+//! | pump, real-time | sends what is due and takes answers, as for commands |
+//! | twin, real-time | the same schedule on plain UDP, half a slot later |
+//! | the caller's | keeps the ledger, writes samples to disk |
+
+mod desk;
+mod files;
+mod road;
+mod session;
+mod twin;
+
+pub use files::{FileError, RawFile, Written, new_folder};
+pub use road::{Road, RoadReport};
+
+use desk::Desk;
+use longhand_protocol::message::RobotId;
+use longhand_protocol::units::Micros;
+use longhand_quic::clock::{console_now, wall_offset_us};
+use longhand_quic::doorbell::Stop;
+use longhand_quic::pump::{PumpError, Target};
+use longhand_quic::trust::Credentials;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How a link is to be measured.
+#[derive(Clone, Debug)]
+pub struct QualifyConfig {
+    /// Where the robot is.
+    pub target: SocketAddr,
+    /// Its number.
+    pub robot: RobotId,
+    /// An engineer's or a surgeon's identity.
+    pub credentials: Credentials,
+    /// Time between probes.
+    pub period: Micros,
+    /// How long.
+    pub lasts: Micros,
+    /// Where the twin is; `None`: at the robot's address, at the port that the robot names.
+    pub twin: Option<SocketAddr>,
+    /// Whether to measure the twin, too.
+    pub with_twin: bool,
+    /// Ask the kernel for real-time priority.
+    pub real_time: bool,
+}
+
+/// Why a measurement did not come about.
+#[derive(Debug, thiserror::Error)]
+pub enum QualifyError {
+    /// The robot was not reached, or refused.
+    #[error("cannot measure: {0}")]
+    Refused(String),
+    /// The network side could not start.
+    #[error(transparent)]
+    Pump(#[from] PumpError),
+    /// The system refused a thread, a socket or a descriptor.
+    #[error("the system refused what a measurement needs: {0}")]
+    System(#[from] io::Error),
+    /// A file could not be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// The live numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Live {
+    /// Share of the schedule that is over.
+    pub done: f64,
+    /// Of both roads: the session's, and the twin's where there is one.
+    pub roads: Vec<LiveRoad>,
+    /// How the session stands, where it does not.
+    pub words: String,
+}
+
+/// The live numbers of one road.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LiveRoad {
+    /// Probes sent.
+    pub sent: u64,
+    /// Answers.
+    pub back: u64,
+    /// Mean round trip so far, ms.
+    pub rtt_mean_ms: f64,
+    /// The longest of late, ms.
+    pub rtt_max_ms: f64,
+}
+
+/// A measurement, as it was.
+pub struct Done {
+    /// The session's.
+    pub session: RoadReport,
+    /// The twin's.
+    pub twin: Option<RoadReport>,
+    /// Sessions that it took.
+    pub sessions: u64,
+    /// It was ended before its time.
+    pub cut_short: bool,
+    /// What the kernel granted the pacer.
+    pub granted: String,
+    /// What the reader should know.
+    pub notes: Vec<String>,
+}
+
+/// How long to wait for the robot's answer at the start. Chosen: three attempts over a satellite.
+const READY_WITHIN: Micros = Micros::from_secs(8);
+/// How long after the last slot answers are waited for where something is still open.
+const DRAIN: Micros = Micros::from_secs(3);
+/// How often the ledger is kept.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Measures. Blocks; `look` sees the live numbers now and then and says whether to go on. Samples
+/// go to `folder`.
+///
+/// Errors: [`QualifyError`]. A link that fails meanwhile is no error but the result.
+pub fn measure(
+    config: &QualifyConfig,
+    folder: &Path,
+    mut look: impl FnMut(&Live) -> bool,
+) -> Result<Done, QualifyError> {
+    let run = random()?;
+    let stop = Stop::new()?;
+    let desk = Arc::new(Desk::new()?);
+    let target = Target { addr: config.target, robot: config.robot };
+    let ending = Ending(stop.clone());
+    let session = session::start(config, target, run, &desk, &stop)?;
+    let port = wait_ready(&desk, &mut look)?;
+    let slots = slots(config);
+    let mut notes = Vec::new();
+    let twin_at = match (config.with_twin, config.twin, port) {
+        (false, ..) => None,
+        (true, Some(at), _) => Some(at),
+        (true, None, 0) => {
+            notes.push(
+                "No plain UDP beside it: the robot was not started with --probe-twin.".to_owned(),
+            );
+            None
+        }
+        (true, None, port) => Some(SocketAddr::new(config.target.ip(), port)),
+    };
+    let mut roads = vec![Road::new(&folder.join("samples-quic.lhq"), run, config.period, slots)?];
+    let twin = twin_at.map(|at| twin::start(at, !run, config, &stop)).transpose()?;
+    if twin.is_some() {
+        roads.push(Road::new(&folder.join("samples-udp.lhq"), !run, config.period, slots)?);
+    }
+    let pacer = desk::pace(&desk, config.period, slots, config.real_time, &stop)?;
+    let books = [Some(Arc::clone(&desk)), twin.as_ref().map(twin::Twin::desk)];
+    let books: Vec<Arc<Desk>> = books.into_iter().flatten().collect();
+    let cut_short = keep(&books, &mut roads, config, slots, &mut look)?;
+    drop(ending);
+    let granted = pacer.join().unwrap_or_else(|_| "the pacer failed".to_owned());
+    // Both have been told to stop, and end within a goodbye.
+    let _ended = session.join();
+    if let Some(twin) = twin {
+        twin.join();
+    }
+    let wall_offset = wall_offset_us();
+    let mut reports = roads.into_iter().map(|road| road.finish(wall_offset));
+    let (session, twin) = (reports.next().transpose()?, reports.next().transpose()?);
+    let session = session.ok_or_else(|| io::Error::other("the ledger was lost"))?;
+    Ok(Done { session, twin, sessions: desk.sessions(), cut_short, granted, notes })
+}
+
+/// The same schedule over loopback inside this machine: what the probe itself adds.
+///
+/// Errors: as [`measure`].
+pub fn noise_floor(
+    config: &QualifyConfig,
+    lasts: Micros,
+    folder: &Path,
+    mut look: impl FnMut(&Live) -> bool,
+) -> Result<RoadReport, QualifyError> {
+    let stop = Stop::new()?;
+    let _ending = Ending(stop.clone());
+    let config = QualifyConfig { lasts, ..config.clone() };
+    let slots = slots(&config);
+    let echo = twin::echo(&stop, config.real_time)?;
+    let path = folder.join("samples-noise.lhq");
+    let mut roads = vec![Road::new(&path, 1, config.period, slots)?];
+    let twin = twin::start(echo, 1, &config, &stop)?;
+    keep(&[twin.desk()], &mut roads, &config, slots, &mut look)?;
+    stop.stop();
+    twin.join();
+    let road = roads.pop().ok_or_else(|| io::Error::other("the ledger was lost"))?;
+    road.finish(0)
+}
+
+fn slots(config: &QualifyConfig) -> u64 {
+    let period = config.period.as_micros().max(1);
+    (config.lasts.as_micros() / period).max(1)
+}
+
+/// Stops all threads however this ends.
+struct Ending(Stop);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+fn wait_ready(desk: &Desk, look: &mut impl FnMut(&Live) -> bool) -> Result<u16, QualifyError> {
+    let begun = console_now();
+    loop {
+        if let Some(port) = desk.ready() {
+            return Ok(port);
+        }
+        let (words, lasting) = desk.words();
+        let live = Live { words: words.clone(), ..Live::default() };
+        let over = console_now().since(begun) >= READY_WITHIN;
+        if lasting || over || !look(&live) {
+            return Err(QualifyError::Refused(words));
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Keeps the ledgers until the schedule is over and everything is told. Says whether it was ended
+/// before its time.
+fn keep(
+    desks: &[Arc<Desk>],
+    roads: &mut [Road],
+    config: &QualifyConfig,
+    slots: u64,
+    look: &mut impl FnMut(&Live) -> bool,
+) -> Result<bool, QualifyError> {
+    let mut end_at = None;
+    let mut cut_short = false;
+    loop {
+        let now = console_now();
+        for (desk, road) in desks.iter().zip(roads.iter_mut()) {
+            road.take(desk, now)?;
+        }
+        let due = roads.first().map_or(0, Road::due);
+        let live = Live {
+            done: longhand_qualify::number::real(due) / longhand_qualify::number::real(slots),
+            roads: roads.iter_mut().map(Road::live).collect(),
+            words: desks.first().map(|desk| desk.words().0).unwrap_or_default(),
+        };
+        if !look(&live) && end_at.is_none() {
+            cut_short = true;
+            for (desk, road) in desks.iter().zip(roads.iter_mut()) {
+                road.end_now(desk);
+            }
+            end_at = Some(now);
+        }
+        if end_at.is_none() && roads.iter().all(|road| road.due() >= road.slots()) {
+            end_at = Some(now);
+        }
+        // A link that lost nothing is settled at once; else answers behind the last slot tell which
+        // way the last ones were lost.
+        let waited = end_at.map(|at| now.since(at));
+        let told = roads.iter().all(Road::is_settled);
+        if waited.is_some_and(|waited| told || waited >= DRAIN.saturating_add(config.period)) {
+            return Ok(cut_short);
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+fn random() -> io::Result<u64> {
+    let mut bytes = [0_u8; 8];
+    let flags = rustix::rand::GetRandomFlags::empty();
+    while rustix::rand::getrandom(&mut bytes, flags)? != bytes.len() {}
+    Ok(u64::from_le_bytes(bytes))
+}
