@@ -35,7 +35,8 @@ pub fn write(
         "source": source,
         "licence": "as its owner says",
         "sha256_source": sha256,
-        "notes": "measured by longhand-console qualify; the shortest round trip is shared in halves",
+        "notes": "measured by longhand-console qualify; the shortest round trip is shared in \
+         halves",
     });
     each(&format!("#{header}\nt_us,dir,owd_us,lost,dup,rate_bps,queue_bytes,route_id,flags\n"));
     let (clocks, mut hint): (&Clocks, usize) = (&measures.clocks, 0);

@@ -22,7 +22,7 @@ use longhand_qualify::report::{
 };
 use longhand_qualify::trace;
 use longhand_qualify::verdict::{Profile, SHIPPED, Verdict, judge, overall};
-use longhand_quic::clock::wall_us;
+use longhand_quic::clock::wall_ns;
 use longhand_quic::trust::{self, Credentials, authority_fingerprint};
 use serde_json::json;
 use std::fs::File;
@@ -174,7 +174,7 @@ impl Run {
         let ear = Arc::clone(&told_to_end);
         ctrlc::set_handler(move || ear.store(true, Ordering::Release)).map_err(wrong)?;
         let mut out = Speaker::new(self.json);
-        let (folder, begun) = new_folder(&self.report, wall_us()).map_err(wrong)?;
+        let (folder, begun) = new_folder(&self.report, wall_ns() / 1_000).map_err(wrong)?;
         let go_on = || !told_to_end.load(Ordering::Acquire);
         let noise = self.noise_floor(&config, &folder, &mut out, &go_on)?;
         let mut line = Line::default();
@@ -388,7 +388,8 @@ fn tell(report: &Report, out: &mut Speaker) {
     let of = |measures: &Measures| {
         let at = |name| measures.rtt.quantile(name).map_or(0.0, |quantile| quantile.ms);
         format!(
-            "round trip p50 {:.3} p99 {:.3} p99.9 {:.3} most {:.3} ms; lost up {} down {} unknown {}; \
+            "round trip p50 {:.3} p99 {:.3} p99.9 {:.3} most {:.3} ms; lost up {} down {} unknown \
+             {}; \
              {} outages, longest {:.0} ms",
             at("p50"),
             at("p99"),

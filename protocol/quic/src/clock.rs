@@ -30,16 +30,7 @@ pub fn link_now() -> Instant<Link> {
 /// The wall clock minus the robot's clock, microseconds. Only a measurement of the link carries it
 /// (`probe`), for whoever declares that both ends' wall clocks agree; nothing else may use it.
 pub fn wall_offset_us() -> u64 {
-    let wall = |(seconds, nanos): (u64, u64)| {
-        seconds.saturating_mul(1_000_000).saturating_add(nanos / 1_000)
-    };
-    let at = now::<Robot>().as_micros();
-    wall(parts(clock_gettime(ClockId::Realtime))).saturating_sub(at)
-}
-
-/// Wall time now, microseconds since 1970: for the date of a report.
-pub fn wall_us() -> u64 {
-    wall_offset_us().saturating_add(now::<Robot>().as_micros())
+    (wall_ns() / 1_000).saturating_sub(now::<Robot>().as_micros())
 }
 
 /// Nanoseconds on the same clock, for benches and for what is shorter than a microsecond.

@@ -58,8 +58,8 @@ pub trait Link: Send {
     /// A datagram arrived, of any size and content.
     fn datagram(&mut self, bytes: &[u8]);
 
-    /// After [`Link::datagram`]: what is to go back at once, without waiting for a ring; `None` when
-    /// there is none, and asked again until then. As [`Link::poll_datagram`] otherwise.
+    /// After [`Link::datagram`]: what is to go back at once, without waiting for a ring; `None`
+    /// when there is none, and asked again until then. As [`Link::poll_datagram`] otherwise.
     fn poll_answer(&mut self, buf: &mut [u8]) -> Option<usize> {
         let _nothing_to_say = buf;
         None

@@ -34,8 +34,8 @@ pub(crate) use authority::Birth;
 pub use authority::{Authority, DAYS_DEFAULT, DAYS_MAX, Identity, Validity};
 pub use role::{IdentityError, PeerIdentity, Role, date, robot_dns_name};
 pub(crate) use role::{robot_of, shown};
-pub use signing::{Believed, Signer, SignerKey, SigningError};
 pub use seal::{Seal, SealError, Sealed, Sha256, authority_fingerprint, sha256};
+pub use signing::{Believed, Signer, SignerKey, SigningError};
 
 const CA_KEY: &str = "ca.key";
 const CA_CERT: &str = "ca.pem";

@@ -150,7 +150,7 @@ fn steps(windows: &[Window]) -> Vec<(usize, f64)> {
     let mut sizes: Vec<f64> = seen.iter().map(|(_, by, _)| by.abs()).collect();
     let usual = median(&mut sizes).unwrap_or(0.0);
     let bound = STEP_US.max(10.0 * usual);
-    // A step shows in up to six windows in a row; the one in the middle of its largest values is it.
+    // A step shows in up to six windows in a row; the middle one of its largest values is it.
     let mut found: Vec<(usize, f64)> = Vec::new();
     let mut run: Vec<(usize, f64)> = Vec::new();
     let mut end = |run: &mut Vec<(usize, f64)>| {

@@ -136,7 +136,7 @@ impl Series {
             return Spread::default();
         }
         let mut quantiles = Vec::new();
-        let mut inflation = 1.0_f64;
+        let (mut inflation, mut floor) = (1.0_f64, 0.0_f64);
         for (index, (name, above)) in QUANTILES.into_iter().enumerate() {
             let pieces = self
                 .pieces
@@ -147,13 +147,15 @@ impl Series {
             inflation = inflation.max(real(count) / worth.max(1.0));
             let (least, most) = wilson(above, worth);
             let value = |above: f64| self.ms(1.0 - above);
+            // A rarer quantile is no less than a more common one.
+            floor = floor.max(value(most));
             // Beyond one sample of those that were seen nothing is known.
             let high_ms = (least * real(count) >= 1.0).then(|| value(least));
             quantiles.push(Quantile {
                 name: name.to_owned(),
                 above,
                 ms: value(above),
-                low_ms: value(most),
+                low_ms: floor,
                 high_ms,
                 worth,
             });

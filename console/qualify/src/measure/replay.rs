@@ -1,4 +1,4 @@
-//! Would the watchdog have tripped? The measured arrivals, through the shipped playout and watchdog.
+//! Would the watchdog have tripped? Measured arrivals, through the shipped playout and watchdog.
 //!
 //! Knows: when each probe came, played as if it were a command. Does not know: any rule of its own:
 //! whose turn a command is and how old it is are `longhand_follower`'s answers, at every tick.

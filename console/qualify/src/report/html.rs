@@ -40,7 +40,8 @@ pub fn page(report: &Report, json: &str) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-         <title>{}</title><style>{}</style></head>\n<body><main>\n{}\n</main>\n{OPEN}{object}{CLOSE}\n\
+         <title>{}</title><style>{}</style></head>\n<body><main>\n{}\n</main>\n\
+         {OPEN}{object}{CLOSE}\n\
          </body></html>\n",
         safe(&title),
         include_str!("page.css"),
@@ -62,7 +63,8 @@ fn first(report: &Report) -> String {
         Verdict::Pass => "Everything that was required was shown to hold.",
         Verdict::Fail => "At least one requirement is surely not met. The red rows say which.",
         Verdict::Insufficient => {
-            "Nothing is surely wrong, but this run cannot show that all requirements hold. The rows \
+            "Nothing is surely wrong, but this run cannot show that all requirements hold. The \
+             rows \
              say what is missing, and how long a run would have to be."
         }
     };
@@ -75,7 +77,8 @@ fn first(report: &Report) -> String {
         "<section class=\"card top {class}\"><h1>Is this link good enough?</h1>\
          <div class=\"verdict\">{word}</div><p>{plain}</p>\
          <p>Measured against <b>{}</b> ({}).</p>\
-         <p class=\"soft\">The link to {}, measured for {} at {} probes a second from {} by {}.{cut}</p>\
+         <p class=\"soft\">The link to {}, measured for {} at {} probes a second from {} by \
+         {}.{cut}</p>\
          {notes}</section>",
         safe(&report.profile.title),
         safe(&report.profile.name),
@@ -118,8 +121,10 @@ fn rows(rows: &[Row]) -> String {
         );
     }
     format!(
-        "<section class=\"card\"><h2>Requirement by requirement</h2><table class=\"rows\"><thead><tr>\
-         <th>Required</th><th class=\"n\">Measured</th><th class=\"n\">May be (95 %)</th><th>Verdict</th>\
+        "<section class=\"card\"><h2>Requirement by requirement</h2><table \
+         class=\"rows\"><thead><tr>\
+         <th>Required</th><th class=\"n\">Measured</th><th class=\"n\">May be (95 \
+         %)</th><th>Verdict</th>\
          <th>Why</th></tr></thead><tbody>{body}</tbody></table></section>"
     )
 }
@@ -146,10 +151,11 @@ fn shown(value: Option<f64>, requirement: &Requirement) -> String {
 /// Three digits that count.
 fn figure(value: f64) -> String {
     match value.abs() {
+        v if v < 1e-12 => "0".to_owned(),
         v if v >= 100.0 => format!("{value:.0}"),
         v if v >= 10.0 => format!("{value:.1}"),
         v if v >= 1.0 => format!("{value:.2}"),
-        v if !(1e-12..0.01).contains(&v) => format!("{value:.3}"),
+        v if v >= 0.01 => format!("{value:.3}"),
         v if v >= 1e-4 => format!("{value:.5}"),
         _ => format!("{value:.1e}"),
     }
@@ -174,8 +180,12 @@ fn meaning(report: &Report) -> String {
         )
     };
     let buffer = match report.playout_for_rare_stops_ms {
-        Some(ms) => format!("A playout buffer of <b>{ms} ms</b> makes safe stops surely rarer than one an hour."),
-        None => "No playout buffer tried makes safe stops <i>surely</i> rarer than one an hour in a run \
+        Some(ms) => format!(
+            "A playout buffer of <b>{ms} ms</b> makes safe stops surely rarer \
+            than one an hour."
+        ),
+        None => "No playout buffer tried makes safe stops <i>surely</i> rarer than one an hour in \
+            a run \
                  of this length."
             .to_owned(),
     };
@@ -185,8 +195,10 @@ fn meaning(report: &Report) -> String {
          <div class=\"figure\"><b>{}</b>round trip, usually (half of all)</div>\
          <div class=\"figure\"><b>{}</b>round trip, 1 in 1000 is longer</div>\
          <div class=\"figure\"><b>{} / {}</b>lost to the robot / to the surgeon</div>\
-         <div class=\"figure\"><b>{} <small>(longest {} ms)</small></b>outages of 10 ms and more</div>{}{}</div>\
-         <p></p><p>{buffer} Cameras, codecs and displays add another 100 to 200 ms to what is seen.</p>\
+         <div class=\"figure\"><b>{} <small>(longest {} ms)</small></b>outages of 10 ms and \
+         more</div>{}{}</div>\
+         <p></p><p>{buffer} Cameras, codecs and displays add another 100 to 200 ms to what is \
+         seen.</p>\
          </section>",
         at(&quic.rtt, "p50"),
         at(&quic.rtt, "p99.9"),
@@ -211,7 +223,8 @@ fn drawings(report: &Report) -> String {
         card(
             "Round trip over time",
             timeline(quic),
-            "<i class=\"up\"></i>shortest to longest in each interval<i class=\"bad\"></i>outages, and \
+            "<i class=\"up\"></i>shortest to longest in each interval<i \
+             class=\"bad\"></i>outages, and \
              intervals with loss (ticks at the ground)",
         ),
         card(
@@ -223,13 +236,15 @@ fn drawings(report: &Report) -> String {
             "How rare long round trips are",
             tails(report),
             &format!(
-                "<i class=\"up\"></i>in the session{twin}<i class=\"noise\"></i>p50 to p99.9 of this machine alone"
+                "<i class=\"up\"></i>in the session{twin}<i class=\"noise\"></i>p50 to p99.9 of \
+                 this machine alone"
             ),
         ),
         card(
             "Jitter each way",
             jitter(quic),
-            "<i class=\"up\"></i>to the robot<i class=\"down\"></i>to the surgeon; delay above the least",
+            "<i class=\"up\"></i>to the robot<i class=\"down\"></i>to the surgeon; delay above \
+             the least",
         ),
     ];
     format!("<div class=\"grid2\">{}</div>", cards.concat())
@@ -352,9 +367,12 @@ fn quantiles(report: &Report) -> String {
         )
     });
     format!(
-        "<section class=\"card\"><h2>Delays, ms, with 95 % intervals</h2><div class=\"scroll\"><table>\
-         <thead><tr><th></th>{head}<th class=\"n\">most</th></tr></thead><tbody>{body}</tbody></table></div>\
-         <p class=\"soft\">The intervals know that delays come in weather. ?: beyond everything seen, so a \
+        "<section class=\"card\"><h2>Delays, ms, with 95 % intervals</h2><div \
+         class=\"scroll\"><table>\
+         <thead><tr><th></th>{head}<th \
+         class=\"n\">most</th></tr></thead><tbody>{body}</tbody></table></div>\
+         <p class=\"soft\">The intervals know that delays come in weather. ?: beyond everything \
+         seen, so a \
          longer run must tell. One-way: {}.</p>{cost}</section>",
         safe(&quic.up.absolute.cause)
     )
@@ -362,7 +380,8 @@ fn quantiles(report: &Report) -> String {
 
 fn watchdog(report: &Report) -> String {
     let Some(replay) = &report.quic.replay else {
-        return "<section class=\"card\"><h2>Watchdog</h2><p>Not replayed: commands come at 1 kHz, so \
+        return "<section class=\"card\"><h2>Watchdog</h2><p>Not replayed: commands come at 1 kHz, \
+            so \
                 probe at 1 kHz to see what the watchdog would do.</p></section>"
             .to_owned();
     };
@@ -406,8 +425,10 @@ fn watchdog(report: &Report) -> String {
     let drawing = plot.finish("Safe stops an hour by threshold");
     format!(
         "<section class=\"card\"><h2>What the watchdog would have done</h2>\
-         <p>The measured arrivals, played through the playout buffer and the watchdog that ship. Stops an \
-         hour, and the most that the link's own rate may be; across: how long a silence brakes (10 ms \
+         <p>The measured arrivals, played through the playout buffer and the watchdog that ship. \
+         Stops an \
+         hour, and the most that the link's own rate may be; across: how long a silence brakes \
+         (10 ms \
          ships); down: how much delay the buffer may add.</p>{drawing}\
          <p class=\"key\"><i class=\"up\"></i>20 ms playout<i class=\"down\"></i>100 ms playout</p>\
          <div class=\"scroll\"><table><thead><tr><th>Playout at most</th>{head}</tr></thead>\
@@ -429,7 +450,8 @@ fn outages(measures: &Measures) -> String {
         };
         let _ = write!(
             body,
-            "<tr><td class=\"n\">{:.3} s</td><td class=\"n\">{:.0} ms</td><td>{way}</td><td>{mode}</td></tr>",
+            "<tr><td class=\"n\">{:.3} s</td><td class=\"n\">{:.0} \
+             ms</td><td>{way}</td><td>{mode}</td></tr>",
             outage.at_s, outage.ms
         );
     }
@@ -454,11 +476,14 @@ fn outages(measures: &Measures) -> String {
         )
     };
     format!(
-        "<section class=\"card\"><h2>Loss and outages</h2><div class=\"scroll\"><table><thead><tr><th></th>\
+        "<section class=\"card\"><h2>Loss and outages</h2><div \
+         class=\"scroll\"><table><thead><tr><th></th>\
          <th class=\"n\">lost</th><th class=\"n\">share</th><th class=\"n\">may be (95 %)</th>\
-         <th class=\"n\">reordered</th><th class=\"n\">twice</th></tr></thead><tbody>{}{}</tbody></table></div>\
+         <th class=\"n\">reordered</th><th \
+         class=\"n\">twice</th></tr></thead><tbody>{}{}</tbody></table></div>\
          <p class=\"soft\">{} more were lost nobody knows where, or found no session.</p>\
-         <div class=\"scroll\"><table><thead><tr><th class=\"n\">at</th><th class=\"n\">long</th><th>way</th>\
+         <div class=\"scroll\"><table><thead><tr><th class=\"n\">at</th><th \
+         class=\"n\">long</th><th>way</th>\
          <th>what was sent</th></tr></thead><tbody>{body}</tbody></table></div>{more}</section>",
         way("To the robot", &measures.up),
         way("To the surgeon", &measures.down),
@@ -493,8 +518,10 @@ fn own(report: &Report) -> String {
         |noise| {
             let (p50, p99, p999, most) = noise.rtt_ms;
             format!(
-                "<p>Noise floor, the same schedule over loopback just before: round trip {} ms at p50, {} at \
-                 p99, {} at p99.9, {} at most; {} % sent late, {} % not sent. Nothing shorter than this can \
+                "<p>Noise floor, the same schedule over loopback just before: round trip {} ms at \
+                 p50, {} at \
+                 p99, {} at p99.9, {} at most; {} % sent late, {} % not sent. Nothing shorter \
+                 than this can \
                  be told from the machine.</p>",
                 figure(p50),
                 figure(p99),
@@ -506,10 +533,14 @@ fn own(report: &Report) -> String {
         },
     );
     format!(
-        "<section class=\"card\"><h2>How good the measurement is</h2><p>{} slots, {} sent, {} left out by \
-         this machine, {} without a session. Sent more than 0.2 ms late: {}; late at p50 {} ms, p99 {} ms, \
-         most {} ms. Delays count from the intended time, so a late send is not hidden. The robot answered \
-         within {} ms (p99), which is taken out.</p>{noise}<p class=\"soft\">Sending thread: {}. Sessions: \
+        "<section class=\"card\"><h2>How good the measurement is</h2><p>{} slots, {} sent, {} \
+         left out by \
+         this machine, {} without a session. Sent more than 0.2 ms late: {}; late at p50 {} ms, \
+         p99 {} ms, \
+         most {} ms. Delays count from the intended time, so a late send is not hidden. The robot \
+         answered \
+         within {} ms (p99), which is taken out.</p>{noise}<p class=\"soft\">Sending thread: {}. \
+         Sessions: \
          {}.</p></section>",
         own.slots,
         own.sent,
@@ -529,7 +560,8 @@ fn proof(report: &Report) -> String {
     format!(
         "<section class=\"card\"><h2>Proof</h2><p>Raw samples: <code>{}</code>, {} bytes, SHA-256 \
          <code>{}</code>.</p><p>This page holds its report as JSON, signed by {}. \
-         <code>longhand-console qualify verify FILE</code> checks the signature and that the page is the one \
+         <code>longhand-console qualify verify FILE</code> checks the signature and that the page \
+         is the one \
          made from it.</p><p class=\"soft\">{}, {}.</p></section>",
         safe(&report.raw.file),
         report.raw.bytes,

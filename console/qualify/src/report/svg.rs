@@ -100,7 +100,8 @@ impl Plot {
         }
         plot.put(&format!(
             "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{x_name}</text>\
-             <text transform=\"rotate(-90)\" x=\"{:.1}\" y=\"10\" text-anchor=\"middle\">{y_name}</text>",
+             <text transform=\"rotate(-90)\" x=\"{:.1}\" y=\"10\" \
+             text-anchor=\"middle\">{y_name}</text>",
             (LEFT + right) / 2.0,
             HEIGHT - 7.0,
             -(TOP + bottom) / 2.0

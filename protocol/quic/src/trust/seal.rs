@@ -4,7 +4,8 @@
 //! Does not know: what the bytes say.
 //!
 //! A seal says *who* and *unaltered*, and which authority stands behind. Whether that authority is
-//! the hospital's is for whoever reads it: they compare the fingerprint, or give their own `ca.pem`.
+//! the hospital's is for whoever reads it: they compare the fingerprint, or give their own
+//! `ca.pem`.
 
 use std::path::Path;
 
