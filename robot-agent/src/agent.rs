@@ -12,7 +12,7 @@
 use crate::arm::simulated::{DEAD_MAN, PSM_CLASSIC, SimulatedPsm};
 use crate::epoch::{EpochError, EpochStore};
 use crate::network::{ArrivalReader, NetworkConfig, NetworkRecord, NetworkWatch, RecordEnds, door};
-use crate::probing::Runs;
+use crate::probing::{Runs, Twin};
 use crate::profile_file::NamedProfile;
 use crate::record::file::WriteError;
 use crate::record::health::Health;
@@ -166,7 +166,7 @@ impl Agent {
         let shared = ends.shared;
         let mut unless_started = StopAll { shared: Arc::clone(&shared), stop: Some(stop.clone()) };
         let (arrived, arrivals) = Mailbox::pair();
-        let (door, network) = door(NetworkConfig {
+        let (mut door, network) = door(NetworkConfig {
             robot: config.robot,
             profile: config.profile.hash,
             terms: config.profile.profile.terms(),
@@ -178,7 +178,7 @@ impl Agent {
             arrivals: arrived,
             record: ends_of_record,
             shared: Arc::clone(&shared),
-            runs: runs.clone(),
+            runs,
         });
         let local_addr = pump.local_addr();
         let servo = simulated(config.profile, config.tolerate_stalls);
@@ -191,7 +191,6 @@ impl Agent {
             })
         })?;
         let (real_time, pump_stop) = (config.real_time, stop.clone());
-        let mut door = door;
         let pump = spawn("pump", move || {
             let _held = real_time.then(|| RealTime::acquire(PUMP_PRIORITY, None));
             pump.run(&mut door, &doorbell, &pump_stop)
@@ -204,10 +203,7 @@ impl Agent {
         let watch = spawn("watch", move || {
             watch(watch_states, observer, &epoch_store, watched.as_deref(), &watch_stop)
         })?;
-        if let Some(twin) = twin {
-            let (stop, real_time) = (stop.clone(), config.real_time);
-            let _ends_by_itself = spawn("twin", move || twin.run(&stop, real_time))?;
-        }
+        twin.map(|twin| answer_outside(twin, stop.clone(), real_time)).transpose()?;
         let record = recorder.map(|(recorder, health)| record(recorder, health)).transpose()?;
         unless_started.stop = None;
         Ok(Self {
@@ -465,6 +461,11 @@ fn simulated(profile: NamedProfile, tolerate_stalls: bool) -> Servo<SimulatedPsm
     let dead_man = if tolerate_stalls { PATIENT_DEAD_MAN } else { DEAD_MAN };
     let arm = || SimulatedPsm::new(&PSM_CLASSIC, &joints, jaw, robot_now()).with_dead_man(dead_man);
     Servo::new(Follower::new(profile.profile), PerArm { psm1: arm(), psm2: arm() })
+}
+
+/// Answers probes beside QUIC until `stop`: the thread ends by itself.
+fn answer_outside(twin: Twin, stop: Stop, real_time: bool) -> io::Result<()> {
+    spawn("twin", move || twin.run(&stop, real_time)).map(drop)
 }
 
 fn spawn<T: Send + 'static>(

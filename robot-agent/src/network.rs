@@ -670,6 +670,7 @@ impl Link for EngineerLink {
                 Err(Refusal { why: RefusalKind::Role, expected: 0, got: 0 })
             }
             Frame::Welcome { .. }
+            | Frame::Witness(_)
             | Frame::Refused(_)
             | Frame::StateAccepted(_)
             | Frame::ProbeReady { .. } => {

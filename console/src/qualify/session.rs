@@ -120,6 +120,7 @@ impl Link for ProbeLink {
             Frame::ProbeReady { .. }
             | Frame::Hello { .. }
             | Frame::Welcome { .. }
+            | Frame::Witness(_)
             | Frame::StateCommand(_)
             | Frame::StateAccepted(_)
             | Frame::ProbeBegin { .. } => Err(nonsense("a word that was not asked for")),

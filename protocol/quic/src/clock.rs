@@ -1,9 +1,9 @@
 //! The clock: `CLOCK_MONOTONIC`, under the name of whoever owns it.
 //!
 //! Knows: how to read the kernel's monotonic clock, its wall clock for records, and how far the two
-//! are apart. Does not know: the peer's clock, or what time is good for. Beside the two thread loops
-//! this is the only place that reads a clock; everything else is handed `now`, so that the simulator
-//! can hand out virtual time.
+//! are apart. Does not know: the peer's clock, or what time is good for. Beside the two thread
+//! loops this is the only place that reads a clock; everything else is handed `now`, so that the
+//! simulator can hand out virtual time.
 //!
 //! Why `CLOCK_MONOTONIC` and not `CLOCK_BOOTTIME`: absolute sleeps, timerfd and this clock must
 //! share one origin. A machine that was suspended mid-session sees a lost link either way, since

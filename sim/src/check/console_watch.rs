@@ -88,7 +88,7 @@ impl ConsoleWatch {
     pub(super) fn new(profile: &Profile) -> Self {
         Self {
             insiders: false,
-            said: HashMap::new(),
+            said: HashMap::default(),
             order: VecDeque::new(),
             shown: (Epoch::ZERO, Seq::ZERO),
             before: None,
