@@ -6,6 +6,7 @@
 //! Every time the robot holds, the circle begins anew at the held tool, as a leader's anchor would,
 //! and drifts back to where it was first drawn, so that a long run stays inside the work volume.
 
+use longhand_follower::supervisor::Request;
 use longhand_protocol::geometry::{ArmId, PerArm, Pose, RobotBase, Tip, Twist};
 use longhand_protocol::message::{
     ArmCommand, FollowerState, Intent, Levels, ProfileHash, RobotId, SessionId, SessionKey, Stage,
@@ -26,6 +27,23 @@ const RELEASED_TICKS: u32 = 700;
 /// The two clocks have nothing to do with each other. Chosen: far apart.
 const ROBOT_ZERO: Micros = Micros::from_secs(7);
 const CONSOLE_ZERO: Micros = Micros::from_secs(1_000);
+
+/// A robot engages within this many ticks, or never.
+pub const ENGAGE_MAX: u64 = 5_000;
+
+/// What the bedside says to bring the robot to work.
+pub const fn bedside(stage: Stage) -> Option<Request> {
+    match stage {
+        Stage::Disabled => Some(Request::Enable),
+        Stage::Bedside => Some(Request::HandOver),
+        Stage::Follow
+        | Stage::Coast
+        | Stage::Brake
+        | Stage::Hold
+        | Stage::Latched
+        | Stage::SafeOff => None,
+    }
+}
 
 /// Robot time at this tick.
 pub fn robot_time(tick: u64) -> Instant<Robot> {

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use longhand_follower::Follower;
 use longhand_follower::playout::Inbound;
 use longhand_follower::profile::Profile;
-use longhand_follower::supervisor::Request;
 use longhand_protocol::geometry::PerArm;
 use longhand_protocol::message::{Command, FollowerState, Stage};
 use longhand_protocol::units::Seq;
@@ -17,14 +16,12 @@ use longhand_robot_agent::record::health::Health;
 use longhand_robot_agent::record::tap::{COMMAND_WORDS, RING_WORDS, Tap, Tapped, tap};
 use longhand_robot_agent::servo::{HOME, Servo, Turn};
 
-use crate::hand::{SteadyHand, robot_time, session_key};
+use crate::hand::{ENGAGE_MAX, SteadyHand, bedside, robot_time, session_key};
 use crate::harness::{Bound, Goal, Quantile, Recorder, Subject, Unit, compare};
 use crate::report::Table;
 
 /// Ticks in one round. Chosen: p99.9 then rests on twenty samples.
 const TICKS: u64 = 20_000;
-/// A robot engages within this many ticks, or never.
-const ENGAGE_MAX: u64 = 5_000;
 
 /// The servo's turn without and with the tap, into a ring that somebody empties and into one that
 /// is full.
@@ -141,20 +138,6 @@ impl TapRig {
         };
         self.state = output.state;
         while self.tapped.next(|_command| {}).is_some() {}
-    }
-}
-
-/// What the bedside says to bring the robot to work.
-const fn bedside(stage: Stage) -> Option<Request> {
-    match stage {
-        Stage::Disabled => Some(Request::Enable),
-        Stage::Bedside => Some(Request::HandOver),
-        Stage::Follow
-        | Stage::Coast
-        | Stage::Brake
-        | Stage::Hold
-        | Stage::Latched
-        | Stage::SafeOff => None,
     }
 }
 

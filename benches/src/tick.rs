@@ -9,13 +9,12 @@
 use longhand_follower::kinematics::PsmGeometry;
 use longhand_follower::playout::Inbound;
 use longhand_follower::profile::Profile;
-use longhand_follower::supervisor::Request;
 use longhand_follower::{ArmReading, Drive, Follower, PeerFaults, TickInput};
 use longhand_protocol::geometry::{ArmId, JointPositions, PerArm};
 use longhand_protocol::message::{Command, FollowerState, Stage};
 use longhand_protocol::units::Seq;
 
-use crate::hand::{SteadyHand, robot_time, session_key};
+use crate::hand::{ENGAGE_MAX, SteadyHand, bedside, robot_time, session_key};
 use crate::harness::{Bound, Goal, Quantile, Recorder, Subject, Unit, compare};
 use crate::report::Table;
 
@@ -32,8 +31,6 @@ const TICKS: u64 = 20_000;
 const FLUSH: u64 = 256;
 /// Flushes in one round.
 const FLUSHES: u64 = 100;
-/// A robot engages within this many ticks, or never.
-const ENGAGE_MAX: u64 = 5_000;
 
 /// The table of this module.
 ///
@@ -169,16 +166,7 @@ impl Rig {
             measured: self.measured,
             emergency_stop: false,
             peer_faults: PeerFaults::default(),
-            request: match self.state.stage {
-                Stage::Disabled => Some(Request::Enable),
-                Stage::Bedside => Some(Request::HandOver),
-                Stage::Follow
-                | Stage::Coast
-                | Stage::Brake
-                | Stage::Hold
-                | Stage::Latched
-                | Stage::SafeOff => None,
-            },
+            request: bedside(self.state.stage),
         };
         let follower = &mut self.follower;
         let output = match recorder {

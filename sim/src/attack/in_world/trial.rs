@@ -427,6 +427,14 @@ impl Record {
         }
     }
 
+    /// Every forged word was refused, and nothing came of them.
+    pub fn in_vain(&self, alone: &Self) -> Finding {
+        let mut finding = self.finding();
+        self.all_refused(&mut finding);
+        self.same_as(alone, &mut finding);
+        finding
+    }
+
     /// No worse than this.
     pub fn at_most(&self, stage: Stage, finding: &mut Finding) {
         let worst = self.worst();

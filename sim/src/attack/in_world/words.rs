@@ -80,10 +80,7 @@ pub fn replay(seed: u64) -> Tried {
             (0..many).filter_map(|_| from.get(dice.index(from.len())).cloned()).collect()
         })
     })?;
-    let mut finding = record.finding();
-    record.all_refused(&mut finding);
-    record.same_as(&alone, &mut finding);
-    Ok(finding)
+    Ok(record.in_vain(&alone))
 }
 
 /// What a robot was handed in `ms` of another world.
@@ -243,10 +240,7 @@ pub fn reset(seed: u64) -> Tried {
             })
         },
     )?;
-    let mut finding = record.finding();
-    record.all_refused(&mut finding);
-    record.same_as(&alone, &mut finding);
-    Ok(finding)
+    Ok(record.in_vain(&alone))
 }
 
 /// A12, as far as the lease goes: a second claimant while the holder speaks; or one who is granted
@@ -443,10 +437,7 @@ fn refused_numbers(seed: u64) -> Tried {
             })
         },
     )?;
-    let mut finding = record.finding();
-    record.all_refused(&mut finding);
-    record.same_as(&alone, &mut finding);
-    Ok(finding)
+    Ok(record.in_vain(&alone))
 }
 
 fn scale_quaternion(body: &mut [u8], offset: usize, by: f32) {
@@ -530,12 +521,10 @@ pub fn restamped(seed: u64) -> Tried {
     }));
     trial.run(ms);
     let record = trial.end();
-    let mut finding = record.finding();
     if !invents {
-        record.all_refused(&mut finding);
-        record.same_as(&alone, &mut finding);
-        return Ok(finding);
+        return Ok(record.in_vain(&alone));
     }
+    let mut finding = record.finding();
     // The view that it vouches for grows old: the echo rule ends it, whatever else it says.
     let limit = plan.profile().stages.loop_age_max;
     let latched = record.first(Stage::Latched).copied();
@@ -564,10 +553,7 @@ pub fn other_profile(seed: u64) -> Tried {
             })
         },
     )?;
-    let mut finding = record.finding();
-    record.all_refused(&mut finding);
-    record.same_as(&alone, &mut finding);
-    Ok(finding)
+    Ok(record.in_vain(&alone))
 }
 
 /// A21: every way in which somebody from afar can make the robot stop.
