@@ -104,6 +104,12 @@ impl Leader {
         }
         let heard = self.heard;
         let hand = &heard;
+        if self.engagement != Engagement::Following {
+            // What a hand did before it is tied to its goal must not move the goal after: no ramp
+            // from an old place may be under way then. While the goal stands there is nothing to
+            // smooth.
+            self.resample = Resample::default();
+        }
         let hands = self.resample.step(hand).map(|reading| seen_from_arm(HAND_BASE, &reading));
         let attendance = self.vigil.step(now, hand);
         let present = self.is_present(now, hand) && attendance != Attendance::Absent;
@@ -320,6 +326,18 @@ mod tests {
             last = step(&mut leader, 2 + i, x, &report(Stage::Follow, 0.03));
         }
         assert!((goal_x(&last) - 0.032).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_a_hand_did_while_the_console_stood_still_moves_no_goal_after_engaging() {
+        let mut leader = Leader::new(TERMS, 0.2);
+        step(&mut leader, 1, 0.0, &report(Stage::Hold, 0.03));
+        // 62 ms are stolen; meanwhile the hand goes 15 mm, and the robot comes back.
+        for ms in 63..200 {
+            let out = step(&mut leader, ms, 0.015, &report(Stage::Follow, 0.03));
+            assert_eq!(out.engagement, Engagement::Following);
+            assert!((goal_x(&out) - 0.03).abs() < 1e-12, "{ms} ms: {}", goal_x(&out));
+        }
     }
 
     #[test]

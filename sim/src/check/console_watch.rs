@@ -11,7 +11,7 @@ use longhand_leader::advisory::Advisory;
 use longhand_leader::engagement::Engagement;
 use longhand_leader::hand::{HandReading, Nature};
 use longhand_protocol::geometry::{ArmId, PerArm, Pose, RobotBase, Tip};
-use longhand_protocol::message::{Intent, SessionKey, StateReport};
+use longhand_protocol::message::{ArmCommand, Intent, SessionKey, StateReport};
 use longhand_protocol::session::Accepted;
 use longhand_protocol::units::{Console, Epoch, Instant, Micros, Seq, TICK};
 use nalgebra::Vector3;
@@ -135,7 +135,7 @@ impl ConsoleWatch {
         let before = self.before.replace((out.engagement, *intent));
         let Some((was, last)) = before else { return Ok(()) };
         if following && was != Engagement::Following {
-            engaged(&last, intent)?;
+            self.engaged(&last, intent)?;
         }
         self.follows(tick, &last, was)
     }
@@ -169,6 +169,28 @@ impl ConsoleWatch {
             let off = (goal.position() - held.setpoint.get(arm).position()).norm();
             rule(off <= ROUNDING, Invariant::I14, || {
                 format!("{arm:?} is held, and its goal lies {:.4} mm beside it", off * 1e3)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// I13, I14: to engage makes no step: the goal stays, and the jaw waits for the grip. Behind a
+    /// wall a goal may come back toward the tool, whenever it is heard that it lies there.
+    fn engaged(&self, last: &Intent, now: &Intent) -> Found {
+        for arm in ArmId::ALL {
+            let (was, is) = (last.arms.get(arm), now.arms.get(arm));
+            let step = (is.servo_cp.position() - was.servo_cp.position()).norm();
+            let off = |goal: &ArmCommand, shown: &Shown| {
+                (goal.servo_cp.position() - shown.setpoint.get(arm).position()).norm()
+            };
+            let walled = self.state.as_ref().filter(|shown| shown.limited);
+            let back = walled.is_some_and(|shown| off(is, shown) < off(was, shown));
+            rule(step <= ROUNDING || back, Invariant::I14, || {
+                format!("{arm:?}'s goal made a step of {:.4} mm on engaging", step * 1e3)
+            })?;
+            let opened = (is.jaw - was.jaw).abs();
+            rule(opened <= JAW_NEAR, Invariant::I13, || {
+                format!("{arm:?}'s jaw made a step of {opened:.3} rad on engaging")
             })?;
         }
         Ok(())
@@ -301,22 +323,6 @@ impl Tied {
             )
         })
     }
-}
-
-/// I13, I14: to engage makes no step: the goal stays, and the jaw waits for the grip.
-fn engaged(last: &Intent, now: &Intent) -> Found {
-    for arm in ArmId::ALL {
-        let (was, is) = (last.arms.get(arm), now.arms.get(arm));
-        let step = (is.servo_cp.position() - was.servo_cp.position()).norm();
-        rule(step <= ROUNDING, Invariant::I14, || {
-            format!("{arm:?}'s goal made a step of {:.4} mm on engaging", step * 1e3)
-        })?;
-        let opened = (is.jaw - was.jaw).abs();
-        rule(opened <= JAW_NEAR, Invariant::I13, || {
-            format!("{arm:?}'s jaw made a step of {opened:.3} rad on engaging")
-        })?;
-    }
-    Ok(())
 }
 
 fn is_same(meant: &Intent, got: &Intent) -> bool {
