@@ -153,6 +153,11 @@ pub const PLAYOUT_CAP: Micros = Micros::from_millis(100);
 pub const LOOP_AGE_CAP: Micros = Micros::from_millis(1_000);
 /// Chosen: the safety case's travel figures are for 100 mm/s; safety.md section 4.3.
 pub const TIP_SPEED_CAP: f64 = 0.1;
+/// Harder than this no tip brakes or turns. Chosen: twice and four times what the shipped profiles
+/// say; the joints' own limits bind long before.
+pub const TIP_CAP: RateLimits = RateLimits { speed: TIP_SPEED_CAP, acceleration: 10.0, jerk: 4e3 };
+/// The same of the tip's rotation. Chosen: twice what the shipped profiles say.
+pub const ROTATION_CAP: RateLimits = RateLimits { speed: 4.0, acceleration: 200.0, jerk: 4e4 };
 /// Slowest that a profile may brake: at 100 mm/s it still stops within 3 mm. Chosen.
 pub const TIP_BRAKE_FLOOR: f64 = 2.0;
 
@@ -329,6 +334,10 @@ impl Profile {
             rule(r.acceleration / r.jerk <= 0.010, E::JerkTooSoft)?;
         }
         rule(m.tip.speed <= TIP_SPEED_CAP, E::SpeedCap)?;
+        for (r, cap) in [(m.tip, TIP_CAP), (m.rotation, ROTATION_CAP)] {
+            let within = r.speed <= cap.speed && r.acceleration <= cap.acceleration;
+            rule(within && r.jerk <= cap.jerk, E::MotionCap)?;
+        }
         rule(m.tip.acceleration >= TIP_BRAKE_FLOOR, E::BrakeFloor)?;
         rule(m.jaw_rate_max > 0.0 && m.jaw_rate_max <= 20.0, E::MotionPositive)?;
         let coast = Mismatch { distance_m: 0.5e-3, angle_rad: deg(0.5) + 1e-12 };
@@ -348,17 +357,31 @@ impl Profile {
             rule((low + high + margin).is_finite(), E::JointRange)?;
             rule(margin >= 0.0 && low + 2.0 * margin < high, E::JointRange)?;
         }
-        for rate in [j.speed_max, j.acceleration_max, j.jerk_max].iter().flatten() {
+        // What the arm itself can do: no file makes it longer, faster or stronger.
+        let arm = &Self::DEFAULT.joints;
+        for ((low, high), (least, most)) in
+            j.low.iter().zip(j.high).zip(arm.low.iter().zip(arm.high))
+        {
+            rule(low >= least && high <= most, E::JointCap)?;
+        }
+        let rates = [j.speed_max, j.acceleration_max, j.jerk_max];
+        let caps = [arm.speed_max, arm.acceleration_max, arm.jerk_max];
+        for (rate, cap) in rates.iter().flatten().zip(caps.iter().flatten()) {
             rule(rate.is_finite() && *rate > 0.0, E::JointRates)?;
+            rule(rate <= cap, E::JointCap)?;
         }
         let [jaw_low, jaw_high] = j.jaw;
         rule(jaw_low.is_finite() && jaw_high.is_finite() && jaw_low < jaw_high, E::JointRange)?;
+        let [closed, open] = arm.jaw;
+        rule(jaw_low >= closed && jaw_high <= open, E::JointCap)?;
         let inside = self.volume.low.iter().zip(self.volume.high.iter());
         for (low, high) in inside {
             rule(low.is_finite() && high.is_finite() && low < high, E::VolumeRange)?;
         }
         let [least, most] = self.volume.depth;
-        rule(least >= 0.0 && least < most && most.is_finite(), E::VolumeRange)
+        rule(least < most, E::VolumeRange)?;
+        let [shallow, deep] = Self::DEFAULT.volume.depth;
+        rule(least >= shallow && most <= deep, E::DepthCap)
     }
 }
 
@@ -403,6 +426,9 @@ pub enum ProfileError {
     JerkTooSoft,
     /// The tip may be told at most 0.1 m/s.
     SpeedCap,
+    /// Speed, acceleration or jerk of the tip or its rotation is above [`TIP_CAP`] or
+    /// [`ROTATION_CAP`].
+    MotionCap,
     /// The tip must be able to brake at 2 m/s2 at least.
     BrakeFloor,
     /// `coast_max` may be 0.5 mm and 0.5 deg at most.
@@ -419,6 +445,10 @@ pub enum ProfileError {
     JointRange,
     /// Each joint's speed, acceleration and jerk must be positive and finite.
     JointRates,
+    /// A joint or the jaw may go farther, faster or harder than the arm itself can.
+    JointCap,
+    /// The depth guard is wider than the shipped profiles': 60 to 200 mm.
+    DepthCap,
     /// The volume's low corner must lie below its high corner, its least depth below its greatest.
     VolumeRange,
 }
@@ -444,6 +474,11 @@ impl ProfileError {
             Self::MotionPositive => "speeds, accelerations and jerks must be positive and finite",
             Self::JerkTooSoft => "the jerk must allow full acceleration within 10 ms",
             Self::SpeedCap => "the tip speed may be 0.1 m/s at most",
+            Self::MotionCap => {
+                "the tip may be told at most 10 m/s2 and 4000 m/s3, 4 rad/s, 200 rad/s2, 4e4 rad/s3"
+            }
+            Self::JointCap => "no joint or jaw may go farther, faster or harder than the arm can",
+            Self::DepthCap => "the depth guard may be 60 mm at least and 200 mm at most",
             Self::BrakeFloor => "the tip acceleration must be 2 m/s2 at least",
             Self::CoastCap => "coast_max may be 0.5 mm and 0.5 deg at most",
             Self::MismatchOrder => "blend_max, align_max, anchor_max must not shrink in this order",
@@ -490,5 +525,25 @@ mod tests {
         let mut p = Profile::DEFAULT;
         p.motion.anchor_max.angle_rad = 1.0;
         assert_eq!(p.validate(), Err(ProfileError::AnchorCap));
+        type Spoil = fn(&mut Profile);
+        let broken: [(Spoil, ProfileError); 9] = [
+            (
+                |p| p.motion.rotation = RateLimits { speed: 2.0, acceleration: 201.0, jerk: 3e4 },
+                ProfileError::MotionCap,
+            ),
+            (|p| p.motion.tip.jerk = 4_100.0, ProfileError::MotionCap),
+            (|p| p.motion.rotation.speed = 4.1, ProfileError::MotionCap),
+            (|p| p.joints.low[2] = 0.0, ProfileError::JointCap),
+            (|p| p.joints.high[2] = 2.0, ProfileError::JointCap),
+            (|p| p.joints.speed_max[0] = 1_000.0, ProfileError::JointCap),
+            (|p| p.joints.jerk_max[5] *= 1.01, ProfileError::JointCap),
+            (|p| p.joints.jaw[1] = 1.5, ProfileError::JointCap),
+            (|p| p.volume.depth[0] = 0.0, ProfileError::DepthCap),
+        ];
+        for (number, (spoil, error)) in broken.into_iter().enumerate() {
+            let mut p = Profile::DEFAULT;
+            spoil(&mut p);
+            assert_eq!(p.validate(), Err(error), "{number}");
+        }
     }
 }
