@@ -56,6 +56,9 @@ pub struct ConsoleConfig {
     /// The robot runs on this very machine, so both ends read one clock and hand-to-joint can be
     /// told exactly. Never for safety.
     pub same_clock: bool,
+    /// The robot is a simulated one that was started with this console, to practise on: the page
+    /// then offers to lock the pedal, for whoever has one pointer and no foot.
+    pub practice: bool,
 }
 
 /// A scale as a person writes it after `--scale`: 0.05 to 1, as the leader allows.
@@ -155,7 +158,7 @@ impl Console {
         };
         if let Some(PagePort(port)) = config.page {
             let port = (port != 0).then_some(port);
-            let cfg = PageConfig { port, now: Arc::new(console_now) };
+            let cfg = PageConfig { port, now: Arc::new(console_now), practice: config.practice };
             console.page = Some(page::serve(cfg, Arc::clone(&console.requests))?);
         }
         // From here on `console` ends whatever has begun when it is dropped by an error.
@@ -193,6 +196,7 @@ impl Console {
                 link_name: config.link_name,
                 input: hand.name().to_owned(),
                 scale: leader.scale(),
+                practice: config.practice,
             },
         };
         self.clerk = Some(spawn("clerk", move || clerk.run())?);

@@ -125,6 +125,7 @@ pub(crate) struct Fixed {
     pub(crate) link_name: String,
     pub(crate) input: String,
     pub(crate) scale: f64,
+    pub(crate) practice: bool,
 }
 
 /// What the clerk knows beside the snapshot.
@@ -214,6 +215,7 @@ impl Scene<'_> {
             clutch: levels.clutch,
             operator_present: levels.operator_present,
             scale: self.fixed.scale,
+            practice: self.fixed.practice,
             input_in_use: Cow::Owned(match snapshot.note {
                 "" => self.fixed.input.clone(),
                 note => format!("{}: {note}", self.fixed.input),

@@ -303,6 +303,7 @@ fn config(target: SocketAddr, authority: &Authority) -> ConsoleConfig {
         link_name: "loopback".to_owned(),
         qlog: None,
         realtime: false,
+        practice: false,
         same_clock: true,
     }
 }

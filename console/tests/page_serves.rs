@@ -42,7 +42,8 @@ impl Bench {
         let shared = Arc::new(PageShared::new());
         let clock = Arc::clone(&clock_us);
         let now = Arc::new(move || Instant::from_micros(clock.load(Ordering::SeqCst)));
-        let handle = serve(PageConfig { port: None, now }, Arc::clone(&shared)).unwrap();
+        let handle =
+            serve(PageConfig { port: None, now, practice: false }, Arc::clone(&shared)).unwrap();
         Self { handle, reader: PageHandReader::new(Arc::clone(&shared)), shared, clock_us }
     }
 

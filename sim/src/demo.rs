@@ -271,6 +271,7 @@ fn start(args: &DemoArgs) -> Result<Parts, DemoError> {
         qlog: args.qlog.clone(),
         realtime: !args.no_real_time,
         same_clock: true,
+        practice: true,
     })?;
     for request in [Request::Enable, Request::HandOver] {
         if agent.bedside().ask(request) != Some(Outcome::Done) {

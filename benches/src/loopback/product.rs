@@ -145,6 +145,7 @@ impl Stage {
             qlog: None,
             realtime: true,
             same_clock: true,
+            practice: false,
         })
         .map_err(|error| error.to_string())
     }

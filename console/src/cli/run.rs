@@ -108,6 +108,7 @@ impl Run {
             qlog: self.qlog.clone(),
             realtime: true,
             same_clock: false,
+            practice: false,
         })
     }
 

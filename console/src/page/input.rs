@@ -211,6 +211,9 @@ struct Message {
     psm1: HandRates,
     psm2: HandRates,
     operator_present: bool,
+    /// The pedal is locked down; believed in practice only.
+    #[serde(default)]
+    pedal_locked: bool,
     clutch: bool,
     energy: EnergyMessage,
     visible: bool,
@@ -262,11 +265,19 @@ pub(super) struct PageInput {
 /// not drift apart; where a browser's does, its inputs go stale, which is the safe side.
 #[derive(Debug, Default)]
 pub(super) struct InputReader {
+    /// The pedal may be locked.
+    practice: bool,
     newest: Option<(u64, Micros)>,
     offset_us: Option<i128>,
 }
 
 impl InputReader {
+    /// A reader of a socket. Only in `practice` does a pedal that is locked down stand for a foot:
+    /// what a person walks away from would else go on operating a robot.
+    pub(super) fn new(practice: bool) -> Self {
+        Self { practice, ..Self::default() }
+    }
+
     /// Reads one input that arrived at `received_at`.
     pub(super) fn read(
         &mut self,
@@ -293,7 +304,7 @@ impl InputReader {
         }
         self.newest = Some((message.seq, hand_time));
         let sampled_at = self.place(hand_time, received_at);
-        Ok(message.settle(sampled_at))
+        Ok(message.settle(sampled_at, self.practice))
     }
 
     fn place(&mut self, hand_time: Micros, received_at: Instant<Console>) -> Instant<Console> {
@@ -307,11 +318,11 @@ impl InputReader {
 }
 
 impl Message {
-    fn settle(self, sampled_at: Instant<Console>) -> PageInput {
+    fn settle(self, sampled_at: Instant<Console>, practice: bool) -> PageInput {
         let hands = PageHands {
             source: Some(self.source),
             rates: PerArm { psm1: self.psm1, psm2: self.psm2 },
-            operator_present: self.operator_present,
+            operator_present: self.operator_present || (self.pedal_locked && practice),
             clutch: self.clutch,
             energy: PerArm { psm1: self.energy.psm1, psm2: self.energy.psm2 },
             absence: None,
@@ -341,6 +352,18 @@ mod tests {
             "psm2":{psm2},"operator_present":true,"clutch":false,
             "energy":{{"psm1":false,"psm2":true}}{more}}}"#
         )
+    }
+
+    #[test]
+    fn a_locked_pedal_is_a_foot_in_practice_only() {
+        let locked = r#","pedal_locked":true,"visible":true,"focused":true"#;
+        let text = text(1, 1.0, REST, locked)
+            .replace(r#""operator_present":true"#, r#""operator_present":false"#);
+        for practice in [true, false] {
+            let input = InputReader::new(practice).read(&text, AT).unwrap();
+            let Slot::Held { hands, .. } = input.slot else { panic!("somebody is there") };
+            assert_eq!(hands.operator_present, practice);
+        }
     }
 
     const SEEN: &str = r#","visible":true,"focused":true"#;

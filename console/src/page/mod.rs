@@ -53,6 +53,8 @@ pub struct PageConfig {
     pub port: Option<u16>,
     /// The console's clock.
     pub now: ConsoleClock,
+    /// The pedal may be locked: see [`crate::ConsoleConfig::practice`].
+    pub practice: bool,
 }
 
 impl fmt::Debug for PageConfig {
@@ -141,7 +143,7 @@ pub fn serve(cfg: PageConfig, shared: Arc<PageShared>) -> Result<PageHandle, Pag
         .build()
         .map_err(PageError::Thread)?;
     let (stop, stopped) = watch::channel(false);
-    let house = routes::House::new(door, shared, cfg.now);
+    let house = routes::House::new(door, shared, cfg.now, cfg.practice);
     let join = Builder::new()
         .name("page".to_owned())
         .spawn(move || run(runtime, listener, house, stopped))

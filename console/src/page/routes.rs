@@ -58,6 +58,7 @@ pub(super) struct House {
     door: Door,
     shared: Arc<PageShared>,
     now: ConsoleClock,
+    practice: bool,
     frames: watch::Sender<Utf8Bytes>,
     /// Whether some socket holds the input.
     held: AtomicBool,
@@ -65,10 +66,15 @@ pub(super) struct House {
 }
 
 impl House {
-    pub(super) fn new(door: Door, shared: Arc<PageShared>, now: ConsoleClock) -> Arc<Self> {
+    pub(super) fn new(
+        door: Door,
+        shared: Arc<PageShared>,
+        now: ConsoleClock,
+        practice: bool,
+    ) -> Arc<Self> {
         let (frames, _) = watch::channel(Utf8Bytes::default());
         let held = AtomicBool::new(false);
-        Arc::new(Self { door, shared, now, frames, held, policy: OnceLock::new() })
+        Arc::new(Self { door, shared, now, practice, frames, held, policy: OnceLock::new() })
     }
 
     /// Nobody holds the input any more.
@@ -188,7 +194,7 @@ async fn socket(State(house): State<Arc<House>>, upgrade: WebSocketUpgrade) -> R
 async fn attend(mut socket: WebSocket, house: Arc<House>) {
     let mut frames = house.frames.subscribe();
     let hold = Hold::take(&house);
-    let mut reader = InputReader::default();
+    let mut reader = InputReader::new(house.practice);
     if say(&mut socket, greeting(hold.is_some()).json().into()).await.is_err() {
         return;
     }

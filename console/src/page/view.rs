@@ -50,6 +50,8 @@ pub struct PageView {
     pub operator_present: bool,
     /// Instrument motion per hand motion.
     pub scale: f64,
+    /// The robot is a simulated one, to practise on: the pedal may be locked.
+    pub practice: bool,
     /// Which input moves the hands: a page, a script and its name, a device.
     pub input_in_use: Cow<'static, str>,
     /// Both arms; written as a list of two that carry their names.

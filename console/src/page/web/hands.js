@@ -252,7 +252,8 @@ Longhand.hands = (() => {
       source,
       psm1: rates("psm1", seconds, pad),
       psm2: rates("psm2", seconds, pad),
-      operator_present: held("pedal") || keys.has("Space") || locked || Boolean(pad && pad.pedal),
+      operator_present: held("pedal") || keys.has("Space") || Boolean(pad && pad.pedal),
+      pedal_locked: locked,
       clutch: held("clutch") || keys.has("KeyC") || Boolean(pad && pad.clutch),
       energy: { psm1: energy("psm1"), psm2: energy("psm2") },
     };
@@ -274,7 +275,7 @@ Longhand.hands = (() => {
 
   // What is held, whichever way, shown on the on-screen buttons.
   function show(input) {
-    document.getElementById("pedal").setAttribute("aria-pressed", String(input.operator_present));
+    document.getElementById("pedal").setAttribute("aria-pressed", String(input.operator_present || input.pedal_locked));
     document.getElementById("clutch").setAttribute("aria-pressed", String(input.clutch));
   }
 

@@ -173,6 +173,7 @@
   function showHead(view, age) {
     setText("session", view.session || "none");
     setText("link-state", SHAPES[view.link.state] ?? view.link.state);
+    byId("pedal-lock-label").hidden = !view.practice;
     setText("link-profile", [view.link_profile, view.link.words].filter(Boolean).join(", "));
     setText("view-age", age === null ? "no robot state yet"
       : `${age > STALE_MS ? "\u25b2 " : ""}${Math.round(age)} ms old`);
