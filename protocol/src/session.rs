@@ -134,7 +134,8 @@ impl Reject {
         }
     }
 
-    /// Whether it counts toward "two integrity faults inside 10 h latch" (invariant I23).
+    /// Whether it is an integrity fault. A second corrupt datagram inside 10 h latches (invariant
+    /// I23); any other fault latches at once.
     ///
     /// Counted is what neither a bad network nor a slow peer makes by itself once TLS has let the
     /// bytes through: a wrong checksum, an implausible jump, an invented echo, a contradiction.

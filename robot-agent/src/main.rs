@@ -192,9 +192,13 @@ enum TrustCommand {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum RoleWord {
+    /// May hold the robot
     Surgeon,
+    /// The robot's own
     Robot,
+    /// May measure the link, and never moves anything
     Engineer,
+    /// May look; no program takes it yet
     Observer,
 }
 
