@@ -360,7 +360,11 @@ impl Alarms {
     /// Everything that is shown, the most urgent first, then the oldest.
     pub fn views(&self, now: Instant<Console>) -> Vec<AlarmView> {
         let mut shown: Vec<&Raised> = self.slots.iter().flatten().collect();
-        shown.sort_by_key(|raised| (core::cmp::Reverse(raised.priority), raised.raised_at));
+        let key = |raised: &&Raised| {
+            let over = raised.holds_since.is_none();
+            (over, core::cmp::Reverse(raised.priority), raised.raised_at)
+        };
+        shown.sort_by_key(key);
         let view = |raised: &Raised| AlarmView {
             id: raised.id,
             priority: raised.priority,
@@ -369,7 +373,8 @@ impl Alarms {
             } else {
                 Cow::Owned(format!("Over now: {}", raised.text))
             },
-            since_ms: now.since(raised.raised_at).as_millis_f64(),
+            since_ms: now.since(raised.holds_since.unwrap_or(raised.raised_at)).as_millis_f64(),
+            over: raised.holds_since.is_none(),
             acknowledged: raised.acknowledged,
         };
         shown.into_iter().map(view).collect()

@@ -7,6 +7,7 @@ pub(crate) mod books;
 pub(crate) mod clerk;
 
 use crate::alarms::reason_words;
+use crate::input::page_hand::RELEASE_FIRST;
 use crate::leader_thread::Snapshot;
 use crate::page::{
     Advisory as AdvisoryView, AlarmView, ArmView, CountersView, LinkState, LinkView, PageView,
@@ -209,7 +210,13 @@ impl Scene<'_> {
             is_homed: state.is_homed,
             advisory: AdvisoryView {
                 text: Cow::Borrowed(advisory.text()),
-                do_next: Cow::Borrowed(advisory.do_next()),
+                // What the hands' device lacks comes before what the robot waits for.
+                do_next: Cow::Borrowed(match snapshot.note {
+                    RELEASE_FIRST => {
+                        "Release the pedal, then press it: it was down before it was heard."
+                    }
+                    _ => advisory.do_next(),
+                }),
             },
             engaged: levels.engaged,
             clutch: levels.clutch,

@@ -27,7 +27,7 @@ const JAW_LOW: f64 = -20.0 * core::f64::consts::PI / 180.0;
 const JAW_HIGH: f64 = 80.0 * core::f64::consts::PI / 180.0;
 
 /// Why a pedal that the page shows pressed does not count.
-const RELEASE_FIRST: &str = "the pedal was down before it was heard; release it first";
+pub(crate) const RELEASE_FIRST: &str = "the pedal was down before it was heard; release it first";
 
 /// Mouse, keyboard or gamepad on the page.
 #[derive(Debug)]

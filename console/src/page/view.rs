@@ -132,8 +132,10 @@ pub struct AlarmView {
     pub priority: AlarmPriority,
     /// What is wrong and what to do.
     pub text: Cow<'static, str>,
-    /// How long ago it was raised.
+    /// How long ago it last began, milliseconds.
     pub since_ms: f64,
+    /// What it says is over.
+    pub over: bool,
     /// The surgeon has seen it.
     pub acknowledged: bool,
 }

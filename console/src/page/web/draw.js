@@ -312,10 +312,12 @@ Longhand.drawTimeline = function (canvas, samples, now, warn, max) {
     if (look && x1 > left) {
       fillBand(c, look, x0, 0, Math.max(1, x1 - x0), BAND);
       if (x1 - x0 > 22) {
+        const name = samples[from].stage, wide = c.measureText(name).width;
+        const fits = x1 - x0 > wide + 8;
         c.fillStyle = "#000c";
-        c.fillRect(x0 + 3, 2, 17, BAND - 4);
+        c.fillRect(x0 + 3, 2, fits ? wide + 4 : 17, BAND - 4);
         c.fillStyle = look.colour;
-        c.fillText(look.letters, x0 + 5, BAND - 4);
+        c.fillText(fits ? name : look.letters, x0 + 5, BAND - 4);
       }
     }
     from = i;

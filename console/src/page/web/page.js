@@ -161,7 +161,8 @@
       : `\u25b2 As it was ${(age / 1000).toFixed(1)} s ago; the present stage is not known.`);
     setText("stage-meaning", look.meaning);
     setText("reason", view.reason === "None" ? "" : `Why: ${view.reason_words}`);
-    setText("do-next", view.advisory.do_next || "Nothing; go on.");
+    setText("do-next", stale && age !== null ? "Wait until the robot's states come again."
+      : view.advisory.do_next || "Nothing; go on.");
     setText("advisory", view.advisory.text);
     for (const button of document.querySelectorAll("[data-command]")) {
       const applies = button.dataset.from.split(" ").includes(view.operating_state);
@@ -209,6 +210,8 @@
   let order = "";
   function showAlarms(alarms) {
     const sorted = [...alarms].sort((a, b) => (a.acknowledged - b.acknowledged)
+      // What is the case comes before what was.
+      || (a.over - b.over)
       || RANK[a.priority] - RANK[b.priority] || a.since_ms - b.since_ms);
     const list = byId("alarms");
     for (const alarm of sorted) {
