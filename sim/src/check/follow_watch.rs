@@ -37,6 +37,9 @@ const AWAY: u32 = 50;
 /// goal at full speed makes in twenty ticks.
 const GROWN_M: f64 = 2e-3;
 const GROWN_RAD: f64 = 0.04;
+/// A command that is in use for more ticks than this has a hole behind it. Chosen: a tick late, and
+/// one more.
+const HOLE: u32 = 2;
 
 /// A three-vector that is off its goal.
 #[derive(Clone, Copy, Debug, Default)]
@@ -163,7 +166,8 @@ impl FollowWatch {
         let off = (goal.position() - tip.position).norm();
         let turned = tip.angle_to(&goal.rotation());
         let blend = &profile.motion.blend_max;
-        let (far, wide) = if self.still_for < SETTLED {
+        // In a hole the arm is on its way to a goal that is not in use yet, here too.
+        let (far, wide) = if self.still_for < SETTLED || self.held_for > HOLE {
             (BEHIND_M, BEHIND_RAD)
         } else {
             (blend.distance_m, blend.angle_rad)
@@ -190,7 +194,7 @@ impl FollowWatch {
         // In a hole the arm is on its way to a goal that is not in use yet.
         let same = std::mem::replace(&mut self.number, *number) == *number;
         self.held_for = if same { self.held_for.saturating_add(1) } else { 0 };
-        let Some(before) = before.filter(|_| self.free_for > AWAY && self.held_for <= 2) else {
+        let Some(before) = before.filter(|_| self.free_for > AWAY && self.held_for <= HOLE) else {
             (self.off, self.turned) = (Off::default(), Off::default());
             return Ok(());
         };
