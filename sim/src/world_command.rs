@@ -66,7 +66,8 @@ pub struct WorldRunArgs {
 Ends with 0 where every invariant held in every run, 1 where one did not.")]
 pub struct CampaignArgs {
     /// Virtual hours
-    #[arg(long, default_value_t = 1.0, value_name = "HOURS")]
+    #[arg(long, default_value_t = 1.0, value_name = "HOURS", value_parser = hours,
+          allow_negative_numbers = true)]
     hours: f64,
     /// Seed of the campaign, which every run's own is drawn from; random, and printed, if not given
     #[arg(long)]
@@ -140,8 +141,10 @@ pub struct ListArgs {
 pub enum WorldCommandError {
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
-    #[error("hours must be a number above 0 and at most 1e6, not {0}")]
-    Hours(f64),
+    #[error("interrupted: {made} of {all} runs came to their end; what is above is theirs")]
+    Incomplete { made: u64, all: u64 },
+    #[error("interrupted after {0:.1} of {1} virtual seconds; what is above is of those")]
+    Stopped(f64, u64),
     #[error("{0} cannot be written: {1}; choose another place with --out")]
     Write(PathBuf, io::Error),
     #[error(transparent)]
@@ -173,6 +176,10 @@ pub fn run(args: &WorldRunArgs, stop: &AtomicBool) -> Result<ExitCode, WorldComm
         writeln!(out, "{}", run_json(&scenario, &outcome, wall))?;
     } else {
         print_run(&mut out, &scenario, &outcome, wall)?;
+    }
+    if outcome.stopped {
+        let seconds = float(outcome.ticks) * 1e-3;
+        return Err(WorldCommandError::Stopped(seconds, scenario.seconds));
     }
     Ok(verdict(outcome.violation.is_none()))
 }
@@ -233,9 +240,6 @@ fn run_json(scenario: &Scenario, outcome: &Outcome, wall: f64) -> Value {
 ///
 /// Errors: [`WorldCommandError`].
 pub fn campaign(args: &CampaignArgs, stop: &AtomicBool) -> Result<ExitCode, WorldCommandError> {
-    if !(args.hours > 0.0 && args.hours <= 1e6) {
-        return Err(WorldCommandError::Hours(args.hours));
-    }
     // A seed that nobody chose comes from the clock, and is printed.
     let seed = args.seed.unwrap_or_else(|| run_seed(robot_now().as_micros(), 0));
     let runs = runs_in(args.hours);
@@ -249,7 +253,17 @@ pub fn campaign(args: &CampaignArgs, stop: &AtomicBool) -> Result<ExitCode, Worl
     } else {
         print_campaign(&mut out, seed, &report)?;
     }
-    Ok(verdict(report.violations.is_empty()))
+    // With `--until-violation` a campaign that found one is whole.
+    let found = !report.violations.is_empty();
+    if report.runs < runs && !(until && found) {
+        return Err(WorldCommandError::Incomplete { made: report.runs, all: runs });
+    }
+    Ok(verdict(!found))
+}
+
+fn hours(text: &str) -> Result<f64, String> {
+    let hours = text.parse().ok().filter(|hours| *hours > 0.0 && *hours <= 1e6);
+    hours.ok_or_else(|| "virtual hours are a number above 0 and at most 1e6".to_owned())
 }
 
 #[expect(clippy::as_conversions, reason = "checked: above 0 and at most 1.2e8")]
@@ -458,7 +472,6 @@ pub fn invariants(args: &ListArgs) -> io::Result<ExitCode> {
         Where::EveryTick => "every tick of the world".to_owned(),
         Where::Runs(test) => format!("runs compared, {test}"),
         Where::Lives(test) => format!("where it lives, {test}"),
-        Where::NotBuilt(part) => format!("not yet: {part} is not built"),
     };
     if args.json {
         let rows: Vec<Value> = Invariant::ALL

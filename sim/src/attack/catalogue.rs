@@ -265,7 +265,13 @@ pub const CATALOGUE: [Attack; 40] = [
     row("A29", "zenoh: publishing on command keys", "no subscriber", NotBuilt("gateway"), None),
     row("A30", "zenoh: a slow reader", "telemetry drops", NotBuilt("gateway"), None),
     row("A31", "an observer fuzzes back", "the recorder lives", NotBuilt("gateway"), None),
-    row("A32", "the log tampered with", "the verifier says where", NotBuilt("the record"), None),
+    row(
+        "A32",
+        "the log tampered with",
+        "the verifier says where",
+        Held("robot-agent/tests/record.rs: what_was_edited_deleted_moved_or_put_in_is_named, ..."),
+        None,
+    ),
     row(
         "A33",
         "a console that holds other limits",
@@ -294,7 +300,13 @@ pub const CATALOGUE: [Attack; 40] = [
         World(times::traffic),
         None,
     ),
-    row("A37", "a patient's name as a canary", "in no record", NotBuilt("the record"), None),
+    row(
+        "A37",
+        "a patient's name as a canary",
+        "in no record",
+        Held("robot-agent/tests/record_process.rs: no_name_no_path_and_no_case_of_a_person"),
+        Some("logs and crash dumps are not searched"),
+    ),
     row(
         "A38",
         "a mentor takes the robot while a trainee moves",
@@ -306,8 +318,8 @@ pub const CATALOGUE: [Attack; 40] = [
         "A39",
         "files, memory, disk and log exhausted on the robot",
         "the loop goes on; the recorder says so",
-        NotBuilt("the recorder; the loop itself takes no memory: benches/tests/no_alloc.rs"),
-        None,
+        Held("robot-agent/tests/record.rs: a_full_disk_is_an_alarm, a_disk_that_stands_still"),
+        Some("descriptors and memory; the loop itself takes none: benches/tests/no_alloc.rs"),
     ),
     row(
         "A40",

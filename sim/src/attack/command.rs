@@ -25,8 +25,8 @@ use std::sync::{Mutex, PoisonError};
 What is not built, and what only real processes can show, is listed and never counted as held.
 Ends with 0 where every attack that was run was held off, 1 where one got through.")]
 pub struct AttackArgs {
-    /// Attacks by their numbers
-    #[arg(value_name = "A05", required_unless_present_any = ["all", "list"])]
+    /// Attacks by their numbers, A01 to A40; or --all, or --list
+    #[arg(value_name = "NUMBER", required_unless_present_any = ["all", "list"])]
     ids: Vec<String>,
     /// Every attack of the catalogue
     #[arg(long, conflicts_with = "ids")]
@@ -35,7 +35,8 @@ pub struct AttackArgs {
     #[arg(long)]
     list: bool,
     /// Runs of each attack, each with its own link, hand and attacker
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1_000_000),
+          allow_negative_numbers = true)]
     seeds: u64,
     /// The first seed
     #[arg(long, default_value_t = 0)]
@@ -58,6 +59,8 @@ pub enum AttackError {
     Scenario(#[from] ScenarioError),
     #[error(transparent)]
     Script(#[from] ScriptError),
+    #[error("interrupted: not every attack had all its seeds; what is above is what was run")]
+    Incomplete,
     #[error("the result could not be printed: {0}")]
     Output(#[from] io::Error),
 }
@@ -182,6 +185,9 @@ pub fn run(args: &AttackArgs, stop: &AtomicBool) -> Result<ExitCode, AttackError
         writeln!(out, "{all}")?;
     } else if !args.list {
         print_sum(&mut out, &rows)?;
+    }
+    if !args.list && stop.load(Ordering::Relaxed) {
+        return Err(AttackError::Incomplete);
     }
     Ok(if through { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
