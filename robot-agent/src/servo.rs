@@ -38,6 +38,7 @@ pub struct Turn<'a> {
 }
 
 /// The follower and its two arms.
+#[derive(Clone)]
 pub struct Servo<A> {
     follower: Box<Follower>,
     arms: PerArm<A>,

@@ -18,6 +18,7 @@ mod invariant;
 mod stage_watch;
 mod tape;
 
+pub use arm_watch::Motion;
 pub use invariant::{Invariant, Where};
 pub use stage_watch::Transitions;
 pub use tape::Tape;
@@ -146,6 +147,11 @@ impl Checker {
     /// Which stage followed which, how often, and how long each lasted.
     pub const fn transitions(&self) -> &Transitions {
         self.stages.transitions()
+    }
+
+    /// How an arm's setpoint moves, by the checker's own kinematics.
+    pub fn motion(&self, arm: ArmId) -> Motion {
+        self.arms.get(arm).motion()
     }
 
     /// Ticks watched.

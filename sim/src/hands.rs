@@ -61,6 +61,14 @@ impl Foot {
 pub struct Sweep {
     began: Option<Instant<Console>>,
     foot: Foot,
+    energy: bool,
+}
+
+impl Sweep {
+    /// The same hands with both energy pedals pressed while the robot follows.
+    pub fn with_energy() -> Self {
+        Self { energy: true, ..Self::default() }
+    }
 }
 
 impl Hand for Sweep {
@@ -68,10 +76,12 @@ impl Hand for Sweep {
         let began = *self.began.get_or_insert(now);
         let phase = (now.since(began).as_secs_f64() / 2.0).fract();
         let x = 0.25 * if phase < 0.5 { 2.0 * phase } else { 2.0 - 2.0 * phase };
+        let energy = self.energy && seen.stage == Some(Stage::Follow);
         let mut sample = HandSample {
             sampled_at: now,
             valid_for: Micros::from_millis(20),
             operator_present: self.foot.step(now, seen.stage),
+            energy: PerArm { psm1: energy, psm2: energy },
             ..HandSample::default()
         };
         for arm in ArmId::ALL {

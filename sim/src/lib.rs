@@ -9,12 +9,13 @@ pub mod check;
 pub mod compare;
 pub mod demo;
 pub mod fault;
+pub mod figures;
 pub mod hands;
 pub mod link_command;
 pub mod measure;
 pub mod relay;
 pub mod replay_record;
 pub mod scenario;
-pub mod table;
+
 pub mod world;
 pub mod world_command;

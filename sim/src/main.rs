@@ -3,7 +3,8 @@
 //! Knows: the command line. Does not know: anything it does not hand to the library.
 
 use clap::{Parser, Subcommand};
-use longhand_sim::{attack, compare, demo, link_command, table, world_command};
+use longhand_sim::figures::{cuts, outages, table};
+use longhand_sim::{attack, compare, demo, link_command, world_command};
 use miette::{IntoDiagnostic, Result};
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -29,6 +30,10 @@ enum Command {
     Link(Box<link_command::LinkArgs>),
     /// How often the arm stops on every link, and what delay that costs, in virtual time
     Table(table::TableArgs),
+    /// Cut the wire under moving hands: how soon the arms stand still, in virtual time
+    Cuts(cuts::CutsArgs),
+    /// Break the link again and again: how gently motion comes back, in virtual time
+    Outages(outages::OutagesArgs),
     /// Run the virtual world once, every tick checked
     Run(Box<world_command::WorldRunArgs>),
     /// Run it many times, with random links, hands and faults
@@ -64,6 +69,8 @@ fn main() -> Result<ExitCode> {
         None => demo::run(&cli.demo, &stop)?,
         Some(Command::Demo(args)) => demo::run(&args, &stop)?,
         Some(Command::Table(args)) => table::run(&args, &stop).into_diagnostic()?,
+        Some(Command::Cuts(args)) => return cuts::run(&args, &stop).into_diagnostic(),
+        Some(Command::Outages(args)) => return outages::run(&args, &stop).into_diagnostic(),
         Some(Command::Run(args)) => return world_command::run(&args, &stop).into_diagnostic(),
         Some(Command::Campaign(args)) => {
             return world_command::campaign(&args, &stop).into_diagnostic();

@@ -189,7 +189,7 @@ impl Watcher for Engagements {
 
 /// The people at the bedside: they hand a robot back, and restart one that is off, after a while.
 #[derive(Clone, Copy, Debug, Default)]
-struct Bedside {
+pub(crate) struct Bedside {
     patience: u32,
     emergency_stop_ms: Option<u64>,
 }
@@ -202,7 +202,7 @@ const PRESSED: u64 = 900;
 const PATIENCE: u32 = 600;
 
 impl Bedside {
-    fn step(&mut self, stage: Stage, world: &mut World) {
+    pub(crate) fn step(&mut self, stage: Stage, world: &mut World) {
         if let Some(at) = self.emergency_stop_ms {
             let pressed_for = (world.now().as_micros() / 1_000).checked_sub(at);
             world.robot().press_emergency_stop(pressed_for.is_some_and(|ms| ms < PRESSED));

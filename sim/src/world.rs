@@ -211,10 +211,26 @@ impl World {
 
     /// One millisecond: everything that happens in it.
     pub fn tick(&mut self) -> WorldTick {
+        self.tick_looking(Micros::ZERO, |_robot| {})
+    }
+
+    /// The same; `look` is shown the robot's end as it is so far into this millisecond.
+    pub fn tick_looking(&mut self, phase: Micros, look: impl FnOnce(&RobotEnd)) -> WorldTick {
         self.at = self.at.saturating_add(TICK);
         self.let_meddle();
         self.let_leave(self.at);
-        let end = self.at.saturating_add(TICK);
+        self.happen_before(self.at.saturating_add(phase.min(TICK)));
+        look(&self.robot);
+        self.happen_before(self.at.saturating_add(TICK));
+        WorldTick {
+            at: self.at,
+            state: *self.robot.state(),
+            hand: *self.console.sample(),
+            leader: *self.console.output(),
+        }
+    }
+
+    fn happen_before(&mut self, end: Micros) {
         while let Some((at, next)) = self.next_event().filter(|(at, _)| *at < end) {
             match next {
                 Event::Arrival => self.deliver(at),
@@ -222,12 +238,6 @@ impl World {
                 Event::Console => self.turn_console(at),
             }
             self.let_leave(at);
-        }
-        WorldTick {
-            at: self.at,
-            state: *self.robot.state(),
-            hand: *self.console.sample(),
-            leader: *self.console.output(),
         }
     }
 

@@ -106,7 +106,7 @@ const OFF_TRACK_TICKS: u32 = 50;
 const STOP_TICKS_MAX: u32 = 100;
 
 /// The robot's side of the law, for both arms.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Follower {
     profile: Profile,
     playout: Playout,

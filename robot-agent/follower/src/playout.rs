@@ -60,7 +60,7 @@ const SLOTS: u64 = 256;
 const SLOTS_LEN: usize = 256;
 
 /// The buffer of one session.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Playout {
     limits: PlayoutLimits,
     slots: [Option<Inbound>; SLOTS_LEN],
@@ -297,7 +297,7 @@ fn extrapolate(from: &ArmCommand, since: Micros) -> Goal {
 }
 
 /// How late the link brings commands: a sliding least delay and a sliding histogram above it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct DelayEstimate {
     /// The least raw delay in each of the last eight spans, newest first; half a second in all.
     least_us: [Option<i64>; 8],
@@ -417,7 +417,7 @@ fn raw_delay_us(inbound: &Inbound) -> i64 {
     received.saturating_sub(hand)
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Histogram {
     bins: [u32; BINS],
 }

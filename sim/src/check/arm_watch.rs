@@ -26,11 +26,21 @@ pub(super) struct ArmSeen<'a> {
     pub(super) command: Option<(&'a Levels, bool)>,
 }
 
-/// How a three-vector has moved: this tick's change, and the change of that.
+/// How a three-vector has moved: this tick's change, the change of that, and of that.
 #[derive(Clone, Copy, Debug, Default)]
 struct Rates {
     velocity: Vector3<f64>,
     acceleration: Vector3<f64>,
+    jerk: Vector3<f64>,
+}
+
+/// How a setpoint moves: speed, acceleration, jerk.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Motion {
+    /// Of the tip: m/s, m/s2, m/s3.
+    pub tip: [f64; 3],
+    /// Of its rotation: rad/s, rad/s2, rad/s3.
+    pub rotation: [f64; 3],
 }
 
 /// Watches one arm.
@@ -83,6 +93,12 @@ impl ArmWatch {
     /// The same of its rotation: rad/s, rad/s2.
     pub(super) fn angular(&self) -> (f64, f64) {
         (self.angular.velocity.norm(), self.angular.acceleration.norm())
+    }
+
+    /// How its setpoint moves.
+    pub(super) fn motion(&self) -> Motion {
+        let of = |rates: &Rates| [rates.velocity, rates.acceleration, rates.jerk].map(|v| v.norm());
+        Motion { tip: of(&self.linear), rotation: of(&self.angular) }
     }
 
     /// The largest share of its speed limit that any joint uses.
@@ -313,7 +329,7 @@ impl Rates {
     ) -> Found {
         let acceleration = (velocity - self.velocity) / DT;
         let jerk = (acceleration - self.acceleration) / DT;
-        *self = Self { velocity, acceleration };
+        *self = Self { velocity, acceleration, jerk };
         let rows = [
             (velocity.norm(), most.speed, Invariant::I05, "speed"),
             (acceleration.norm(), most.acceleration, Invariant::I06, "acceleration"),

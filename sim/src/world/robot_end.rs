@@ -20,6 +20,7 @@ use longhand_protocol::session::{Accepted, Reject, RobotSession};
 use longhand_protocol::units::{Epoch, Instant, Micros, Robot, TICK};
 use longhand_protocol::wire;
 use longhand_quic::pace;
+use longhand_robot_agent::arm::ArmDrive;
 use longhand_robot_agent::servo::{HOME, Servo, Turn, peer_faults};
 use std::collections::VecDeque;
 
@@ -34,7 +35,8 @@ const SAY_AGAIN: Micros = Micros::from_millis(50);
 /// The robot that every world has.
 pub const ROBOT: RobotId = RobotId::new(1);
 
-/// The robot's end.
+/// The robot's end. A copy lives on by itself: what would have become of it.
+#[derive(Clone)]
 pub struct RobotEnd {
     clock: VirtualClock<Robot>,
     due: Instant<Robot>,
@@ -281,6 +283,16 @@ impl RobotEnd {
             told: PerArm { psm1: *arms.psm1.told(), psm2: *arms.psm2.told() },
             key: self.key,
         }
+    }
+
+    /// The loop turns once with nothing from outside, and drives its arms: when it did, world time,
+    /// and what it was told to do. For a copy that is cut off from its world.
+    pub fn turn_alone(&mut self) -> (Micros, PerArm<ArmDrive>) {
+        let at = self.wakes_at();
+        let turned = self.turn(at);
+        self.after_turn(at, &turned);
+        let arms = self.servo.arms_mut();
+        (at, PerArm { psm1: *arms.psm1.told(), psm2: *arms.psm2.told() })
     }
 
     /// Forgets what the turn has used, and ends the lease when the follower says that it is over:

@@ -10,7 +10,7 @@ use longhand_console::Spread;
 use longhand_console::input::script::{Script, ScriptError, ScriptedHand};
 use longhand_console::status::rounded;
 use longhand_follower::supervisor::Request;
-use longhand_link::{Disturb, LinkModel, PROFILES};
+use longhand_link::{Disturb, LinkModel};
 use longhand_protocol::message::Stage;
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
@@ -83,10 +83,7 @@ struct Table {
 /// Errors: [`TableError`].
 pub fn run(args: &TableArgs, stop: &AtomicBool) -> Result<(), TableError> {
     let script = Script::load(&args.input)?;
-    let links: Vec<&'static longhand_link::Profile> = match &args.link {
-        Some(name) => vec![longhand_link::Profile::by_name(name)?],
-        None => PROFILES.iter().collect(),
-    };
+    let links = super::links(args.link.as_deref())?;
     let all = links.len();
     let minutes = u64::try_from(all).unwrap_or(1).saturating_mul(args.minutes);
     let bar = ProgressBar::new(minutes).with_style(
