@@ -30,11 +30,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// A state's bytes, its key left open.
 pub(crate) const STATE_WORDS: usize = wire::STATE_LEN.div_ceil(8);
-/// Commands that may wait: what playout can hold. When full the oldest is dropped.
+/// Commands that may wait, in the mailbox and in one tick's inbox: what playout can hold. When full
+/// the oldest is dropped: of more than a tick can take, the newest count.
 const COMMAND_SLOTS: usize = 256;
 /// States that may wait for a reader: 256 ms. When full the oldest is dropped.
 const STATE_SLOTS: usize = 256;
-/// Requests and answers that may wait. When full the oldest is dropped.
+/// Requests and answers that may wait. A full mailbox drops the oldest. Requests that the loop has
+/// taken out wait in a line of as many, one a tick; a full line drops the newest, unanswered: who
+/// asked first is served first.
 const REQUEST_SLOTS: usize = 16;
 
 // A command's bytes travel as they came, so that the CRC made by the leader's core is checked once
@@ -374,7 +377,8 @@ pub(crate) fn unpack_state(words: &[u64; STATE_WORDS]) -> Option<(FollowerState,
     wire::decode_state(&bytes).ok().map(|report| (report.state, report.key.epoch))
 }
 
-/// Requests out of a mailbox, behind those that wait. When full the newest is dropped, unanswered.
+/// Requests out of a mailbox, behind those that wait in the line. When the line is full the newest
+/// is dropped, unanswered.
 fn take_requests(mailbox: &mut RequestReader, waiting: &mut VecDeque<Asked>) {
     let _drained = mailbox.drain(u64::MAX, |words| {
         if let Some(asked) = Asked::from_words(*words)
