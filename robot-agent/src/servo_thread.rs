@@ -119,9 +119,10 @@ pub(crate) struct Shared {
     pub(crate) presses: AtomicU64,
     /// Of those, how many have acted: a tick has run with the stop asserted.
     pub(crate) presses_acted: AtomicU64,
+    /// Messages whose CRC was wrong, wherever that was found; counts as [`PeerFaults::corrupted`].
     pub(crate) corrupted: AtomicU64,
     pub(crate) protocol: AtomicU64,
-    /// Commands whose bytes changed between the network side and here.
+    /// Of the corrupted, the commands whose bytes changed between the network side and here.
     pub(crate) damaged: AtomicU64,
     /// The stage, as its place in [`Stage::ALL`]: for the words of a refusal, never to decide by.
     stage: AtomicUsize,
@@ -326,8 +327,11 @@ impl ServoLoop {
                 received.push(*words);
             }
             Some(_) => {}
+            // It was whole when the session took it: this machine damaged it. As much a corrupted
+            // message as one off the wire, and two in ten hours latch (I23).
             None => {
                 shared.damaged.fetch_add(1, Ordering::Relaxed);
+                shared.corrupted.fetch_add(1, Ordering::Relaxed);
             }
         });
     }
@@ -621,6 +625,22 @@ mod tests {
     }
 
     const STOPPED: (Stage, Reason) = (Stage::SafeOff, Reason::EmergencyStop);
+
+    #[test]
+    fn a_second_command_that_was_damaged_on_this_machine_latches_and_the_first_does_not() {
+        let mut bench = Bench::new();
+        let bytes = wire::encode_command(&Command::default());
+        let mut words = pack(bench.at, &bytes).unwrap();
+        words[COMMAND_WORDS / 2] ^= 1 << 17;
+        for (nth, is_integrity) in [(1, false), (2, true)] {
+            bench.ends.commands.push(&words);
+            let (_, reason) = bench.tick();
+            assert_eq!(reason == Reason::Integrity, is_integrity, "after {nth}: {reason:?}");
+            let shared = &bench.ends.shared;
+            assert_eq!(shared.damaged.load(Ordering::Relaxed), nth);
+            assert_eq!(shared.corrupted.load(Ordering::Relaxed), nth);
+        }
+    }
 
     #[test]
     fn a_press_and_a_restart_within_one_tick_both_act_one_after_the_other() {
