@@ -34,6 +34,7 @@ use longhand_quic::doorbell::{Doorbell, Stop};
 use longhand_quic::mailbox::Mailbox;
 use longhand_quic::pace::{Granted, Lateness, PUMP_PRIORITY, RealTime, SERVO_PRIORITY};
 use longhand_quic::pump::{PumpError, RobotConfig, RobotPump};
+use longhand_quic::random::random_u64;
 use longhand_quic::trust::Credentials;
 use std::io;
 use std::net::SocketAddr;
@@ -179,6 +180,7 @@ impl Agent {
             record: ends_of_record,
             shared: Arc::clone(&shared),
             runs,
+            random: random_u64,
         });
         let local_addr = pump.local_addr();
         let servo = simulated(config.profile, config.tolerate_stalls);

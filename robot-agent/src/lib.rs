@@ -16,12 +16,3 @@ pub mod record_command;
 pub mod servo;
 mod servo_thread;
 pub mod states_json;
-
-/// Random bytes of the system's own. Without them neither a session nor a case is worth its name,
-/// so this waits for the system's pool, which is full long before anybody operates.
-pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
-    use rustix::rand::{GetRandomFlags, getrandom};
-    let mut bytes = [0_u8; N];
-    while getrandom(&mut bytes, GetRandomFlags::empty()) != Ok(N) {}
-    bytes
-}

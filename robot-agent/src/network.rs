@@ -30,6 +30,7 @@ use longhand_quic::mailbox::{Reader, Writer, to_bytes};
 use longhand_quic::pump::{
     Accept, Close, CloseCode, Closed, HandshakeError, Link, Outbox, PathCounters,
 };
+use longhand_quic::random::NoRandom;
 use longhand_quic::trust::{PeerIdentity, Role};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -76,6 +77,8 @@ pub(crate) struct NetworkConfig {
     pub(crate) record: Option<RecordEnds>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) runs: Runs,
+    /// Draws the robot's half of a session id.
+    pub(crate) random: fn() -> Result<u64, NoRandom>,
 }
 
 /// What the network side has of the record: counters go there, and how far it has come comes back.
@@ -286,11 +289,12 @@ impl Lease {
         *count = count.saturating_add(1);
     }
 
-    /// A new session for the holder: new id, new epoch, on disk before anybody hears of it.
-    fn grant(&mut self, console_half: u64) -> Result<RobotSession, NotDurable> {
+    /// A new session for the holder: new id, new epoch, on disk before anybody hears of it. The
+    /// halves of the id are the console's and the robot's.
+    fn grant(&mut self, (console, robot): (u64, u64)) -> Result<RobotSession, NotDurable> {
         let key = SessionKey {
             robot: self.config.robot,
-            session: SessionId::from_halves(console_half, random()),
+            session: SessionId::from_halves(console, robot),
             epoch: self.config.epochs.grant()?,
             profile: self.config.profile,
         };
@@ -342,17 +346,20 @@ impl Lease {
         let Some(holder) = self.holder.take() else { return };
         count_session(&mut self.record, &holder.session);
         let [a, b, c, d, e, f, g, h, ..] = holder.session.key().session.bytes();
-        let console_half = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-        match self.grant(console_half) {
+        let console = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        let granted = (self.config.random)().map_err(|error| error.to_string()).and_then(|robot| {
+            self.grant((console, robot)).map_err(|error| error.to_string())
+        });
+        match granted {
             Ok(session) => {
                 tracing::info!(epoch = session.key().epoch.get(), "lease ended; new session");
                 let unsaid = Some(session.key());
                 self.holder = Some(Holder { session, unsaid, ..holder });
             }
-            Err(error) => {
-                tracing::error!("{error}");
+            Err(words) => {
+                tracing::error!("{words}");
                 self.record.holder = None;
-                self.ended.insert(holder.link, Close::new(CloseCode::Refused, error.to_string()));
+                self.ended.insert(holder.link, Close::new(CloseCode::Refused, words));
                 self.last_holder = Some(holder.fingerprint);
             }
         }
@@ -392,7 +399,27 @@ fn add(counts: &mut BTreeMap<&'static str, u64>, rejects: &Rejects) {
 }
 
 impl RobotLink {
-    fn hello(&mut self, version: u8, robot: RobotId, half: u64) -> Result<Frame, Refusal> {
+    /// The robot's half of a session id.
+    ///
+    /// Errors: the system has none. The wire has no word for that; the connection is closed in
+    /// words.
+    fn half(&self) -> Result<u64, Close> {
+        let mut lease = lock(&self.lease);
+        (lease.config.random)().map_err(|error| {
+            let words = format!("the robot cannot begin a session: {error}");
+            tracing::error!("{words}");
+            lease.count_refused(&words);
+            Close::new(CloseCode::Refused, words)
+        })
+    }
+
+    /// `halves`: the console's and the robot's.
+    fn hello(
+        &mut self,
+        version: u8,
+        robot: RobotId,
+        halves: (u64, u64),
+    ) -> Result<Frame, Refusal> {
         let mut lease = lock(&self.lease);
         let refuse = |why, expected, got| Refusal { why, expected, got };
         if version != PROTOCOL_VERSION {
@@ -413,7 +440,7 @@ impl RobotLink {
             let (free, held) = (Epoch::ZERO, lease.config.epochs.last());
             return Err(refuse(RefusalKind::LeaseHeld, free.get(), held.get()));
         }
-        let session = lease.grant(half).map_err(|error| {
+        let session = lease.grant(halves).map_err(|error| {
             tracing::error!("{error}");
             refuse(RefusalKind::NotDurable, error.due.get(), error.safe.get())
         })?;
@@ -508,7 +535,10 @@ impl Link for RobotLink {
         let frame = wire::decode_frame(body)
             .map_err(|error| nonsense(format!("frame refused: {}", error.advice())))?;
         let answer = match frame {
-            Frame::Hello { version, robot, half } => self.hello(version, robot, half),
+            Frame::Hello { version, robot, half } => {
+                let ours = self.half()?;
+                self.hello(version, robot, (half, ours))
+            }
             Frame::StateCommand(word) => {
                 self.state_command(word)?;
                 self.answer(out);
@@ -780,11 +810,6 @@ fn say(frame: &Frame, out: &mut Outbox) -> Result<(), String> {
     out.push(body.get(..len).unwrap_or_default()).map_err(|error| error.to_string())
 }
 
-/// 64 random bits of the system's own.
-fn random() -> u64 {
-    u64::from_le_bytes(crate::random_bytes())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -797,6 +822,7 @@ mod tests {
     use longhand_protocol::units::Micros;
     use longhand_quic::mailbox::Mailbox;
     use longhand_quic::pump::How;
+    use longhand_quic::random::random_u64;
     use std::path::PathBuf;
     use std::time::SystemTime;
 
@@ -834,6 +860,7 @@ mod tests {
                 record: None,
                 shared: Arc::default(),
                 runs: Runs::default(),
+                random: random_u64,
             });
             Self { door, states, requests, answers, folder, fence: Epoch::ZERO }
         }
@@ -970,7 +997,7 @@ mod tests {
     }
 
     fn hello(link: &mut RobotLink) -> Frame {
-        link.hello(PROTOCOL_VERSION, RobotId::new(1), 5).unwrap_or_else(Frame::Refused)
+        link.hello(PROTOCOL_VERSION, RobotId::new(1), (5, 6)).unwrap_or_else(Frame::Refused)
     }
 
     fn welcomed(link: &mut RobotLink) -> SessionKey {
@@ -1132,6 +1159,30 @@ mod tests {
         assert!(lease.ended.is_empty() && lease.holder.is_none() && lease.record.holder.is_none());
         assert_eq!(lease.last_holder.as_deref(), Some("print of dr-lee"));
         assert!(lease.config.epochs.last() > key.epoch);
+    }
+
+    #[test]
+    fn without_random_numbers_no_session_begins_and_none_goes_on() {
+        let mut bench = Bench::new("random");
+        let mut lee = bench.connect("dr-lee", 1);
+        let hello = Frame::Hello { version: PROTOCOL_VERSION, robot: RobotId::new(1), half: 6 };
+        let mut out = Outbox::new();
+        lock(&bench.door.0).config.random = || Err(NoRandom);
+        let before = lock(&bench.door.0).config.epochs.last();
+        let close = give(&mut lee, &hello, &mut out).unwrap_err();
+        assert_eq!(close.code, CloseCode::Refused);
+        assert!(close.reason.contains("no random numbers; check getrandom(2)"), "{close}");
+        {
+            let lease = lock(&bench.door.0);
+            assert!(lease.holder.is_none() && lease.record.refused.get(&close.reason) == Some(&1));
+            assert_eq!(lease.config.epochs.last(), before, "no epoch was spent on it");
+        }
+        lock(&bench.door.0).config.random = random_u64;
+        welcomed(&mut lee);
+        lock(&bench.door.0).config.random = || Err(NoRandom);
+        bench.stage(Stage::Bedside);
+        assert_eq!(lee.poll_datagram(&mut [0; wire::STATE_LEN]), None, "that session is dead");
+        assert!(lee.poll_close().unwrap().reason.contains("no random numbers"));
     }
 
     #[test]
