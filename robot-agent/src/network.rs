@@ -679,8 +679,18 @@ impl Link for RobotLink {
     }
 
     fn closed(&mut self, why: &Closed) {
-        let mut lease = lock(&self.lease);
         tracing::info!(name = self.name, "disconnected: {why}");
+    }
+}
+
+/// The lease goes with the link, however that ends: a defect that kills the link's task must not
+/// leave the robot held by nobody.
+impl Drop for RobotLink {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(name = self.name, "the connection's task died; this is a defect");
+        }
+        let mut lease = lock(&self.lease);
         lease.ended.remove(&self.id);
         if lease.held_by(self.id).is_some() {
             lease.retire();
@@ -821,7 +831,6 @@ mod tests {
     use longhand_protocol::probe::{Probe, ProbeAnswer};
     use longhand_protocol::units::Micros;
     use longhand_quic::mailbox::Mailbox;
-    use longhand_quic::pump::How;
     use longhand_quic::random::random_u64;
     use std::path::PathBuf;
     use std::time::SystemTime;
@@ -960,7 +969,7 @@ mod tests {
         give(&mut lee, &Frame::ProbeBegin { run: 6 }, &mut out).unwrap();
         let _ready = said(&mut out);
         assert!(probe_in(&mut lee, 6, 1).is_some(), "a surgeon may measure, too");
-        lee.closed(&closed());
+        drop(lee);
         let mut lee = bench.connect("lee", 3);
         welcomed(&mut lee);
         assert_eq!(probe_in(&mut ann, 5, 2), None);
@@ -972,10 +981,6 @@ mod tests {
             [Frame::Refused(Refusal { why: RefusalKind::LeaseHeld, .. })]
         ));
         assert_eq!(bob.poll_close(), None, "it has no run to end");
-    }
-
-    fn closed() -> Closed {
-        Closed { how: How::Silent, reason: String::new() }
     }
 
     fn give(link: &mut impl Link, frame: &Frame, out: &mut Outbox) -> Result<(), Close> {
@@ -1013,6 +1018,23 @@ mod tests {
     }
 
     #[test]
+    fn a_link_whose_task_dies_leaves_no_lease_behind() {
+        let mut bench = Bench::new("dies");
+        let mut lee = bench.connect("dr-lee", 1);
+        let key = welcomed(&mut lee);
+        bench.stage(Stage::Hold);
+        let died = std::thread::spawn(move || {
+            let _dropped_by_the_panic = lee;
+            panic!("a defect, as the test wants it");
+        });
+        assert!(died.join().is_err());
+        let record = NetworkWatch(Arc::clone(&bench.door.0)).record();
+        assert_eq!((record.holder, record.sessions), (None, 1));
+        // Nobody has to wait for the dead one's silence.
+        assert!(welcomed(&mut bench.connect("dr-lee", 2)).epoch > key.epoch);
+    }
+
+    #[test]
     fn another_surgeon_is_refused_until_the_bedside_has_the_robot() {
         let mut bench = Bench::new("another");
         let (mut lee, mut two) = (bench.connect("dr-lee", 1), bench.connect("dr-two", 2));
@@ -1022,7 +1044,7 @@ mod tests {
         assert_eq!(refused(&mut two), held, "the holder is there");
         bench.silence();
         assert_eq!(refused(&mut two), held, "silent, but there");
-        lee.closed(&closed());
+        drop(lee);
         for stage in [Stage::Hold, Stage::Latched] {
             bench.stage(stage);
             assert_eq!(refused(&mut two), held, "{stage:?}: it was the holder's until now");
@@ -1094,7 +1116,7 @@ mod tests {
         // What it still says is nobody's.
         first.datagram(&wire::encode_command(&Command { key: old, ..Command::default() }));
         assert_eq!(lock(&bench.door.0).record.rejected.get(NO_LEASE), Some(&1));
-        first.closed(&closed());
+        drop(first);
         assert!(lock(&bench.door.0).ended.is_empty());
         assert!(lock(&bench.door.0).holder.is_some(), "the lease is the second's");
     }
@@ -1154,7 +1176,7 @@ mod tests {
         let close = lee.poll_close().unwrap();
         assert_eq!(close.code, CloseCode::Refused);
         assert!(close.reason.contains("no epoch is left that is safe on disk"), "{close}");
-        lee.closed(&closed());
+        drop(lee);
         let lease = lock(&bench.door.0);
         assert!(lease.ended.is_empty() && lease.holder.is_none() && lease.record.holder.is_none());
         assert_eq!(lease.last_holder.as_deref(), Some("print of dr-lee"));
@@ -1219,7 +1241,7 @@ mod tests {
         counted.drain(u64::MAX, |row| rows.push(*row));
         assert!(rows.len() == 1 && rows[0][7] == 5, "{rows:?}");
         // The next session knows nothing yet.
-        lee.closed(&closed());
+        drop(lee);
         let mut again = bench.connect("dr-lee", 3);
         welcomed(&mut again);
         again.poll_frame(&mut out);
