@@ -111,6 +111,10 @@ pub struct AgentReport {
     pub granted: Option<Granted>,
     /// How late the ticks began, and how many never did.
     pub lateness: Lateness,
+    /// Processor time that the hypervisor took from this machine meanwhile, milliseconds, as the
+    /// kernel counts it; `None` where it does not. Beside the missed ticks it says whose fault they
+    /// were.
+    pub stolen_ms: Option<u64>,
     /// Commands whose bytes changed between the network side and the servo thread.
     pub damaged: u64,
     /// What the network side counted.
@@ -130,6 +134,7 @@ pub struct Agent {
     network: NetworkWatch,
     arrivals: ArrivalReader,
     granted: Option<Granted>,
+    stolen_before: Option<u64>,
     servo: JoinHandle<(Option<Granted>, Lateness)>,
     pump: JoinHandle<Result<(), PumpError>>,
     watch: JoinHandle<Option<Stage>>,
@@ -216,6 +221,7 @@ impl Agent {
             network,
             arrivals,
             granted: told.recv().unwrap_or(None),
+            stolen_before: stolen_ms(),
             servo,
             pump,
             watch,
@@ -276,6 +282,7 @@ impl Agent {
         Ok(AgentReport {
             granted,
             lateness,
+            stolen_ms: stolen_ms().zip(self.stolen_before).map(|(now, was)| now.saturating_sub(was)),
             damaged: self.shared.damaged.load(Ordering::Relaxed),
             network: self.network.record(),
             final_stage,
@@ -484,6 +491,17 @@ fn join<T>(thread: JoinHandle<T>) -> Result<T, AgentError> {
     })
 }
 
+/// Time that the hypervisor has taken from all processors since boot.
+fn stolen_ms() -> Option<u64> {
+    steal_in(&std::fs::read_to_string("/proc/stat").ok()?)
+}
+
+/// Source: proc(5), `steal`: the eighth figure of the first line, in hundredths of a second.
+fn steal_in(stat: &str) -> Option<u64> {
+    let steal: u64 = stat.lines().next()?.split_whitespace().nth(8)?.parse().ok()?;
+    Some(steal.saturating_mul(10))
+}
+
 /// Hands every state to the observer, logs what people want to know, and keeps epochs in reserve.
 /// Gives the last stage.
 fn watch(
@@ -580,6 +598,14 @@ const fn reason_words(reason: Reason) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stolen_time_is_the_eighth_figure_in_milliseconds() {
+        let stat = "cpu  9 0 7 80 1 0 2 35 0 0\ncpu0 9 0 7 80 1 0 2 99 0 0\n";
+        assert_eq!(steal_in(stat), Some(350));
+        // A kernel that does not count it.
+        assert_eq!(steal_in("cpu  9 0 7 80\n"), None);
+    }
 
     #[test]
     fn a_start_that_fails_half_way_leaves_no_thread_and_one_that_does_not_leaves_all() {

@@ -335,6 +335,7 @@ fn print_report(report: &AgentReport, as_json: bool) {
                 "late_us_max": l.worst().as_micros(),
                 "real_time": report.granted.map_or("not asked for".to_owned(), |g| g.to_string()),
             },
+            "stolen_ms": report.stolen_ms,
             "network": {
                 "sessions": n.sessions, "accepted": n.accepted, "rejected": n.rejected,
                 "refused": n.refused, "handshakes_refused": n.handshakes_refused,
@@ -353,6 +354,9 @@ fn print_report(report: &AgentReport, as_json: bool) {
         l.quantile(990_000).as_micros(),
         l.worst().as_micros()
     );
+    if let Some(stolen) = report.stolen_ms {
+        println!("stolen time: {stolen} ms of processor time went to other machines");
+    }
     println!("network: {} sessions, {} commands accepted", n.sessions, n.accepted);
     let counts = n.rejected.iter().map(|(k, v)| ((*k).to_owned(), *v));
     let refused = n.refused.iter().chain(&n.handshakes_refused).map(|(k, v)| (k.clone(), *v));

@@ -83,6 +83,8 @@ fn a_short_run_reports_one_object_and_ends_with_0() {
     assert_eq!(report.get("schema").unwrap(), "longhand agent report v1");
     assert_eq!(report.pointer("/network/sessions").unwrap(), 0);
     assert!(report.pointer("/servo/late_us_p50").is_some(), "{report}");
+    let stolen = report.get("stolen_ms").unwrap();
+    assert!(stolen.is_u64() || stolen.is_null(), "{report}");
     // Nobody reads standard error here, and nobody says a word: no colours, no code words, no call
     // for words that cannot come.
     let err = said(&done.stderr);

@@ -206,7 +206,6 @@ struct Parts {
     input: String,
     /// The demo's own epoch lives as long as the demo.
     state: PathBuf,
-    stolen_before: Option<u64>,
     /// What cannot go well.
     warning: Option<String>,
 }
@@ -278,7 +277,6 @@ fn start(args: &DemoArgs) -> Result<Parts, DemoError> {
             return Err(DemoError::Bedside);
         }
     }
-    let stolen_before = stolen_ms();
     Ok(Parts {
         agent,
         relay,
@@ -288,7 +286,6 @@ fn start(args: &DemoArgs) -> Result<Parts, DemoError> {
         profile: profile_name,
         input,
         state,
-        stolen_before,
         warning,
     })
 }
@@ -443,7 +440,7 @@ fn finish(args: &DemoArgs, parts: Parts, ran: Micros) -> Result<(), DemoError> {
             accepted: agent.network.accepted,
             rejected: agent.network.rejected.values().sum(),
         },
-        stolen_ms: stolen_ms().zip(parts.stolen_before).map(|(now, was)| now.saturating_sub(was)),
+        stolen_ms: agent.stolen_ms,
         files: Vec::new(),
         stood_still: console.stood_still(),
     };
@@ -472,14 +469,6 @@ fn tell(args: &DemoArgs, mut report: DemoReport, console: &ConsoleReport) -> Res
         return Ok(());
     }
     Err(DemoError::NeverInSession(console.link.clone()))
-}
-
-/// Time that the hypervisor has taken from all processors since boot. Source: proc(5), `steal`, in
-/// hundredths of a second.
-fn stolen_ms() -> Option<u64> {
-    let stat = std::fs::read_to_string("/proc/stat").ok()?;
-    let steal: u64 = stat.lines().next()?.split_whitespace().nth(8)?.parse().ok()?;
-    Some(steal.saturating_mul(10))
 }
 
 /// How far each tip is from where hand and anchors say.
