@@ -103,7 +103,8 @@ struct Run {
     #[arg(long = "for", value_name = "SECONDS", value_parser = Micros::from_written_secs,
           allow_negative_numbers = true)]
     limit: Option<Micros>,
-    /// Write one qlog file per connection here.
+    /// Write one qlog file per connection here. For diagnosis, never for a case: the thread that
+    /// carries the commands writes it, so a slow disk holds up the link.
     #[arg(long)]
     qlog: Option<PathBuf>,
     /// Write what the robot does here, one JSON object a line: at every change of stage or reason,
