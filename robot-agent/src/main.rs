@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use longhand_protocol::message::{RobotId, Stage};
 use longhand_protocol::units::Micros;
 use longhand_quic::clock::robot_now;
+use longhand_quic::pace::ignore_background_stops;
 use longhand_quic::trust::{Credentials, Role, Trust, date};
 use longhand_robot_agent::agent::{Agent, AgentConfig, AgentReport, Bedside};
 use longhand_robot_agent::controls::{self, WORDS};
@@ -233,6 +234,8 @@ fn main() -> miette::Result<ExitCode> {
 }
 
 fn run_agent(run: Run) -> miette::Result<ExitCode> {
+    // `run &` in a shell: the bedside's thread reads the terminal, and must not stop the servo's.
+    ignore_background_stops();
     let asked = Arc::new(AtomicBool::new(false));
     let signal = Arc::clone(&asked);
     ctrlc::set_handler(move || signal.store(true, Ordering::Relaxed)).into_diagnostic()?;
