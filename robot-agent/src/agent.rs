@@ -11,7 +11,9 @@
 
 use crate::arm::simulated::{DEAD_MAN, PSM_CLASSIC, SimulatedPsm};
 use crate::epoch::{EpochError, EpochStore};
-use crate::network::{ArrivalReader, NetworkConfig, NetworkRecord, NetworkWatch, RecordEnds, door};
+use crate::network::{
+    ArrivalReader, Door, NetworkConfig, NetworkRecord, NetworkWatch, RecordEnds, door,
+};
 use crate::probing::{Runs, Twin};
 use crate::profile_file::NamedProfile;
 use crate::record::file::WriteError;
@@ -38,9 +40,10 @@ use longhand_quic::random::random_u64;
 use longhand_quic::trust::Credentials;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -123,6 +126,8 @@ pub struct AgentReport {
     pub final_stage: Option<Stage>,
     /// Ticks that are in no record; `None` where none was asked for.
     pub unrecorded: Option<u64>,
+    /// Why the network side ended before the agent was stopped, in words; `None` where it did not.
+    pub network_ended: Option<String>,
 }
 
 /// A running agent. Dropping it without [`Agent::stop`] leaves its threads running.
@@ -136,7 +141,7 @@ pub struct Agent {
     granted: Option<Granted>,
     stolen_before: Option<u64>,
     servo: JoinHandle<(Option<Granted>, Lateness)>,
-    pump: JoinHandle<Result<(), PumpError>>,
+    pump: JoinHandle<()>,
     watch: JoinHandle<Option<Stage>>,
     record: Option<Recording>,
 }
@@ -154,6 +159,11 @@ impl Agent {
     ///
     /// Errors: [`AgentError`] says what is missing.
     pub fn start(config: AgentConfig) -> Result<Self, AgentError> {
+        Self::start_with(config, RobotPump::run)
+    }
+
+    /// As [`Agent::start`], with the network side's loop.
+    fn start_with(config: AgentConfig, run_pump: RunPump) -> Result<Self, AgentError> {
         check_identity(&config)?;
         let (epoch_store, epochs) = EpochStore::open(&config.state)?;
         let credentials = config.credentials.clone();
@@ -172,7 +182,7 @@ impl Agent {
         let shared = ends.shared;
         let mut unless_started = StopAll { shared: Arc::clone(&shared), stop: Some(stop.clone()) };
         let (arrived, arrivals) = Mailbox::pair();
-        let (mut door, network) = door(NetworkConfig {
+        let (door, network) = door(NetworkConfig {
             robot: config.robot,
             profile: config.profile.hash,
             terms: config.profile.profile.terms(),
@@ -197,13 +207,19 @@ impl Agent {
                 let _ = tell.send(granted);
             })
         })?;
-        let (real_time, pump_stop) = (config.real_time, stop.clone());
-        let pump = spawn("pump", move || {
-            let _held = real_time.then(|| RealTime::acquire(PUMP_PRIORITY, None));
-            pump.run(&mut door, &doorbell, &pump_stop)
-        })?;
+        let real_time = config.real_time;
         let bedside = Bedside::new(ends.bedside_requests, ends.bedside_answers, &shared)
             .recorded_as(health.as_ref());
+        let (pump_stop, ended) = (stop.clone(), Arc::clone(&bedside.network_ended));
+        let pump = spawn("pump", move || {
+            let _held = real_time.then(|| RealTime::acquire(PUMP_PRIORITY, None));
+            serve(
+                |mut door| run_pump(pump, &mut door, &doorbell, &pump_stop),
+                door,
+                &pump_stop,
+                &ended,
+            );
+        })?;
         let (observer, watch_stop) = (config.observer, stop.clone());
         let watch_states = ends.watch_states;
         let watched = health.clone();
@@ -262,33 +278,62 @@ impl Agent {
         self.arrivals.drain(u64::MAX, take).lost()
     }
 
-    /// Whether a thread has ended by itself, which none should.
+    /// Whether a thread has ended by itself without which nobody may operate: the servo's or the
+    /// watch's. The network side's end is a lost link and no more ([`AgentReport::network_ended`]):
+    /// the robot holds, the bedside has it after the watchdog's time, and its arms keep their power.
     pub fn has_failed(&self) -> bool {
-        self.servo.is_finished() || self.pump.is_finished() || self.watch.is_finished()
+        self.servo.is_finished() || self.watch.is_finished()
     }
 
     /// Stops everything and says how it went.
     ///
-    /// Errors: the network side had failed.
+    /// Errors: a thread had died.
     pub fn stop(self) -> Result<AgentReport, AgentError> {
         self.stop.stop();
         self.shared.stop.store(true, Ordering::Relaxed);
         let (granted, lateness) = join(self.servo)?;
-        let pump = join(self.pump)?;
+        join(self.pump)?;
         let final_stage = join(self.watch)?;
         // After the last tick: the record ends with it.
         let unrecorded = self.record.map(Recording::end).transpose()?;
-        pump?;
         Ok(AgentReport {
             granted,
             lateness,
-            stolen_ms: stolen_ms().zip(self.stolen_before).map(|(now, was)| now.saturating_sub(was)),
+            stolen_ms: stolen_ms()
+                .zip(self.stolen_before)
+                .map(|(now, was)| now.saturating_sub(was)),
             damaged: self.shared.damaged.load(Ordering::Relaxed),
             network: self.network.record(),
             final_stage,
             unrecorded,
+            network_ended: self.bedside.network_ended().map(str::to_owned),
         })
     }
+}
+
+/// The network side's loop: [`RobotPump::run`], but for a test of its end.
+type RunPump = fn(RobotPump, &mut Door, &Doorbell, &Stop) -> Result<(), PumpError>;
+
+/// Runs the network side, and says why it ended where nobody had asked for it. It takes nothing
+/// with it: to the servo thread it is a lost link, and the rest is the watchdog's.
+fn serve(
+    run: impl FnOnce(Door) -> Result<(), PumpError>,
+    door: Door,
+    stop: &Stop,
+    ended: &OnceLock<String>,
+) {
+    // Whatever a panic left half done is dropped here, the door and its links with it.
+    let why = match catch_unwind(AssertUnwindSafe(|| run(door))) {
+        Ok(Ok(())) if stop.is_stopped() => return,
+        Ok(Ok(())) => "it stopped unasked".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(_told_by_its_hook) => "it died; this is a defect".to_owned(),
+    };
+    let words = format!(
+        "the network side has ended ({why}); no console is heard until this agent is restarted"
+    );
+    tracing::error!("{words}");
+    ended.get_or_init(|| words);
 }
 
 /// The parts of a record that is about to begin; none where there is to be none.
@@ -373,6 +418,8 @@ pub struct Bedside {
     shared: Arc<Shared>,
     /// `None` where nothing is recorded, and nothing was to be.
     health: Option<Arc<Health>>,
+    /// Why the network side has ended, once it has.
+    network_ended: Arc<OnceLock<String>>,
 }
 
 struct BedsideEnds {
@@ -393,7 +440,12 @@ impl Bedside {
         shared: &Arc<Shared>,
     ) -> Self {
         let ends = BedsideEnds { requests, answers, last_token: 0 };
-        Self { ends: Arc::new(Mutex::new(ends)), shared: Arc::clone(shared), health: None }
+        Self {
+            ends: Arc::new(Mutex::new(ends)),
+            shared: Arc::clone(shared),
+            health: None,
+            network_ended: Arc::default(),
+        }
     }
 
     fn recorded_as(self, health: Option<&Arc<Health>>) -> Self {
@@ -403,6 +455,11 @@ impl Bedside {
     /// How the record does; nothing is wrong with one that nobody asked for.
     pub fn record_alarm(&self) -> RecordAlarm {
         self.health.as_ref().map_or(RecordAlarm::None, |health| health.alarm(robot_now()))
+    }
+
+    /// Why the network side has ended, once it has, in words.
+    pub fn network_ended(&self) -> Option<&str> {
+        self.network_ended.get().map(String::as_str)
     }
 
     /// The stage after the newest tick: for people.
@@ -598,6 +655,64 @@ const fn reason_words(reason: Reason) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use longhand_quic::trust::{Authority, Role, Validity};
+
+    /// An agent whose network side does `run_pump`, its folder, and the end of that.
+    fn with_pump(name: &str, run_pump: RunPump, look: impl FnOnce(&Agent)) -> AgentReport {
+        let state = std::env::temp_dir().join(format!("longhand-{name}-{}", std::process::id()));
+        let (robot, life) = (RobotId::new(1), Validity::days(1).unwrap());
+        let authority = Authority::ephemeral("Test Hospital").unwrap();
+        let identity = authority.issue(Role::Robot, "or3", Some(robot), life).unwrap();
+        let agent = Agent::start_with(
+            AgentConfig {
+                bind: "127.0.0.1:0".parse().unwrap(),
+                robot,
+                credentials: authority.credentials(&identity).unwrap(),
+                profile: NamedProfile::load("default").unwrap().tolerating_stalls().unwrap(),
+                state: state.clone(),
+                qlog: None,
+                real_time: false,
+                tolerate_stalls: true,
+                observer: None,
+                record: None,
+                probe_twin: None,
+            },
+            run_pump,
+        )
+        .unwrap();
+        look(&agent);
+        let report = agent.stop().unwrap();
+        std::fs::remove_dir_all(state).unwrap();
+        report
+    }
+
+    #[test]
+    fn the_end_of_the_network_side_is_told_and_takes_nothing_with_it() {
+        let ends: [(&str, RunPump, &str); 3] = [
+            ("lost", |_, _, _, _| Err(PumpError::SocketLost), "the socket was lost"),
+            ("quiet", |_, _, _, _| Ok(()), "it stopped unasked"),
+            ("died", |_, _, _, _| panic!("as the test wants it"), "it died; this is a defect"),
+        ];
+        for (name, run_pump, words) in ends {
+            let report = with_pump(&format!("agent-{name}"), run_pump, |agent| {
+                while !agent.pump.is_finished() {
+                    thread::yield_now();
+                }
+                assert!(!agent.has_failed(), "{name}");
+                // The servo thread turns, and the bedside's words are done and say it.
+                for word in ["enable", "hand-over", "release"] {
+                    let answer = crate::controls::obey(&agent.bedside(), word);
+                    assert!(answer.starts_with(&format!("ok: {word}")), "{answer}");
+                    assert!(answer.contains("; but the network side has ended"), "{answer}");
+                    assert!(answer.contains(words), "{answer}");
+                }
+                assert_eq!(agent.bedside().stage(), Stage::Bedside, "{name}: it has its power");
+            });
+            assert!(report.network_ended.unwrap().contains(words), "{name}");
+        }
+        let report = with_pump("agent-sound", RobotPump::run, |_| ());
+        assert_eq!(report.network_ended, None);
+    }
 
     #[test]
     fn stolen_time_is_the_eighth_figure_in_milliseconds() {

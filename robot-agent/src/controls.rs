@@ -73,17 +73,22 @@ pub fn obey(bedside: &Bedside, line: &str) -> String {
         }
     };
     match bedside.ask(request) {
-        Some(Outcome::Done) => match bedside.record_alarm() {
-            RecordAlarm::None => format!("ok: {word}"),
-            alarm @ (RecordAlarm::Behind | RecordAlarm::Failed) => {
-                format!("ok: {word}; but {}", alarm.advice())
-            }
-        },
+        Some(Outcome::Done) => format!("ok: {word}{}", troubles(bedside)),
         Some(Outcome::Refused(denial)) => {
             format!("refused: {}", denial_words(&word, denial, bedside.stage()))
         }
         None => format!("error: the servo loop does not answer; {word} will not be done later"),
     }
+}
+
+/// What the bedside must know beside the answer to its word; empty where all is well.
+fn troubles(bedside: &Bedside) -> String {
+    let record = match bedside.record_alarm() {
+        RecordAlarm::None => None,
+        alarm @ (RecordAlarm::Behind | RecordAlarm::Failed) => Some(alarm.advice()),
+    };
+    let both = record.into_iter().chain(bedside.network_ended());
+    both.map(|trouble| format!("; but {trouble}")).collect()
 }
 
 /// Why `word` was refused, and what to do.

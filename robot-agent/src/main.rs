@@ -293,7 +293,7 @@ fn run_agent(run: Run) -> miette::Result<ExitCode> {
     wait(run.limit, &asked, || agent.has_failed());
     let report = agent.stop().into_diagnostic()?;
     print_report(&report, run.json);
-    Ok(ExitCode::SUCCESS)
+    Ok(if report.network_ended.is_none() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 /// Takes bedside words from wherever somebody can say them, and says where.
@@ -343,7 +343,7 @@ fn print_report(report: &AgentReport, as_json: bool) {
             "network": {
                 "sessions": n.sessions, "accepted": n.accepted, "rejected": n.rejected,
                 "refused": n.refused, "handshakes_refused": n.handshakes_refused,
-                "damaged": report.damaged,
+                "damaged": report.damaged, "ended": report.network_ended,
             },
             "record": report.unrecorded.map(|lost| json!({ "lost_ticks": lost })),
         });
@@ -366,6 +366,9 @@ fn print_report(report: &AgentReport, as_json: bool) {
     let refused = n.refused.iter().chain(&n.handshakes_refused).map(|(k, v)| (k.clone(), *v));
     for (why, count) in counts.chain(refused) {
         println!("  {count} x {why}");
+    }
+    if let Some(words) = &report.network_ended {
+        println!("{words}");
     }
     if let Some(lost) = report.unrecorded.filter(|lost| *lost > 0) {
         println!("record: {lost} ticks are in no record");

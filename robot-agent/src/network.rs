@@ -347,9 +347,9 @@ impl Lease {
         count_session(&mut self.record, &holder.session);
         let [a, b, c, d, e, f, g, h, ..] = holder.session.key().session.bytes();
         let console = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-        let granted = (self.config.random)().map_err(|error| error.to_string()).and_then(|robot| {
-            self.grant((console, robot)).map_err(|error| error.to_string())
-        });
+        let granted = (self.config.random)()
+            .map_err(|error| error.to_string())
+            .and_then(|robot| self.grant((console, robot)).map_err(|error| error.to_string()));
         match granted {
             Ok(session) => {
                 tracing::info!(epoch = session.key().epoch.get(), "lease ended; new session");
@@ -414,12 +414,7 @@ impl RobotLink {
     }
 
     /// `halves`: the console's and the robot's.
-    fn hello(
-        &mut self,
-        version: u8,
-        robot: RobotId,
-        halves: (u64, u64),
-    ) -> Result<Frame, Refusal> {
+    fn hello(&mut self, version: u8, robot: RobotId, halves: (u64, u64)) -> Result<Frame, Refusal> {
         let mut lease = lock(&self.lease);
         let refuse = |why, expected, got| Refusal { why, expected, got };
         if version != PROTOCOL_VERSION {

@@ -118,6 +118,8 @@ pub enum DemoError {
     NeverInSession(String),
     #[error("the servo loop did not take the bedside's words; look for an error above")]
     Bedside,
+    #[error("{0}")]
+    Network(String),
     #[error("the report could not be written: {0}")]
     Output(#[from] io::Error),
 }
@@ -277,17 +279,7 @@ fn start(args: &DemoArgs) -> Result<Parts, DemoError> {
             return Err(DemoError::Bedside);
         }
     }
-    Ok(Parts {
-        agent,
-        relay,
-        console,
-        measure,
-        link,
-        profile: profile_name,
-        input,
-        state,
-        warning,
-    })
+    Ok(Parts { agent, relay, console, measure, link, profile: profile_name, input, state, warning })
 }
 
 /// A link whose round trip alone is older than the profile lets a loop be: the robot would latch,
@@ -355,7 +347,9 @@ fn watch(args: &DemoArgs, parts: &Parts, began: Instant<ConsoleClock>, stop: &At
     let limit = args.seconds;
     let live = io::stderr().is_terminal();
     let mut printed = began;
-    while !stop.load(Ordering::Relaxed) && !parts.agent.has_failed() {
+    let bedside = parts.agent.bedside();
+    let is_well = || !parts.agent.has_failed() && bedside.network_ended().is_none();
+    while !stop.load(Ordering::Relaxed) && is_well() {
         sleep(Duration::from_millis(50));
         let ran = console_now().since(began);
         if let Some(limit) = limit {
@@ -444,7 +438,8 @@ fn finish(args: &DemoArgs, parts: Parts, ran: Micros) -> Result<(), DemoError> {
         files: Vec::new(),
         stood_still: console.stood_still(),
     };
-    tell(args, report, &console)
+    tell(args, report, &console)?;
+    agent.network_ended.map_or(Ok(()), |words| Err(DemoError::Network(words)))
 }
 
 /// Prints the report, whatever becomes of the files, and then says what went wrong.
