@@ -209,7 +209,8 @@ impl Agent {
         })?;
         let real_time = config.real_time;
         let bedside = Bedside::new(ends.bedside_requests, ends.bedside_answers, &shared)
-            .recorded_as(health.as_ref());
+            .recorded_as(health.as_ref())
+            .served_by(&network);
         let (pump_stop, ended) = (stop.clone(), Arc::clone(&bedside.network_ended));
         let pump = spawn("pump", move || {
             let _held = real_time.then(|| RealTime::acquire(PUMP_PRIORITY, None));
@@ -220,12 +221,15 @@ impl Agent {
                 &ended,
             );
         })?;
-        let (observer, watch_stop) = (config.observer, stop.clone());
-        let watch_states = ends.watch_states;
-        let watched = health.clone();
-        let watch = spawn("watch", move || {
-            watch(watch_states, observer, &epoch_store, watched.as_deref(), &watch_stop)
-        })?;
+        let watch = Watch {
+            states: ends.watch_states,
+            observer: config.observer,
+            epochs: epoch_store,
+            health: health.clone(),
+            network: network.clone(),
+        };
+        let watch_stop = stop.clone();
+        let watch = spawn("watch", move || watch.run(&watch_stop))?;
         twin.map(|twin| answer_outside(twin, stop.clone(), real_time)).transpose()?;
         let record = recorder.map(|(recorder, health)| record(recorder, health)).transpose()?;
         unless_started.stop = None;
@@ -420,6 +424,8 @@ pub struct Bedside {
     health: Option<Arc<Health>>,
     /// Why the network side has ended, once it has.
     network_ended: Arc<OnceLock<String>>,
+    /// Whom the robot is handed to; `None` where nobody can connect.
+    network: Option<NetworkWatch>,
 }
 
 struct BedsideEnds {
@@ -445,11 +451,21 @@ impl Bedside {
             shared: Arc::clone(shared),
             health: None,
             network_ended: Arc::default(),
+            network: None,
         }
     }
 
     fn recorded_as(self, health: Option<&Arc<Health>>) -> Self {
         Self { health: health.cloned(), ..self }
+    }
+
+    fn served_by(self, network: &NetworkWatch) -> Self {
+        Self { network: Some(network.clone()), ..self }
+    }
+
+    /// Whom a hand-over gives the robot to, in words: a surgeon's name, whether they are connected.
+    pub fn handed_to(&self) -> String {
+        self.network.as_ref().map_or("nobody".to_owned(), NetworkWatch::handed_to)
     }
 
     /// How the record does; nothing is wrong with one that nobody asked for.
@@ -561,39 +577,44 @@ fn steal_in(stat: &str) -> Option<u64> {
 
 /// Hands every state to the observer, logs what people want to know, and keeps epochs in reserve.
 /// Gives the last stage.
-fn watch(
-    mut states: StateReader,
-    mut observer: Option<Observer>,
-    epochs: &EpochStore,
-    health: Option<&Health>,
-    stop: &Stop,
-) -> Option<Stage> {
-    let mut last: Option<Stage> = None;
-    let mut told = RecordAlarm::None;
-    let mut failures = 0_u64;
-    while !stop.is_stopped() {
-        thread::sleep(Duration::from_millis(20));
-        if let Some(health) = health {
-            told = tell(told, health.alarm(robot_now()));
+struct Watch {
+    states: StateReader,
+    observer: Option<Observer>,
+    epochs: EpochStore,
+    health: Option<Arc<Health>>,
+    network: NetworkWatch,
+}
+
+impl Watch {
+    fn run(mut self, stop: &Stop) -> Option<Stage> {
+        let mut last: Option<Stage> = None;
+        let mut told = RecordAlarm::None;
+        let mut failures = 0_u64;
+        while !stop.is_stopped() {
+            thread::sleep(Duration::from_millis(20));
+            if let Some(health) = &self.health {
+                told = tell(told, health.alarm(robot_now()));
+            }
+            if let Err(error) = self.epochs.top_up() {
+                failures = failures.saturating_add(1);
+                if failures.is_power_of_two() {
+                    tracing::error!("{error} ({failures} times)");
+                }
+            }
+            let Self { states, observer, network, .. } = &mut self;
+            let _drained = states.drain(u64::MAX, |words| {
+                let Some((state, _)) = unpack_state(words) else { return };
+                if last != Some(state.stage) {
+                    log_stage(last, &state, network);
+                    last = Some(state.stage);
+                }
+                if let Some(observer) = observer {
+                    observer(&state);
+                }
+            });
         }
-        if let Err(error) = epochs.top_up() {
-            failures = failures.saturating_add(1);
-            if failures.is_power_of_two() {
-                tracing::error!("{error} ({failures} times)");
-            }
-        }
-        let _drained = states.drain(u64::MAX, |words| {
-            let Some((state, _)) = unpack_state(words) else { return };
-            if last != Some(state.stage) {
-                log_stage(last, &state);
-                last = Some(state.stage);
-            }
-            if let Some(observer) = &mut observer {
-                observer(&state);
-            }
-        });
+        last
     }
-    last
 }
 
 /// Tells the bedside how the record does, once for each change.
@@ -609,11 +630,13 @@ fn tell(told: RecordAlarm, alarm: RecordAlarm) -> RecordAlarm {
 
 /// The robot's own time of the change stands in the line: the log's is that of its writing, up to a
 /// round of this thread later.
-fn log_stage(last: Option<Stage>, state: &FollowerState) {
+fn log_stage(last: Option<Stage>, state: &FollowerState, network: &NetworkWatch) {
     let robot_us = state.robot_time.as_micros();
     let (age, loop_age) =
         (tracing::field::display(state.age), tracing::field::display(state.loop_age));
-    tracing::info!(robot_us, age, loop_age, "{}", stage_words(last, state));
+    let is_given = last == Some(Stage::Bedside) && state.stage < Stage::Bedside;
+    let whom = is_given.then(|| format!("; handed to {}", network.handed_to())).unwrap_or_default();
+    tracing::info!(robot_us, age, loop_age, "{}{whom}", stage_words(last, state));
 }
 
 fn stage_words(last: Option<Stage>, state: &FollowerState) -> String {

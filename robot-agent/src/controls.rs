@@ -26,8 +26,8 @@ use std::time::Duration;
 /// Every word, what it does, for help and for errors.
 pub const WORDS: [(&str, &str); 8] = [
     ("enable", "power on, where the arms stand; the bedside keeps the robot"),
-    ("hand-over", "give the robot to the console"),
-    ("release", "take the robot back: it holds, the lease ends"),
+    ("hand-over", "give the robot to the console; the answer says whose"),
+    ("release", "take the robot back: it holds, the lease ends, another surgeon may ask"),
     ("pause", "hold until resumed"),
     ("resume", "end the pause; the surgeon still has to engage"),
     ("disable", "power off, brakes on"),
@@ -73,7 +73,12 @@ pub fn obey(bedside: &Bedside, line: &str) -> String {
         }
     };
     match bedside.ask(request) {
-        Some(Outcome::Done) => format!("ok: {word}{}", troubles(bedside)),
+        Some(Outcome::Done) => {
+            let is_given = request == Request::HandOver;
+            let whom =
+                if is_given { format!(" to {}", bedside.handed_to()) } else { String::new() };
+            format!("ok: {word}{whom}{}", troubles(bedside))
+        }
         Some(Outcome::Refused(denial)) => {
             format!("refused: {}", denial_words(&word, denial, bedside.stage()))
         }

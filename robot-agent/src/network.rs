@@ -5,9 +5,10 @@
 //!
 //! One surgeon holds the robot at a time. The holder who comes again (a lost link, a restarted
 //! console) takes over their own lease, with a new session and a higher epoch, and the connection
-//! that had it is told so and closed; anybody else is refused until the holder's connection is
-//! gone. When the bedside takes the robot, or the lease runs out, the session is dead, and a new
-//! one is granted on the same connection by another welcome.
+//! that had it is told so and closed. Anybody else is refused as long as the robot is the holder's
+//! to operate. When the bedside takes the robot, or the lease runs out, the session is dead, and a
+//! new one is granted on the same connection by another welcome; but another surgeon who asks then,
+//! and asks again, takes the holder's place, and the bedside is told whom it hands the robot to.
 
 use crate::epoch::{Epochs, NotDurable};
 use crate::probing::{Measuring, Runs};
@@ -28,11 +29,11 @@ use longhand_protocol::wire;
 use longhand_quic::clock::robot_now;
 use longhand_quic::mailbox::{Reader, Writer, to_bytes};
 use longhand_quic::pump::{
-    Accept, Close, CloseCode, Closed, HandshakeError, Link, Outbox, PathCounters,
+    Accept, CONNECTIONS_MAX, Close, CloseCode, Closed, HandshakeError, Link, Outbox, PathCounters,
 };
 use longhand_quic::random::NoRandom;
 use longhand_quic::trust::{PeerIdentity, Role};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -125,8 +126,10 @@ pub(crate) struct Lease {
     config: NetworkConfig,
     holder: Option<Holder>,
     next_link: u64,
-    /// Whose session was the last, by certificate.
-    last_holder: Option<String>,
+    /// Whose session was the last.
+    last_holder: Option<Surgeon>,
+    /// Others whom the present holder's lease was held against, by certificate.
+    claimants: BTreeSet<String>,
     /// Connections whose lease has ended for good, and why. Each still has to be told; as many as
     /// there are connections at most.
     ended: BTreeMap<u64, Close>,
@@ -138,9 +141,17 @@ pub(crate) struct Lease {
     record: NetworkRecord,
 }
 
+/// Who holds or held the robot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Surgeon {
+    name: String,
+    /// The certificate's.
+    fingerprint: String,
+}
+
 struct Holder {
     link: u64,
-    fingerprint: String,
+    who: Surgeon,
     session: RobotSession,
     /// A new session was granted and its welcome not yet sent.
     unsaid: Option<SessionKey>,
@@ -158,8 +169,19 @@ impl NetworkWatch {
         let mut record = lease.record.clone();
         if let Some(holder) = &lease.holder {
             count_session(&mut record, &holder.session);
+            record.holder = Some(holder.who.name.clone());
         }
         record
+    }
+
+    /// Whose the robot is to operate once the bedside hands it over, in words for the bedside.
+    pub(crate) fn handed_to(&self) -> String {
+        let lease = lock(&self.0);
+        match (&lease.holder, &lease.last_holder) {
+            (Some(holder), _) => holder.who.name.clone(),
+            (None, Some(last)) => format!("{}, who is not connected", last.name),
+            (None, None) => "the first surgeon to connect".to_owned(),
+        }
     }
 }
 
@@ -172,6 +194,7 @@ pub(crate) fn door(config: NetworkConfig) -> (Door, NetworkWatch) {
         holder: None,
         next_link: 0,
         last_holder: None,
+        claimants: BTreeSet::new(),
         ended: BTreeMap::new(),
         last_token: 0,
         last_stage: Stage::Disabled,
@@ -211,8 +234,7 @@ impl Accept for Door {
         Ok(DoorLink::Surgeon(RobotLink {
             lease: Arc::clone(&self.0),
             id: lease.next_link,
-            name: peer.name.clone(),
-            fingerprint: peer.fingerprint.clone(),
+            who: Surgeon { name: peer.name.clone(), fingerprint: peer.fingerprint.clone() },
             from,
             asked: VecDeque::with_capacity(ASKED_MAX),
             hellos_refused: 0,
@@ -237,6 +259,13 @@ impl Accept for Door {
 /// Chosen: more kinds of refusal than there are.
 const REASONS_MAX: usize = 64;
 
+/// Claimants that are remembered; one beyond has to wait until the lease changes hands. Chosen: as
+/// many as may be connected at once.
+const CLAIMANTS_MAX: usize = CONNECTIONS_MAX;
+
+/// A holder whose place another surgeon took, as counted.
+const GIVEN_UP: &str = "lease taken by a second claimant while the bedside had the robot";
+
 /// Datagrams on a connection that does not hold the robot, as counted.
 const NO_LEASE: &str = "NoLease";
 
@@ -244,8 +273,7 @@ const NO_LEASE: &str = "NoLease";
 pub(crate) struct RobotLink {
     lease: Arc<Mutex<Lease>>,
     id: u64,
-    name: String,
-    fingerprint: String,
+    who: Surgeon,
     from: SocketAddr,
     /// What was asked and not yet answered, in order.
     asked: VecDeque<Open>,
@@ -321,21 +349,51 @@ impl Lease {
     /// own certificate may come again once the holder is silent: a copy of it cannot take a robot
     /// out of a live hand (A12). Anybody else has to wait until the bedside has the robot, which a
     /// lease that ran out brings about by itself.
+    ///
+    /// Where the holder is connected, they must have been refused once before. Why: a console that
+    /// lost the robot to another asks once by itself when its link returns, and after that refusal
+    /// only when a person asks (WIRE.md, close code 6). Let in at once, it would throw out whom the
+    /// bedside has let in meanwhile.
     fn is_held_against(&self, fingerprint: &str) -> bool {
-        if let Some(holder) = &self.holder {
-            let silent = robot_now().since(holder.heard_at) >= self.config.terms.latch_after;
-            return holder.fingerprint != fingerprint || !silent;
-        }
         let bedside = self.last_stage >= Stage::Bedside;
-        !bedside && self.last_holder.as_deref().is_some_and(|last| last != fingerprint)
+        let Some(holder) = &self.holder else {
+            let is_another = |last: &Surgeon| last.fingerprint != fingerprint;
+            return !bedside && self.last_holder.as_ref().is_some_and(is_another);
+        };
+        if holder.who.fingerprint == fingerprint {
+            return robot_now().since(holder.heard_at) < self.config.terms.latch_after;
+        }
+        !(bedside && self.claimants.contains(fingerprint))
+    }
+
+    /// The lease is held against this claimant.
+    fn remember(&mut self, claimant: &Surgeon) {
+        if self.claimants.len() < CLAIMANTS_MAX {
+            self.claimants.insert(claimant.fingerprint.clone());
+        }
+    }
+
+    /// The robot is `who`'s now, on this connection. Whoever held it is told so.
+    fn give(&mut self, link: u64, who: Surgeon, from: SocketAddr, session: RobotSession) {
+        if let Some(replaced) = self.retire() {
+            let words = if self.last_holder.as_ref().is_some_and(|last| *last == who) {
+                format!("your lease was taken over from {from}")
+            } else {
+                tracing::warn!(name = who.name, %from, "second claimant let in: the bedside has it");
+                self.count_refused(GIVEN_UP);
+                format!("{} took the lease while the bedside had the robot", who.name)
+            };
+            self.ended.insert(replaced, Close::new(CloseCode::TakenOver, words));
+        }
+        self.claimants.clear();
+        self.holder = Some(Holder { link, who, session, unsaid: None, heard_at: robot_now() });
     }
 
     /// Ends the lease; gives the connection that had it.
     fn retire(&mut self) -> Option<u64> {
-        self.record.holder = None;
         let holder = self.holder.take()?;
         count_session(&mut self.record, &holder.session);
-        self.last_holder = Some(holder.fingerprint);
+        self.last_holder = Some(holder.who);
         Some(holder.link)
     }
 
@@ -358,9 +416,8 @@ impl Lease {
             }
             Err(words) => {
                 tracing::error!("{words}");
-                self.record.holder = None;
                 self.ended.insert(holder.link, Close::new(CloseCode::Refused, words));
-                self.last_holder = Some(holder.fingerprint);
+                self.last_holder = Some(holder.who);
             }
         }
     }
@@ -430,8 +487,9 @@ impl RobotLink {
         }
         // The stage decides below whether somebody else may come.
         lease.look();
-        if lease.is_held_against(&self.fingerprint) {
-            tracing::warn!(name = self.name, "second claimant refused: the lease is held");
+        if lease.is_held_against(&self.who.fingerprint) {
+            tracing::warn!(name = self.who.name, "second claimant refused: the lease is held");
+            lease.remember(&self.who);
             let (free, held) = (Epoch::ZERO, lease.config.epochs.last());
             return Err(refuse(RefusalKind::LeaseHeld, free.get(), held.get()));
         }
@@ -439,20 +497,9 @@ impl RobotLink {
             tracing::error!("{error}");
             refuse(RefusalKind::NotDurable, error.due.get(), error.safe.get())
         })?;
-        if let Some(replaced) = lease.retire() {
-            let words = format!("your lease was taken over from {}", self.from);
-            lease.ended.insert(replaced, Close::new(CloseCode::TakenOver, words));
-        }
         let key = session.key();
-        tracing::info!(name = self.name, epoch = key.epoch.get(), "session granted");
-        lease.holder = Some(Holder {
-            link: self.id,
-            fingerprint: self.fingerprint.clone(),
-            session,
-            unsaid: None,
-            heard_at: robot_now(),
-        });
-        lease.record.holder = Some(self.name.clone());
+        tracing::info!(name = self.who.name, epoch = key.epoch.get(), "session granted");
+        lease.give(self.id, self.who.clone(), self.from, session);
         Ok(Frame::Welcome { key, terms: lease.config.terms })
     }
 
@@ -646,7 +693,7 @@ impl Link for RobotLink {
         }
         let close = lease.ended.get(&self.id).cloned()?;
         drop(lease);
-        tracing::warn!(name = self.name, from = %self.from, "told: {close}");
+        tracing::warn!(name = self.who.name, from = %self.from, "told: {close}");
         Some(close)
     }
 
@@ -674,7 +721,7 @@ impl Link for RobotLink {
     }
 
     fn closed(&mut self, why: &Closed) {
-        tracing::info!(name = self.name, "disconnected: {why}");
+        tracing::info!(name = self.who.name, "disconnected: {why}");
     }
 }
 
@@ -683,7 +730,7 @@ impl Link for RobotLink {
 impl Drop for RobotLink {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            tracing::error!(name = self.name, "the connection's task died; this is a defect");
+            tracing::error!(name = self.who.name, "the connection's task died; this is a defect");
         }
         let mut lease = lock(&self.lease);
         lease.ended.remove(&self.id);
@@ -1052,6 +1099,61 @@ mod tests {
         assert_eq!(refused(&mut bench.connect("dr-lee", 3)).why, RefusalKind::LeaseHeld);
     }
 
+    #[test]
+    fn the_bedside_gives_a_connected_holders_robot_to_another_who_asks_again() {
+        let mut bench = Bench::new("given");
+        let watch = NetworkWatch(Arc::clone(&bench.door.0));
+        let (mut lee, mut two) = (bench.connect("dr-lee", 1), bench.connect("dr-two", 2));
+        assert_eq!(watch.handed_to(), "the first surgeon to connect");
+        let key = welcomed(&mut lee);
+        assert_eq!(watch.handed_to(), "dr-lee");
+        for stage in Stage::ALL.into_iter().filter(|stage| *stage < Stage::Bedside) {
+            bench.stage(stage);
+            for ask in 1..3 {
+                assert_eq!(refused(&mut two).why, RefusalKind::LeaseHeld, "{stage:?}, {ask}");
+            }
+        }
+        assert_eq!(lee.poll_close(), None);
+
+        // It was refused before, and asks again now that nobody operates.
+        bench.stage(Stage::Bedside);
+        assert!(lee.poll_datagram(&mut [0; wire::STATE_LEN]).is_some(), "in a new session first");
+        let given = welcomed(&mut two);
+        assert!(given.epoch > key.epoch);
+        assert_eq!(watch.handed_to(), "dr-two");
+        let close = lee.poll_close().unwrap();
+        assert_eq!(close.code, CloseCode::TakenOver, "its console waits for a person");
+        assert_eq!(close.reason, "dr-two took the lease while the bedside had the robot");
+        assert_eq!((watch.record().refused.get(GIVEN_UP), two.poll_close()), (Some(&1), None));
+
+        // A console that asks by itself once its link is back is refused, once; then a person asks.
+        drop(lee);
+        let mut again = bench.connect("dr-lee", 3);
+        let held = Refusal { why: RefusalKind::LeaseHeld, expected: 0, got: given.epoch.get() };
+        assert_eq!(refused(&mut again), held);
+        assert_eq!(two.poll_close(), None);
+        let mut asked = bench.connect("dr-lee", 4);
+        assert!(welcomed(&mut asked).epoch > given.epoch);
+        assert_eq!(two.poll_close().unwrap().code, CloseCode::TakenOver);
+        drop(two);
+        assert_eq!(watch.handed_to(), "dr-lee");
+    }
+
+    #[test]
+    fn a_robot_handed_over_while_nobody_is_connected_is_the_last_holders() {
+        let mut bench = Bench::new("absent");
+        let watch = NetworkWatch(Arc::clone(&bench.door.0));
+        let mut lee = bench.connect("dr-lee", 1);
+        welcomed(&mut lee);
+        drop(lee);
+        assert_eq!(watch.handed_to(), "dr-lee, who is not connected");
+        bench.stage(Stage::Latched);
+        assert_eq!(refused(&mut bench.connect("dr-two", 2)).why, RefusalKind::LeaseHeld);
+        let mut lee = bench.connect("dr-lee", 3);
+        welcomed(&mut lee);
+        assert_eq!(watch.handed_to(), "dr-lee");
+    }
+
     /// The bedside took the robot and gave it back, and the states that said so were dropped.
     #[test]
     fn a_lease_ends_by_the_fence_though_no_bedside_was_seen() {
@@ -1173,8 +1275,9 @@ mod tests {
         assert!(close.reason.contains("no epoch is left that is safe on disk"), "{close}");
         drop(lee);
         let lease = lock(&bench.door.0);
-        assert!(lease.ended.is_empty() && lease.holder.is_none() && lease.record.holder.is_none());
-        assert_eq!(lease.last_holder.as_deref(), Some("print of dr-lee"));
+        assert!(lease.ended.is_empty() && lease.holder.is_none());
+        let last = lease.last_holder.as_ref().map(|last| last.fingerprint.as_str());
+        assert_eq!(last, Some("print of dr-lee"));
         assert!(lease.config.epochs.last() > key.epoch);
     }
 

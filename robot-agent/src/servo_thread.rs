@@ -292,6 +292,9 @@ impl ServoLoop {
         });
         self.stage = output.state.stage;
         self.shared.show(self.stage);
+        // Before the answers: a bedside that has been told "handed over" then knows that the network
+        // side lets nobody else in any more, and the name that it is given is the one that counts.
+        self.publish(&output.state, output.fence);
         self.emergency_stop.settle(restart, output.outcome);
         self.shared.presses_acted.store(presses, Ordering::Release);
         if let Some(asked) = asked {
@@ -312,7 +315,7 @@ impl ServoLoop {
             };
             answers.push(&answer.words());
         }
-        self.publish(&output.state, output.fence);
+        self.doorbell.ring();
     }
 
     /// Commands out of the mailbox; a bounded number, the newest survive.
@@ -341,7 +344,6 @@ impl ServoLoop {
             self.network_states.push(&words);
             self.watch_states.push(&words);
         }
-        self.doorbell.ring();
     }
 }
 
