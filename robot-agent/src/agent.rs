@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | servo | real-time 80 | the 1 kHz loop; waits for nothing but its timer |
 //! | pump | real-time 70 | QUIC, TLS, sessions |
-//! | watch | normal | log, counters, whoever wants to see every state; epochs on disk |
+//! | watch | normal | log, counters, whoever wants every state; epochs on disk, revocations from it |
 //! | recorder | normal | every tick onto a disk, which may hold it up as long as it likes |
 
 use crate::arm::simulated::{DEAD_MAN, PSM_CLASSIC, SimulatedPsm};
@@ -20,6 +20,7 @@ use crate::record::file::WriteError;
 use crate::record::health::Health;
 use crate::record::recorder::{NewDisk, Recorded, Recorder};
 use crate::record::tap::{RING_WORDS, Tap, tap};
+use crate::revocations::Revocations;
 use crate::servo::{HOME, Servo};
 use crate::servo_thread::{
     Answer, AnswerReader, Asked, REQUEST_AGE_MAX, RequestWriter, Shared, StateReader, mailboxes,
@@ -197,7 +198,7 @@ impl Agent {
             runs,
             random: random_u64,
         });
-        let local_addr = pump.local_addr();
+        let (local_addr, renewal) = (pump.local_addr(), pump.renewal());
         let servo = simulated(config.profile, config.tolerate_stalls);
         let (tell, told) = mpsc::channel();
         let priority = config.real_time.then_some(SERVO_PRIORITY);
@@ -227,6 +228,7 @@ impl Agent {
             epochs: epoch_store,
             health: health.clone(),
             network: network.clone(),
+            revocations: Revocations::new(credentials, renewal, network.clone()),
         };
         let watch_stop = stop.clone();
         let watch = spawn("watch", move || watch.run(&watch_stop))?;
@@ -583,6 +585,7 @@ struct Watch {
     epochs: EpochStore,
     health: Option<Arc<Health>>,
     network: NetworkWatch,
+    revocations: Revocations,
 }
 
 impl Watch {
@@ -601,6 +604,7 @@ impl Watch {
                     tracing::error!("{error} ({failures} times)");
                 }
             }
+            self.revocations.look(robot_now());
             let Self { states, observer, network, .. } = &mut self;
             let _drained = states.drain(u64::MAX, |words| {
                 let Some((state, _)) = unpack_state(words) else { return };

@@ -13,6 +13,7 @@ pub mod probing;
 pub mod profile_file;
 pub mod record;
 pub mod record_command;
+mod revocations;
 pub mod servo;
 mod servo_thread;
 pub mod states_json;

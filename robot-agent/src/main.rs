@@ -424,7 +424,11 @@ fn trust(command: TrustCommand) -> miette::Result<()> {
         TrustCommand::Revoke { dir, name } => {
             let revoked = Trust::open(&dir).into_diagnostic()?.revoke(&name).into_diagnostic()?;
             println!("revoked {} certificate(s) of {name:?}", revoked.len());
-            println!("copy {}/ca.crl to every machine and restart its agent", dir.display());
+            println!(
+                "copy {}/ca.crl over the one in every machine's identity folder: a running robot \
+                 takes it within a second, a console at its next start",
+                dir.display()
+            );
         }
     }
     Ok(())

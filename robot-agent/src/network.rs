@@ -130,6 +130,8 @@ pub(crate) struct Lease {
     last_holder: Option<Surgeon>,
     /// Others whom the present holder's lease was held against, by certificate.
     claimants: BTreeSet<String>,
+    /// Certificates that are not believed any more, by serial number.
+    revoked: BTreeSet<String>,
     /// Connections whose lease has ended for good, and why. Each still has to be told; as many as
     /// there are connections at most.
     ended: BTreeMap<u64, Close>,
@@ -174,6 +176,11 @@ impl NetworkWatch {
         record
     }
 
+    /// These certificates are not believed any more: their connections end at the next ring.
+    pub(crate) fn revoke(&self, serials: BTreeSet<String>) {
+        lock(&self.0).revoked = serials;
+    }
+
     /// Whose the robot is to operate once the bedside hands it over, in words for the bedside.
     pub(crate) fn handed_to(&self) -> String {
         let lease = lock(&self.0);
@@ -195,6 +202,7 @@ pub(crate) fn door(config: NetworkConfig) -> (Door, NetworkWatch) {
         next_link: 0,
         last_holder: None,
         claimants: BTreeSet::new(),
+        revoked: BTreeSet::new(),
         ended: BTreeMap::new(),
         last_token: 0,
         last_stage: Stage::Disabled,
@@ -214,13 +222,21 @@ impl Accept for Door {
 
     fn accept(&mut self, peer: &PeerIdentity, from: SocketAddr) -> Result<DoorLink, Close> {
         let mut lease = lock(&self.0);
+        // Its handshake was under way when the list came.
+        if let Some(close) = lease.is_revoked(&peer.serial) {
+            tracing::warn!(%from, name = peer.name, "refused: {close}");
+            lease.count_refused(REVOKED);
+            return Err(close);
+        }
+        let serial = peer.serial.clone();
         let measuring = Measuring::new(lease.config.runs.clone(), peer, from);
         match peer.role {
             Role::Surgeon => {}
             Role::Engineer => {
                 tracing::info!(%from, name = peer.name, "connected, to measure");
                 let lease = Arc::clone(&self.0);
-                return Ok(DoorLink::Engineer(EngineerLink { lease, measuring, hellos: 0 }));
+                let link = EngineerLink { lease, serial, measuring, hellos: 0 };
+                return Ok(DoorLink::Engineer(link));
             }
             Role::Robot | Role::Observer => {
                 let words = format!("role {} may not command", peer.role);
@@ -235,6 +251,7 @@ impl Accept for Door {
             lease: Arc::clone(&self.0),
             id: lease.next_link,
             who: Surgeon { name: peer.name.clone(), fingerprint: peer.fingerprint.clone() },
+            serial,
             from,
             asked: VecDeque::with_capacity(ASKED_MAX),
             hellos_refused: 0,
@@ -263,6 +280,9 @@ const REASONS_MAX: usize = 64;
 /// many as may be connected at once.
 const CLAIMANTS_MAX: usize = CONNECTIONS_MAX;
 
+/// To whoever has a certificate that was revoked, and as counted.
+const REVOKED: &str = "the certificate was revoked; ask the hospital's engineer";
+
 /// A holder whose place another surgeon took, as counted.
 const GIVEN_UP: &str = "lease taken by a second claimant while the bedside had the robot";
 
@@ -274,6 +294,7 @@ pub(crate) struct RobotLink {
     lease: Arc<Mutex<Lease>>,
     id: u64,
     who: Surgeon,
+    serial: String,
     from: SocketAddr,
     /// What was asked and not yet answered, in order.
     asked: VecDeque<Open>,
@@ -285,6 +306,7 @@ pub(crate) struct RobotLink {
 /// to ask for either, so nothing that comes over it can arm or move.
 pub(crate) struct EngineerLink {
     lease: Arc<Mutex<Lease>>,
+    serial: String,
     measuring: Measuring,
     hellos: u32,
 }
@@ -339,6 +361,11 @@ impl Lease {
         let Some(holder) = &self.holder else { return Ok(()) };
         let (expected, got) = (Epoch::ZERO.get(), holder.session.key().epoch.get());
         Err(Refusal { why: RefusalKind::LeaseHeld, expected, got })
+    }
+
+    /// Why whoever has this certificate may not stay, if it was revoked.
+    fn is_revoked(&self, serial: &str) -> Option<Close> {
+        self.revoked.contains(serial).then(|| Close::new(CloseCode::Refused, REVOKED))
     }
 
     fn held_by(&mut self, link: u64) -> Option<&mut Holder> {
@@ -687,11 +714,15 @@ impl Link for RobotLink {
     }
 
     fn poll_close(&mut self) -> Option<Close> {
-        let lease = lock(&self.lease);
+        let mut lease = lock(&self.lease);
         if let Some(close) = self.measuring.must_end(lease.may_measure()) {
             return Some(close);
         }
-        let close = lease.ended.get(&self.id).cloned()?;
+        let revoked = lease.is_revoked(&self.serial);
+        if revoked.is_some() {
+            lease.count_refused(REVOKED);
+        }
+        let close = revoked.or_else(|| lease.ended.get(&self.id).cloned())?;
         drop(lease);
         tracing::warn!(name = self.who.name, from = %self.from, "told: {close}");
         Some(close)
@@ -789,8 +820,9 @@ impl Link for EngineerLink {
     fn poll_frame(&mut self, _out: &mut Outbox) {}
 
     fn poll_close(&mut self) -> Option<Close> {
-        let may = lock(&self.lease).may_measure();
-        self.measuring.must_end(may)
+        let lease = lock(&self.lease);
+        let revoked = lease.is_revoked(&self.serial);
+        revoked.or_else(|| self.measuring.must_end(lease.may_measure()))
     }
 
     fn closed(&mut self, why: &Closed) {
@@ -863,7 +895,7 @@ fn say(frame: &Frame, out: &mut Outbox) -> Result<(), String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::epoch::EpochStore;
     use crate::servo_thread::{AnswerWriter, RequestReader, StateWriter, pack_state};
@@ -878,8 +910,8 @@ mod tests {
     use std::time::SystemTime;
 
     /// A door with a servo thread that the test plays.
-    struct Bench {
-        door: Door,
+    pub(crate) struct Bench {
+        pub(crate) door: Door,
         states: StateWriter,
         requests: RequestReader,
         answers: AnswerWriter,
@@ -889,7 +921,7 @@ mod tests {
     }
 
     impl Bench {
-        fn new(name: &str) -> Self {
+        pub(crate) fn new(name: &str) -> Self {
             let folder = std::env::temp_dir()
                 .join(format!("longhand-network-{name}-{}", std::process::id()));
             let (_store, epochs) = EpochStore::open(&folder).unwrap();
@@ -934,6 +966,10 @@ mod tests {
                 not_after: SystemTime::UNIX_EPOCH,
             };
             self.door.accept(&peer, SocketAddr::from(([10, 0, 0, 2], port))).unwrap()
+        }
+
+        pub(crate) fn watch(&self) -> NetworkWatch {
+            NetworkWatch(Arc::clone(&self.door.0))
         }
 
         /// The servo thread publishes a state.
@@ -1070,7 +1106,7 @@ mod tests {
             panic!("a defect, as the test wants it");
         });
         assert!(died.join().is_err());
-        let record = NetworkWatch(Arc::clone(&bench.door.0)).record();
+        let record = bench.watch().record();
         assert_eq!((record.holder, record.sessions), (None, 1));
         // Nobody has to wait for the dead one's silence.
         assert!(welcomed(&mut bench.connect("dr-lee", 2)).epoch > key.epoch);
@@ -1102,7 +1138,7 @@ mod tests {
     #[test]
     fn the_bedside_gives_a_connected_holders_robot_to_another_who_asks_again() {
         let mut bench = Bench::new("given");
-        let watch = NetworkWatch(Arc::clone(&bench.door.0));
+        let watch = bench.watch();
         let (mut lee, mut two) = (bench.connect("dr-lee", 1), bench.connect("dr-two", 2));
         assert_eq!(watch.handed_to(), "the first surgeon to connect");
         let key = welcomed(&mut lee);
@@ -1142,7 +1178,7 @@ mod tests {
     #[test]
     fn a_robot_handed_over_while_nobody_is_connected_is_the_last_holders() {
         let mut bench = Bench::new("absent");
-        let watch = NetworkWatch(Arc::clone(&bench.door.0));
+        let watch = bench.watch();
         let mut lee = bench.connect("dr-lee", 1);
         welcomed(&mut lee);
         drop(lee);

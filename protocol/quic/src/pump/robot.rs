@@ -68,7 +68,8 @@ pub struct RobotPump {
 }
 
 /// Hands a running pump new credentials: a renewed certificate, or a newer revocation list. They
-/// count from the next handshake on; live connections stay (safety.md section 9: "never mid-case").
+/// count from the next handshake on. Live connections stay, whoever's certificate they are of:
+/// whether one ends is its link's to say ([`super::Link::poll_close`]).
 #[derive(Clone, Debug)]
 pub struct Renewal {
     next: Arc<Mutex<Option<ServerConfig>>>,
