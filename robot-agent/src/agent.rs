@@ -23,8 +23,8 @@ use crate::record::tap::{RING_WORDS, Tap, tap};
 use crate::revocations::Revocations;
 use crate::servo::{HOME, Servo};
 use crate::servo_thread::{
-    Answer, AnswerReader, Asked, REQUEST_AGE_MAX, RequestWriter, Shared, StateReader, mailboxes,
-    unpack_state,
+    Answer, AnswerReader, Asked, REQUEST_AGE_MAX, RequestWriter, ServoLoop, Shared, StateReader,
+    mailboxes, unpack_state,
 };
 use longhand_follower::Follower;
 use longhand_follower::supervisor::{Outcome, Request};
@@ -141,7 +141,7 @@ pub struct Agent {
     arrivals: ArrivalReader,
     granted: Option<Granted>,
     stolen_before: Option<u64>,
-    servo: JoinHandle<(Option<Granted>, Lateness)>,
+    servo: ServoThread,
     pump: JoinHandle<()>,
     watch: JoinHandle<Option<Stage>>,
     record: Option<Recording>,
@@ -167,13 +167,13 @@ impl Agent {
     fn start_with(config: AgentConfig, run_pump: RunPump) -> Result<Self, AgentError> {
         check_identity(&config)?;
         let (epoch_store, epochs) = EpochStore::open(&config.state)?;
-        let credentials = config.credentials.clone();
         let pump = RobotPump::bind(RobotConfig {
             bind: config.bind,
-            credentials: config.credentials,
+            credentials: config.credentials.clone(),
             datagram_bytes: wire::STATE_LEN,
             qlog: config.qlog,
         })?;
+        let credentials = config.credentials;
         let black_box = black_box(&credentials, config.robot, &config.profile, config.record)?;
         let (doorbell, stop) = (Doorbell::new()?, Stop::new()?);
         let BlackBox { tap, recorder, ends: ends_of_record } = black_box.unwrap_or_default();
@@ -200,28 +200,14 @@ impl Agent {
         });
         let (local_addr, renewal) = (pump.local_addr(), pump.renewal());
         let servo = simulated(config.profile, config.tolerate_stalls);
-        let (tell, told) = mpsc::channel();
-        let priority = config.real_time.then_some(SERVO_PRIORITY);
-        let servo = spawn("servo", move || {
-            servo_loop.run(servo, priority, |granted| {
-                // Whoever asked may be gone; the loop runs on.
-                let _ = tell.send(granted);
-            })
-        })?;
         let real_time = config.real_time;
+        let (servo, told) = start_servo(servo_loop, servo, real_time)?;
         let bedside = Bedside::new(ends.bedside_requests, ends.bedside_answers, &shared)
             .recorded_as(health.as_ref())
             .served_by(&network);
-        let (pump_stop, ended) = (stop.clone(), Arc::clone(&bedside.network_ended));
-        let pump = spawn("pump", move || {
-            let _held = real_time.then(|| RealTime::acquire(PUMP_PRIORITY, None));
-            serve(
-                |mut door| run_pump(pump, &mut door, &doorbell, &pump_stop),
-                door,
-                &pump_stop,
-                &ended,
-            );
-        })?;
+        let pump_stop = stop.clone();
+        let run = move |mut door: Door| run_pump(pump, &mut door, &doorbell, &pump_stop);
+        let pump = start_pump(run, door, &stop, &bedside, real_time)?;
         let watch = Watch {
             states: ends.watch_states,
             observer: config.observer,
@@ -317,8 +303,42 @@ impl Agent {
     }
 }
 
+type ServoThread = JoinHandle<(Option<Granted>, Lateness)>;
+
+/// Starts the servo thread, which tells what the kernel granted it.
+fn start_servo(
+    servo_loop: ServoLoop,
+    servo: Servo<SimulatedPsm>,
+    real_time: bool,
+) -> io::Result<(ServoThread, mpsc::Receiver<Option<Granted>>)> {
+    let (tell, told) = mpsc::channel();
+    let priority = real_time.then_some(SERVO_PRIORITY);
+    let thread = spawn("servo", move || {
+        servo_loop.run(servo, priority, |granted| {
+            // Whoever asked may be gone; the loop runs on.
+            let _ = tell.send(granted);
+        })
+    })?;
+    Ok((thread, told))
+}
+
 /// The network side's loop: [`RobotPump::run`], but for a test of its end.
 type RunPump = fn(RobotPump, &mut Door, &Doorbell, &Stop) -> Result<(), PumpError>;
+
+/// Starts the network side's thread.
+fn start_pump(
+    run: impl FnOnce(Door) -> Result<(), PumpError> + Send + 'static,
+    door: Door,
+    stop: &Stop,
+    bedside: &Bedside,
+    real_time: bool,
+) -> io::Result<JoinHandle<()>> {
+    let (stop, ended) = (stop.clone(), Arc::clone(&bedside.network_ended));
+    spawn("pump", move || {
+        let _held = real_time.then(|| RealTime::acquire(PUMP_PRIORITY, None));
+        serve(run, door, &stop, &ended);
+    })
+}
 
 /// Runs the network side, and says why it ended where nobody had asked for it. It takes nothing
 /// with it: to the servo thread it is a lost link, and the rest is the watchdog's.
@@ -639,7 +659,8 @@ fn log_stage(last: Option<Stage>, state: &FollowerState, network: &NetworkWatch)
     let (age, loop_age) =
         (tracing::field::display(state.age), tracing::field::display(state.loop_age));
     let is_given = last == Some(Stage::Bedside) && state.stage < Stage::Bedside;
-    let whom = is_given.then(|| format!("; handed to {}", network.handed_to())).unwrap_or_default();
+    let whom =
+        if is_given { format!("; handed to {}", network.handed_to()) } else { String::new() };
     tracing::info!(robot_us, age, loop_age, "{}{whom}", stage_words(last, state));
 }
 
