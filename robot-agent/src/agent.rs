@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | servo | real-time 80 | the 1 kHz loop; waits for nothing but its timer |
 //! | pump | real-time 70 | QUIC, TLS, sessions |
-//! | watch | normal | log, counters, whoever wants every state; epochs on disk, revocations from it |
+//! | watch | normal | log, counters, whoever sees every state; epochs and revocations, on disk |
 //! | recorder | normal | every tick onto a disk, which may hold it up as long as it likes |
 
 use crate::arm::simulated::{DEAD_MAN, PSM_CLASSIC, SimulatedPsm};
@@ -272,7 +272,7 @@ impl Agent {
 
     /// Whether a thread has ended by itself without which nobody may operate: the servo's or the
     /// watch's. The network side's end is a lost link and no more ([`AgentReport::network_ended`]):
-    /// the robot holds, the bedside has it after the watchdog's time, and its arms keep their power.
+    /// the robot holds, the bedside has it when the lease runs out, and its arms keep their power.
     pub fn has_failed(&self) -> bool {
         self.servo.is_finished() || self.watch.is_finished()
     }

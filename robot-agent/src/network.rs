@@ -406,7 +406,7 @@ impl Lease {
             let words = if self.last_holder.as_ref().is_some_and(|last| *last == who) {
                 format!("your lease was taken over from {from}")
             } else {
-                tracing::warn!(name = who.name, %from, "second claimant let in: the bedside has it");
+                tracing::warn!(name = who.name, %from, "second claimant let in by the bedside");
                 self.count_refused(GIVEN_UP);
                 format!("{} took the lease while the bedside had the robot", who.name)
             };

@@ -292,8 +292,8 @@ impl ServoLoop {
         });
         self.stage = output.state.stage;
         self.shared.show(self.stage);
-        // Before the answers: a bedside that has been told "handed over" then knows that the network
-        // side lets nobody else in any more, and the name that it is given is the one that counts.
+        // Before the answers: once a bedside is told "handed over", the network side lets nobody
+        // else in any more, and the name that it is given is the one that counts.
         self.publish(&output.state, output.fence);
         self.emergency_stop.settle(restart, output.outcome);
         self.shared.presses_acted.store(presses, Ordering::Release);

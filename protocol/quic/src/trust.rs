@@ -294,8 +294,9 @@ impl Trust {
     }
 
     /// Revokes everything ever issued to `name` and returns it. Writes `ca.crl` here and in every
-    /// identity folder still lying here; machines elsewhere need the new `ca.crl` copied to them. A
-    /// robot takes it while it runs ([`Credentials::with_newer_list`]), a console at its next start.
+    /// identity folder still lying here; machines elsewhere need the new `ca.crl` copied to them.
+    /// There a robot takes it while it runs ([`Credentials::with_newer_list`]), a console at its
+    /// next start.
     pub fn revoke(&mut self, name: &str) -> Result<Vec<PeerIdentity>, TrustError> {
         let of_name: Vec<Issued> =
             self.list()?.into_iter().filter(|issued| issued.who.name == name).collect();

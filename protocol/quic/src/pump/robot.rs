@@ -311,8 +311,8 @@ impl<A: Accept> House<'_, A> {
     fn forget(&mut self, left: Result<(Id, ()), JoinError>) {
         let id = match left {
             Ok((id, ())) => id,
-            // A link that panicked: it and its connection are dropped, which closes this one; others
-            // live on.
+            // A link that panicked: it is dropped, and its connection, which closes it; others live
+            // on.
             Err(error) => error.id(),
         };
         self.roles.remove(&id);
