@@ -24,8 +24,8 @@ use longhand_quic::mailbox::{self, Mailbox, Reader, Writer};
 use longhand_quic::pump::{
     Close, CloseCode, Closed, Connect, How, Link, LinkState, Outbox, PathCounters,
 };
+use longhand_quic::random::random_u64;
 use longhand_quic::trust::PeerIdentity;
-use rustix::rand::{GetRandomFlags, getrandom};
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -127,10 +127,9 @@ impl Connect for Door {
         let mut ends = lock(&self.ends);
         // What was asked of another session is not meant for this one.
         while ends.asks.try_recv().is_ok() {}
-        let half = random_half();
-        if half.is_none() {
-            let words = "the system gives no random numbers; check getrandom(2)".to_owned();
-            ends.tell(News::Refused { words, lasting: true });
+        let half = random_u64();
+        if let Err(error) = half {
+            ends.tell(News::Refused { words: error.to_string(), lasting: true });
         }
         RobotLink {
             robot: self.robot,
@@ -213,14 +212,6 @@ const fn lasts(why: RefusalKind) -> bool {
         | RefusalKind::OutOfOrder
         | RefusalKind::NotDurable => false,
     }
-}
-
-/// 64 bits that nobody can foretell. `None` where the system has none, which Linux never does once
-/// it has booted.
-fn random_half() -> Option<u64> {
-    let mut bytes = [0_u8; 8];
-    let count = getrandom(&mut bytes, GetRandomFlags::NONBLOCK).ok()?;
-    (count == bytes.len()).then(|| u64::from_le_bytes(bytes))
 }
 
 /// Where a connection stands.

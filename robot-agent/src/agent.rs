@@ -6,22 +6,25 @@
 //! | --- | --- | --- |
 //! | servo | real-time 80 | the 1 kHz loop; waits for nothing but its timer |
 //! | pump | real-time 70 | QUIC, TLS, sessions |
-//! | watch | normal | log, counters, whoever wants to see every state; epochs on disk |
+//! | watch | normal | log, counters, whoever sees every state; epochs and revocations, on disk |
 //! | recorder | normal | every tick onto a disk, which may hold it up as long as it likes |
 
 use crate::arm::simulated::{DEAD_MAN, PSM_CLASSIC, SimulatedPsm};
 use crate::epoch::{EpochError, EpochStore};
-use crate::network::{ArrivalReader, NetworkConfig, NetworkRecord, NetworkWatch, RecordEnds, door};
+use crate::network::{
+    ArrivalReader, Door, NetworkConfig, NetworkRecord, NetworkWatch, RecordEnds, door,
+};
 use crate::probing::{Runs, Twin};
 use crate::profile_file::NamedProfile;
 use crate::record::file::WriteError;
 use crate::record::health::Health;
 use crate::record::recorder::{NewDisk, Recorded, Recorder};
 use crate::record::tap::{RING_WORDS, Tap, tap};
+use crate::revocations::Revocations;
 use crate::servo::{HOME, Servo};
 use crate::servo_thread::{
-    Answer, AnswerReader, Asked, REQUEST_AGE_MAX, RequestWriter, Shared, StateReader, mailboxes,
-    unpack_state,
+    Answer, AnswerReader, Asked, REQUEST_AGE_MAX, RequestWriter, ServoLoop, Shared, StateReader,
+    mailboxes, unpack_state,
 };
 use longhand_follower::Follower;
 use longhand_follower::supervisor::{Outcome, Request};
@@ -34,12 +37,14 @@ use longhand_quic::doorbell::{Doorbell, Stop};
 use longhand_quic::mailbox::Mailbox;
 use longhand_quic::pace::{Granted, Lateness, PUMP_PRIORITY, RealTime, SERVO_PRIORITY};
 use longhand_quic::pump::{PumpError, RobotConfig, RobotPump};
+use longhand_quic::random::random_u64;
 use longhand_quic::trust::Credentials;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -110,6 +115,10 @@ pub struct AgentReport {
     pub granted: Option<Granted>,
     /// How late the ticks began, and how many never did.
     pub lateness: Lateness,
+    /// Processor time that the hypervisor took from this machine meanwhile, milliseconds, as the
+    /// kernel counts it; `None` where it does not. Beside the missed ticks it says whose fault they
+    /// were.
+    pub stolen_ms: Option<u64>,
     /// Commands whose bytes changed between the network side and the servo thread.
     pub damaged: u64,
     /// What the network side counted.
@@ -118,6 +127,8 @@ pub struct AgentReport {
     pub final_stage: Option<Stage>,
     /// Ticks that are in no record; `None` where none was asked for.
     pub unrecorded: Option<u64>,
+    /// Why the network side ended before the agent was stopped, in words; `None` where it did not.
+    pub network_ended: Option<String>,
 }
 
 /// A running agent. Dropping it without [`Agent::stop`] leaves its threads running.
@@ -129,8 +140,9 @@ pub struct Agent {
     network: NetworkWatch,
     arrivals: ArrivalReader,
     granted: Option<Granted>,
-    servo: JoinHandle<(Option<Granted>, Lateness)>,
-    pump: JoinHandle<Result<(), PumpError>>,
+    stolen_before: Option<u64>,
+    servo: ServoThread,
+    pump: JoinHandle<()>,
     watch: JoinHandle<Option<Stage>>,
     record: Option<Recording>,
 }
@@ -148,15 +160,20 @@ impl Agent {
     ///
     /// Errors: [`AgentError`] says what is missing.
     pub fn start(config: AgentConfig) -> Result<Self, AgentError> {
+        Self::start_with(config, RobotPump::run)
+    }
+
+    /// As [`Agent::start`], with the network side's loop.
+    fn start_with(config: AgentConfig, run_pump: RunPump) -> Result<Self, AgentError> {
         check_identity(&config)?;
         let (epoch_store, epochs) = EpochStore::open(&config.state)?;
-        let credentials = config.credentials.clone();
         let pump = RobotPump::bind(RobotConfig {
             bind: config.bind,
-            credentials: config.credentials,
+            credentials: config.credentials.clone(),
             datagram_bytes: wire::STATE_LEN,
             qlog: config.qlog,
         })?;
+        let credentials = config.credentials;
         let black_box = black_box(&credentials, config.robot, &config.profile, config.record)?;
         let (doorbell, stop) = (Doorbell::new()?, Stop::new()?);
         let BlackBox { tap, recorder, ends: ends_of_record } = black_box.unwrap_or_default();
@@ -166,7 +183,7 @@ impl Agent {
         let shared = ends.shared;
         let mut unless_started = StopAll { shared: Arc::clone(&shared), stop: Some(stop.clone()) };
         let (arrived, arrivals) = Mailbox::pair();
-        let (mut door, network) = door(NetworkConfig {
+        let (door, network) = door(NetworkConfig {
             robot: config.robot,
             profile: config.profile.hash,
             terms: config.profile.profile.terms(),
@@ -179,30 +196,28 @@ impl Agent {
             record: ends_of_record,
             shared: Arc::clone(&shared),
             runs,
+            random: random_u64,
         });
-        let local_addr = pump.local_addr();
+        let (local_addr, renewal) = (pump.local_addr(), pump.renewal());
         let servo = simulated(config.profile, config.tolerate_stalls);
-        let (tell, told) = mpsc::channel();
-        let priority = config.real_time.then_some(SERVO_PRIORITY);
-        let servo = spawn("servo", move || {
-            servo_loop.run(servo, priority, |granted| {
-                // Whoever asked may be gone; the loop runs on.
-                let _ = tell.send(granted);
-            })
-        })?;
-        let (real_time, pump_stop) = (config.real_time, stop.clone());
-        let pump = spawn("pump", move || {
-            let _held = real_time.then(|| RealTime::acquire(PUMP_PRIORITY, None));
-            pump.run(&mut door, &doorbell, &pump_stop)
-        })?;
+        let real_time = config.real_time;
+        let (servo, told) = start_servo(servo_loop, servo, real_time)?;
         let bedside = Bedside::new(ends.bedside_requests, ends.bedside_answers, &shared)
-            .recorded_as(health.as_ref());
-        let (observer, watch_stop) = (config.observer, stop.clone());
-        let watch_states = ends.watch_states;
-        let watched = health.clone();
-        let watch = spawn("watch", move || {
-            watch(watch_states, observer, &epoch_store, watched.as_deref(), &watch_stop)
-        })?;
+            .recorded_as(health.as_ref())
+            .served_by(&network);
+        let pump_stop = stop.clone();
+        let run = move |mut door: Door| run_pump(pump, &mut door, &doorbell, &pump_stop);
+        let pump = start_pump(run, door, &stop, &bedside, real_time)?;
+        let watch = Watch {
+            states: ends.watch_states,
+            observer: config.observer,
+            epochs: epoch_store,
+            health: health.clone(),
+            network: network.clone(),
+            revocations: Revocations::new(credentials, renewal, network.clone()),
+        };
+        let watch_stop = stop.clone();
+        let watch = spawn("watch", move || watch.run(&watch_stop))?;
         twin.map(|twin| answer_outside(twin, stop.clone(), real_time)).transpose()?;
         let record = recorder.map(|(recorder, health)| record(recorder, health)).transpose()?;
         unless_started.stop = None;
@@ -214,6 +229,7 @@ impl Agent {
             network,
             arrivals,
             granted: told.recv().unwrap_or(None),
+            stolen_before: stolen_ms(),
             servo,
             pump,
             watch,
@@ -254,32 +270,96 @@ impl Agent {
         self.arrivals.drain(u64::MAX, take).lost()
     }
 
-    /// Whether a thread has ended by itself, which none should.
+    /// Whether a thread has ended by itself without which nobody may operate: the servo's or the
+    /// watch's. The network side's end is a lost link and no more ([`AgentReport::network_ended`]):
+    /// the robot holds, the bedside has it when the lease runs out, and its arms keep their power.
     pub fn has_failed(&self) -> bool {
-        self.servo.is_finished() || self.pump.is_finished() || self.watch.is_finished()
+        self.servo.is_finished() || self.watch.is_finished()
     }
 
     /// Stops everything and says how it went.
     ///
-    /// Errors: the network side had failed.
+    /// Errors: a thread had died.
     pub fn stop(self) -> Result<AgentReport, AgentError> {
         self.stop.stop();
         self.shared.stop.store(true, Ordering::Relaxed);
         let (granted, lateness) = join(self.servo)?;
-        let pump = join(self.pump)?;
+        join(self.pump)?;
         let final_stage = join(self.watch)?;
         // After the last tick: the record ends with it.
         let unrecorded = self.record.map(Recording::end).transpose()?;
-        pump?;
         Ok(AgentReport {
             granted,
             lateness,
+            stolen_ms: stolen_ms()
+                .zip(self.stolen_before)
+                .map(|(now, was)| now.saturating_sub(was)),
             damaged: self.shared.damaged.load(Ordering::Relaxed),
             network: self.network.record(),
             final_stage,
             unrecorded,
+            network_ended: self.bedside.network_ended().map(str::to_owned),
         })
     }
+}
+
+type ServoThread = JoinHandle<(Option<Granted>, Lateness)>;
+
+/// Starts the servo thread, which tells what the kernel granted it.
+fn start_servo(
+    servo_loop: ServoLoop,
+    servo: Servo<SimulatedPsm>,
+    real_time: bool,
+) -> io::Result<(ServoThread, mpsc::Receiver<Option<Granted>>)> {
+    let (tell, told) = mpsc::channel();
+    let priority = real_time.then_some(SERVO_PRIORITY);
+    let thread = spawn("servo", move || {
+        servo_loop.run(servo, priority, |granted| {
+            // Whoever asked may be gone; the loop runs on.
+            let _ = tell.send(granted);
+        })
+    })?;
+    Ok((thread, told))
+}
+
+/// The network side's loop: [`RobotPump::run`], but for a test of its end.
+type RunPump = fn(RobotPump, &mut Door, &Doorbell, &Stop) -> Result<(), PumpError>;
+
+/// Starts the network side's thread.
+fn start_pump(
+    run: impl FnOnce(Door) -> Result<(), PumpError> + Send + 'static,
+    door: Door,
+    stop: &Stop,
+    bedside: &Bedside,
+    real_time: bool,
+) -> io::Result<JoinHandle<()>> {
+    let (stop, ended) = (stop.clone(), Arc::clone(&bedside.network_ended));
+    spawn("pump", move || {
+        let _held = real_time.then(|| RealTime::acquire(PUMP_PRIORITY, None));
+        serve(run, door, &stop, &ended);
+    })
+}
+
+/// Runs the network side, and says why it ended where nobody had asked for it. It takes nothing
+/// with it: to the servo thread it is a lost link, and the rest is the watchdog's.
+fn serve(
+    run: impl FnOnce(Door) -> Result<(), PumpError>,
+    door: Door,
+    stop: &Stop,
+    ended: &OnceLock<String>,
+) {
+    // Whatever a panic left half done is dropped here, the door and its links with it.
+    let why = match catch_unwind(AssertUnwindSafe(|| run(door))) {
+        Ok(Ok(())) if stop.is_stopped() => return,
+        Ok(Ok(())) => "it stopped unasked".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(_told_by_its_hook) => "it died; this is a defect".to_owned(),
+    };
+    let words = format!(
+        "the network side has ended ({why}); no console is heard until this agent is restarted"
+    );
+    tracing::error!("{words}");
+    ended.get_or_init(|| words);
 }
 
 /// The parts of a record that is about to begin; none where there is to be none.
@@ -364,6 +444,10 @@ pub struct Bedside {
     shared: Arc<Shared>,
     /// `None` where nothing is recorded, and nothing was to be.
     health: Option<Arc<Health>>,
+    /// Why the network side has ended, once it has.
+    network_ended: Arc<OnceLock<String>>,
+    /// Whom the robot is handed to; `None` where nobody can connect.
+    network: Option<NetworkWatch>,
 }
 
 struct BedsideEnds {
@@ -384,16 +468,36 @@ impl Bedside {
         shared: &Arc<Shared>,
     ) -> Self {
         let ends = BedsideEnds { requests, answers, last_token: 0 };
-        Self { ends: Arc::new(Mutex::new(ends)), shared: Arc::clone(shared), health: None }
+        Self {
+            ends: Arc::new(Mutex::new(ends)),
+            shared: Arc::clone(shared),
+            health: None,
+            network_ended: Arc::default(),
+            network: None,
+        }
     }
 
     fn recorded_as(self, health: Option<&Arc<Health>>) -> Self {
         Self { health: health.cloned(), ..self }
     }
 
+    fn served_by(self, network: &NetworkWatch) -> Self {
+        Self { network: Some(network.clone()), ..self }
+    }
+
+    /// Whom a hand-over gives the robot to, in words: a surgeon's name, whether they are connected.
+    pub fn handed_to(&self) -> String {
+        self.network.as_ref().map_or("nobody".to_owned(), NetworkWatch::handed_to)
+    }
+
     /// How the record does; nothing is wrong with one that nobody asked for.
     pub fn record_alarm(&self) -> RecordAlarm {
         self.health.as_ref().map_or(RecordAlarm::None, |health| health.alarm(robot_now()))
+    }
+
+    /// Why the network side has ended, once it has, in words.
+    pub fn network_ended(&self) -> Option<&str> {
+        self.network_ended.get().map(String::as_str)
     }
 
     /// The stage after the newest tick: for people.
@@ -482,41 +586,59 @@ fn join<T>(thread: JoinHandle<T>) -> Result<T, AgentError> {
     })
 }
 
+/// Time that the hypervisor has taken from all processors since boot.
+fn stolen_ms() -> Option<u64> {
+    steal_in(&std::fs::read_to_string("/proc/stat").ok()?)
+}
+
+/// Source: proc(5), `steal`: the eighth figure of the first line, in hundredths of a second.
+fn steal_in(stat: &str) -> Option<u64> {
+    let steal: u64 = stat.lines().next()?.split_whitespace().nth(8)?.parse().ok()?;
+    Some(steal.saturating_mul(10))
+}
+
 /// Hands every state to the observer, logs what people want to know, and keeps epochs in reserve.
 /// Gives the last stage.
-fn watch(
-    mut states: StateReader,
-    mut observer: Option<Observer>,
-    epochs: &EpochStore,
-    health: Option<&Health>,
-    stop: &Stop,
-) -> Option<Stage> {
-    let mut last: Option<Stage> = None;
-    let mut told = RecordAlarm::None;
-    let mut failures = 0_u64;
-    while !stop.is_stopped() {
-        thread::sleep(Duration::from_millis(20));
-        if let Some(health) = health {
-            told = tell(told, health.alarm(robot_now()));
+struct Watch {
+    states: StateReader,
+    observer: Option<Observer>,
+    epochs: EpochStore,
+    health: Option<Arc<Health>>,
+    network: NetworkWatch,
+    revocations: Revocations,
+}
+
+impl Watch {
+    fn run(mut self, stop: &Stop) -> Option<Stage> {
+        let mut last: Option<Stage> = None;
+        let mut told = RecordAlarm::None;
+        let mut failures = 0_u64;
+        while !stop.is_stopped() {
+            thread::sleep(Duration::from_millis(20));
+            if let Some(health) = &self.health {
+                told = tell(told, health.alarm(robot_now()));
+            }
+            if let Err(error) = self.epochs.top_up() {
+                failures = failures.saturating_add(1);
+                if failures.is_power_of_two() {
+                    tracing::error!("{error} ({failures} times)");
+                }
+            }
+            self.revocations.look(robot_now());
+            let Self { states, observer, network, .. } = &mut self;
+            let _drained = states.drain(u64::MAX, |words| {
+                let Some((state, _)) = unpack_state(words) else { return };
+                if last != Some(state.stage) {
+                    log_stage(last, &state, network);
+                    last = Some(state.stage);
+                }
+                if let Some(observer) = observer {
+                    observer(&state);
+                }
+            });
         }
-        if let Err(error) = epochs.top_up() {
-            failures = failures.saturating_add(1);
-            if failures.is_power_of_two() {
-                tracing::error!("{error} ({failures} times)");
-            }
-        }
-        let _drained = states.drain(u64::MAX, |words| {
-            let Some((state, _)) = unpack_state(words) else { return };
-            if last != Some(state.stage) {
-                log_stage(last, &state);
-                last = Some(state.stage);
-            }
-            if let Some(observer) = &mut observer {
-                observer(&state);
-            }
-        });
+        last
     }
-    last
 }
 
 /// Tells the bedside how the record does, once for each change.
@@ -532,11 +654,14 @@ fn tell(told: RecordAlarm, alarm: RecordAlarm) -> RecordAlarm {
 
 /// The robot's own time of the change stands in the line: the log's is that of its writing, up to a
 /// round of this thread later.
-fn log_stage(last: Option<Stage>, state: &FollowerState) {
+fn log_stage(last: Option<Stage>, state: &FollowerState, network: &NetworkWatch) {
     let robot_us = state.robot_time.as_micros();
     let (age, loop_age) =
         (tracing::field::display(state.age), tracing::field::display(state.loop_age));
-    tracing::info!(robot_us, age, loop_age, "{}", stage_words(last, state));
+    let is_given = last == Some(Stage::Bedside) && state.stage < Stage::Bedside;
+    let whom =
+        if is_given { format!("; handed to {}", network.handed_to()) } else { String::new() };
+    tracing::info!(robot_us, age, loop_age, "{}{whom}", stage_words(last, state));
 }
 
 fn stage_words(last: Option<Stage>, state: &FollowerState) -> String {
@@ -578,6 +703,72 @@ const fn reason_words(reason: Reason) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use longhand_quic::trust::{Authority, Role, Validity};
+
+    /// An agent whose network side does `run_pump`, its folder, and the end of that.
+    fn with_pump(name: &str, run_pump: RunPump, look: impl FnOnce(&Agent)) -> AgentReport {
+        let state = std::env::temp_dir().join(format!("longhand-{name}-{}", std::process::id()));
+        let (robot, life) = (RobotId::new(1), Validity::days(1).unwrap());
+        let authority = Authority::ephemeral("Test Hospital").unwrap();
+        let identity = authority.issue(Role::Robot, "or3", Some(robot), life).unwrap();
+        let agent = Agent::start_with(
+            AgentConfig {
+                bind: "127.0.0.1:0".parse().unwrap(),
+                robot,
+                credentials: authority.credentials(&identity).unwrap(),
+                profile: NamedProfile::load("default").unwrap().tolerating_stalls().unwrap(),
+                state: state.clone(),
+                qlog: None,
+                real_time: false,
+                tolerate_stalls: true,
+                observer: None,
+                record: None,
+                probe_twin: None,
+            },
+            run_pump,
+        )
+        .unwrap();
+        look(&agent);
+        let report = agent.stop().unwrap();
+        std::fs::remove_dir_all(state).unwrap();
+        report
+    }
+
+    #[test]
+    fn the_end_of_the_network_side_is_told_and_takes_nothing_with_it() {
+        let ends: [(&str, RunPump, &str); 3] = [
+            ("lost", |_, _, _, _| Err(PumpError::SocketLost), "the socket was lost"),
+            ("quiet", |_, _, _, _| Ok(()), "it stopped unasked"),
+            ("died", |_, _, _, _| panic!("as the test wants it"), "it died; this is a defect"),
+        ];
+        for (name, run_pump, words) in ends {
+            let report = with_pump(&format!("agent-{name}"), run_pump, |agent| {
+                while !agent.pump.is_finished() {
+                    thread::yield_now();
+                }
+                assert!(!agent.has_failed(), "{name}");
+                // The servo thread turns, and the bedside's words are done and say it.
+                for word in ["enable", "hand-over", "release"] {
+                    let answer = crate::controls::obey(&agent.bedside(), word);
+                    assert!(answer.starts_with(&format!("ok: {word}")), "{answer}");
+                    assert!(answer.contains("; but the network side has ended"), "{answer}");
+                    assert!(answer.contains(words), "{answer}");
+                }
+                assert_eq!(agent.bedside().stage(), Stage::Bedside, "{name}: it has its power");
+            });
+            assert!(report.network_ended.unwrap().contains(words), "{name}");
+        }
+        let report = with_pump("agent-sound", RobotPump::run, |_| ());
+        assert_eq!(report.network_ended, None);
+    }
+
+    #[test]
+    fn stolen_time_is_the_eighth_figure_in_milliseconds() {
+        let stat = "cpu  9 0 7 80 1 0 2 35 0 0\ncpu0 9 0 7 80 1 0 2 99 0 0\n";
+        assert_eq!(steal_in(stat), Some(350));
+        // A kernel that does not count it.
+        assert_eq!(steal_in("cpu  9 0 7 80\n"), None);
+    }
 
     #[test]
     fn a_start_that_fails_half_way_leaves_no_thread_and_one_that_does_not_leaves_all() {

@@ -12,6 +12,7 @@ use longhand_protocol::message::{RecordAlarm, Stage};
 use longhand_protocol::units::{Instant, Micros, Robot};
 use longhand_quic::clock::robot_now;
 use rustix::fs::Mode;
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -25,8 +26,8 @@ use std::time::Duration;
 /// Every word, what it does, for help and for errors.
 pub const WORDS: [(&str, &str); 8] = [
     ("enable", "power on, where the arms stand; the bedside keeps the robot"),
-    ("hand-over", "give the robot to the console"),
-    ("release", "take the robot back: it holds, the lease ends"),
+    ("hand-over", "give the robot to the console; the answer says whose"),
+    ("release", "take the robot back: it holds, the lease ends, another surgeon may ask"),
     ("pause", "hold until resumed"),
     ("resume", "end the pause; the surgeon still has to engage"),
     ("disable", "power off, brakes on"),
@@ -43,6 +44,9 @@ const BACKLOG: i32 = 128;
 /// A client that says nothing for so long is let go. Chosen: a person types slower, a panel does
 /// not.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
+/// How often a terminal is tried that is another job's. Chosen: a word waits no longer than that
+/// after `fg`.
+const BACKGROUND_LOOK: Duration = Duration::from_millis(100);
 /// The time of one beyond [`CLIENTS_MAX`], whom the next must wait for, for the whole line: who
 /// drips bytes has no more. Chosen: `bedside estop` says its word at once.
 const CROWDED_TIME_MAX: Micros = Micros::from_millis(200);
@@ -69,17 +73,27 @@ pub fn obey(bedside: &Bedside, line: &str) -> String {
         }
     };
     match bedside.ask(request) {
-        Some(Outcome::Done) => match bedside.record_alarm() {
-            RecordAlarm::None => format!("ok: {word}"),
-            alarm @ (RecordAlarm::Behind | RecordAlarm::Failed) => {
-                format!("ok: {word}; but {}", alarm.advice())
-            }
-        },
+        Some(Outcome::Done) => {
+            let is_given = request == Request::HandOver;
+            let whom =
+                if is_given { format!(" to {}", bedside.handed_to()) } else { String::new() };
+            format!("ok: {word}{whom}{}", troubles(bedside))
+        }
         Some(Outcome::Refused(denial)) => {
             format!("refused: {}", denial_words(&word, denial, bedside.stage()))
         }
         None => format!("error: the servo loop does not answer; {word} will not be done later"),
     }
+}
+
+/// What the bedside must know beside the answer to its word; empty where all is well.
+fn troubles(bedside: &Bedside) -> String {
+    let record = match bedside.record_alarm() {
+        RecordAlarm::None => None,
+        alarm @ (RecordAlarm::Behind | RecordAlarm::Failed) => Some(alarm.advice()),
+    };
+    let both = record.into_iter().chain(bedside.network_ended());
+    both.map(|trouble| format!("; but {trouble}")).collect()
 }
 
 /// Why `word` was refused, and what to do.
@@ -129,21 +143,47 @@ pub fn stdin_is_nobodys() -> bool {
     }
 }
 
-/// Obeys standard input until it ends, and says so in the log.
+/// Obeys standard input until it ends, and says so in the log. A terminal that is another job's
+/// meanwhile is looked at again: who brings the agent to the foreground is heard.
 pub fn obey_stdin(bedside: Bedside) -> io::Result<()> {
     thread::Builder::new().name("bedside".to_owned()).spawn(move || {
-        let ended = obey_lines(&bedside, io::stdin().lock(), |answer| {
-            if !answer.is_empty() {
-                eprintln!("{answer}");
-            }
-            Ok(())
-        });
+        let ended = obey_terminal(&bedside, io::stdin().lock(), || thread::sleep(BACKGROUND_LOOK));
         if let Err(error) = ended {
             tracing::error!("standard input cannot be read: {error}");
         }
         tracing::info!("standard input has ended: no more bedside words come from there");
     })?;
     Ok(())
+}
+
+/// Errors: the lines cannot be read, for another reason than that the agent is in the background.
+fn obey_terminal(
+    bedside: &Bedside,
+    mut lines: impl BufRead,
+    mut wait: impl FnMut(),
+) -> io::Result<()> {
+    let mut is_told = false;
+    loop {
+        let ended = obey_lines(bedside, &mut lines, |answer| {
+            if !answer.is_empty() {
+                eprintln!("{answer}");
+            }
+            Ok(())
+        });
+        match ended {
+            Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
+                if !is_told {
+                    tracing::warn!(
+                        "this agent is not in the terminal's foreground: bedside words come by \
+                         --bedside-socket only, until `fg`"
+                    );
+                }
+                is_told = true;
+                wait();
+            }
+            ended => return ended,
+        }
+    }
 }
 
 /// A Unix socket at `path`, for its owner only. An old socket there is replaced. Who connects waits
@@ -310,6 +350,7 @@ pub fn say(path: &Path, word: &str) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use longhand_quic::mailbox::Mailbox;
 
     fn lines(bytes: &[u8]) -> Vec<Line> {
         let mut rest = bytes;
@@ -333,6 +374,33 @@ mod tests {
             assert_eq!(all, [one(), one(), said("estop\n")], "{length}");
         }
         assert_eq!(lines("x".repeat(100_000).as_bytes()), [Line::TooLong]);
+    }
+
+    /// A terminal whose foreground is another job's for the first looks.
+    struct Terminal {
+        looks: usize,
+        rest: &'static [u8],
+    }
+
+    impl Read for Terminal {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            if self.looks > 0 {
+                self.looks -= 1;
+                return Err(Errno::IO.into());
+            }
+            self.rest.read(buf)
+        }
+    }
+
+    #[test]
+    fn an_agent_in_the_background_waits_for_its_terminal_and_then_hears_every_word() {
+        let shared = Arc::default();
+        let bedside = Bedside::new(Mailbox::pair().0, Mailbox::pair().1, &shared);
+        let mut waits = 0;
+        let terminal = Terminal { looks: 3, rest: b"estop\n" };
+        obey_terminal(&bedside, BufReader::new(terminal), || waits += 1).unwrap();
+        assert_eq!(waits, 3);
+        assert_eq!(shared.presses.load(Ordering::Acquire), 1);
     }
 
     /// Each look at the clock finds half the time gone.

@@ -13,15 +13,7 @@ pub mod probing;
 pub mod profile_file;
 pub mod record;
 pub mod record_command;
+mod revocations;
 pub mod servo;
 mod servo_thread;
 pub mod states_json;
-
-/// Random bytes of the system's own. Without them neither a session nor a case is worth its name,
-/// so this waits for the system's pool, which is full long before anybody operates.
-pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
-    use rustix::rand::{GetRandomFlags, getrandom};
-    let mut bytes = [0_u8; N];
-    while getrandom(&mut bytes, GetRandomFlags::empty()) != Ok(N) {}
-    bytes
-}

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use longhand_protocol::message::{RobotId, Stage};
 use longhand_protocol::units::Micros;
 use longhand_quic::clock::robot_now;
+use longhand_quic::pace::ignore_background_stops;
 use longhand_quic::trust::{Credentials, Role, Trust, date};
 use longhand_robot_agent::agent::{Agent, AgentConfig, AgentReport, Bedside};
 use longhand_robot_agent::controls::{self, WORDS};
@@ -103,7 +104,8 @@ struct Run {
     #[arg(long = "for", value_name = "SECONDS", value_parser = Micros::from_written_secs,
           allow_negative_numbers = true)]
     limit: Option<Micros>,
-    /// Write one qlog file per connection here.
+    /// Write one qlog file per connection here. For diagnosis, never for a case: the thread that
+    /// carries the commands writes it, so a slow disk holds up the link.
     #[arg(long)]
     qlog: Option<PathBuf>,
     /// Write what the robot does here, one JSON object a line: at every change of stage or reason,
@@ -232,6 +234,8 @@ fn main() -> miette::Result<ExitCode> {
 }
 
 fn run_agent(run: Run) -> miette::Result<ExitCode> {
+    // `run &` in a shell: the bedside's thread reads the terminal, and must not stop the servo's.
+    ignore_background_stops();
     let asked = Arc::new(AtomicBool::new(false));
     let signal = Arc::clone(&asked);
     ctrlc::set_handler(move || signal.store(true, Ordering::Relaxed)).into_diagnostic()?;
@@ -289,7 +293,7 @@ fn run_agent(run: Run) -> miette::Result<ExitCode> {
     wait(run.limit, &asked, || agent.has_failed());
     let report = agent.stop().into_diagnostic()?;
     print_report(&report, run.json);
-    Ok(ExitCode::SUCCESS)
+    Ok(if report.network_ended.is_none() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 /// Takes bedside words from wherever somebody can say them, and says where.
@@ -335,10 +339,11 @@ fn print_report(report: &AgentReport, as_json: bool) {
                 "late_us_max": l.worst().as_micros(),
                 "real_time": report.granted.map_or("not asked for".to_owned(), |g| g.to_string()),
             },
+            "stolen_ms": report.stolen_ms,
             "network": {
                 "sessions": n.sessions, "accepted": n.accepted, "rejected": n.rejected,
                 "refused": n.refused, "handshakes_refused": n.handshakes_refused,
-                "damaged": report.damaged,
+                "damaged": report.damaged, "ended": report.network_ended,
             },
             "record": report.unrecorded.map(|lost| json!({ "lost_ticks": lost })),
         });
@@ -353,11 +358,17 @@ fn print_report(report: &AgentReport, as_json: bool) {
         l.quantile(990_000).as_micros(),
         l.worst().as_micros()
     );
+    if let Some(stolen) = report.stolen_ms {
+        println!("stolen time: {stolen} ms of processor time went to other machines");
+    }
     println!("network: {} sessions, {} commands accepted", n.sessions, n.accepted);
     let counts = n.rejected.iter().map(|(k, v)| ((*k).to_owned(), *v));
     let refused = n.refused.iter().chain(&n.handshakes_refused).map(|(k, v)| (k.clone(), *v));
     for (why, count) in counts.chain(refused) {
         println!("  {count} x {why}");
+    }
+    if let Some(words) = &report.network_ended {
+        println!("{words}");
     }
     if let Some(lost) = report.unrecorded.filter(|lost| *lost > 0) {
         println!("record: {lost} ticks are in no record");
@@ -413,7 +424,11 @@ fn trust(command: TrustCommand) -> miette::Result<()> {
         TrustCommand::Revoke { dir, name } => {
             let revoked = Trust::open(&dir).into_diagnostic()?.revoke(&name).into_diagnostic()?;
             println!("revoked {} certificate(s) of {name:?}", revoked.len());
-            println!("copy {}/ca.crl to every machine and restart its agent", dir.display());
+            println!(
+                "copy {}/ca.crl over the one in every machine's identity folder: a running robot \
+                 takes it within a second, a console at its next start",
+                dir.display()
+            );
         }
     }
     Ok(())

@@ -5,9 +5,10 @@
 //!
 //! One surgeon holds the robot at a time. The holder who comes again (a lost link, a restarted
 //! console) takes over their own lease, with a new session and a higher epoch, and the connection
-//! that had it is told so and closed; anybody else is refused until the holder's connection is
-//! gone. When the bedside takes the robot, or the lease runs out, the session is dead, and a new
-//! one is granted on the same connection by another welcome.
+//! that had it is told so and closed. Anybody else is refused as long as the robot is the holder's
+//! to operate. When the bedside takes the robot, or the lease runs out, the session is dead, and a
+//! new one is granted on the same connection by another welcome; but another surgeon who asks then,
+//! and asks again, takes the holder's place, and the bedside is told whom it hands the robot to.
 
 use crate::epoch::{Epochs, NotDurable};
 use crate::probing::{Measuring, Runs};
@@ -28,10 +29,11 @@ use longhand_protocol::wire;
 use longhand_quic::clock::robot_now;
 use longhand_quic::mailbox::{Reader, Writer, to_bytes};
 use longhand_quic::pump::{
-    Accept, Close, CloseCode, Closed, HandshakeError, Link, Outbox, PathCounters,
+    Accept, CONNECTIONS_MAX, Close, CloseCode, Closed, HandshakeError, Link, Outbox, PathCounters,
 };
+use longhand_quic::random::NoRandom;
 use longhand_quic::trust::{PeerIdentity, Role};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -76,6 +78,8 @@ pub(crate) struct NetworkConfig {
     pub(crate) record: Option<RecordEnds>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) runs: Runs,
+    /// Draws the robot's half of a session id.
+    pub(crate) random: fn() -> Result<u64, NoRandom>,
 }
 
 /// What the network side has of the record: counters go there, and how far it has come comes back.
@@ -122,8 +126,12 @@ pub(crate) struct Lease {
     config: NetworkConfig,
     holder: Option<Holder>,
     next_link: u64,
-    /// Whose session was the last, by certificate.
-    last_holder: Option<String>,
+    /// Whose session was the last.
+    last_holder: Option<Surgeon>,
+    /// Others whom the present holder's lease was held against, by certificate.
+    claimants: BTreeSet<String>,
+    /// Certificates that are not believed any more, by serial number.
+    revoked: BTreeSet<String>,
     /// Connections whose lease has ended for good, and why. Each still has to be told; as many as
     /// there are connections at most.
     ended: BTreeMap<u64, Close>,
@@ -135,9 +143,17 @@ pub(crate) struct Lease {
     record: NetworkRecord,
 }
 
+/// Who holds or held the robot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Surgeon {
+    name: String,
+    /// The certificate's.
+    fingerprint: String,
+}
+
 struct Holder {
     link: u64,
-    fingerprint: String,
+    who: Surgeon,
     session: RobotSession,
     /// A new session was granted and its welcome not yet sent.
     unsaid: Option<SessionKey>,
@@ -155,8 +171,24 @@ impl NetworkWatch {
         let mut record = lease.record.clone();
         if let Some(holder) = &lease.holder {
             count_session(&mut record, &holder.session);
+            record.holder = Some(holder.who.name.clone());
         }
         record
+    }
+
+    /// These certificates are not believed any more: their connections end at the next ring.
+    pub(crate) fn revoke(&self, serials: BTreeSet<String>) {
+        lock(&self.0).revoked = serials;
+    }
+
+    /// Whose the robot is to operate once the bedside hands it over, in words for the bedside.
+    pub(crate) fn handed_to(&self) -> String {
+        let lease = lock(&self.0);
+        match (&lease.holder, &lease.last_holder) {
+            (Some(holder), _) => holder.who.name.clone(),
+            (None, Some(last)) => format!("{}, who is not connected", last.name),
+            (None, None) => "the first surgeon to connect".to_owned(),
+        }
     }
 }
 
@@ -169,6 +201,8 @@ pub(crate) fn door(config: NetworkConfig) -> (Door, NetworkWatch) {
         holder: None,
         next_link: 0,
         last_holder: None,
+        claimants: BTreeSet::new(),
+        revoked: BTreeSet::new(),
         ended: BTreeMap::new(),
         last_token: 0,
         last_stage: Stage::Disabled,
@@ -188,13 +222,21 @@ impl Accept for Door {
 
     fn accept(&mut self, peer: &PeerIdentity, from: SocketAddr) -> Result<DoorLink, Close> {
         let mut lease = lock(&self.0);
+        // Its handshake was under way when the list came.
+        if let Some(close) = lease.is_revoked(&peer.serial) {
+            tracing::warn!(%from, name = peer.name, "refused: {close}");
+            lease.count_refused(REVOKED);
+            return Err(close);
+        }
+        let serial = peer.serial.clone();
         let measuring = Measuring::new(lease.config.runs.clone(), peer, from);
         match peer.role {
             Role::Surgeon => {}
             Role::Engineer => {
                 tracing::info!(%from, name = peer.name, "connected, to measure");
                 let lease = Arc::clone(&self.0);
-                return Ok(DoorLink::Engineer(EngineerLink { lease, measuring, hellos: 0 }));
+                let link = EngineerLink { lease, serial, measuring, hellos: 0 };
+                return Ok(DoorLink::Engineer(link));
             }
             Role::Robot | Role::Observer => {
                 let words = format!("role {} may not command", peer.role);
@@ -208,8 +250,8 @@ impl Accept for Door {
         Ok(DoorLink::Surgeon(RobotLink {
             lease: Arc::clone(&self.0),
             id: lease.next_link,
-            name: peer.name.clone(),
-            fingerprint: peer.fingerprint.clone(),
+            who: Surgeon { name: peer.name.clone(), fingerprint: peer.fingerprint.clone() },
+            serial,
             from,
             asked: VecDeque::with_capacity(ASKED_MAX),
             hellos_refused: 0,
@@ -234,6 +276,16 @@ impl Accept for Door {
 /// Chosen: more kinds of refusal than there are.
 const REASONS_MAX: usize = 64;
 
+/// Claimants that are remembered; one beyond has to wait until the lease changes hands. Chosen: as
+/// many as may be connected at once.
+const CLAIMANTS_MAX: usize = CONNECTIONS_MAX;
+
+/// To whoever has a certificate that was revoked, and as counted.
+const REVOKED: &str = "the certificate was revoked; ask the hospital's engineer";
+
+/// A holder whose place another surgeon took, as counted.
+const GIVEN_UP: &str = "lease taken by a second claimant while the bedside had the robot";
+
 /// Datagrams on a connection that does not hold the robot, as counted.
 const NO_LEASE: &str = "NoLease";
 
@@ -241,8 +293,8 @@ const NO_LEASE: &str = "NoLease";
 pub(crate) struct RobotLink {
     lease: Arc<Mutex<Lease>>,
     id: u64,
-    name: String,
-    fingerprint: String,
+    who: Surgeon,
+    serial: String,
     from: SocketAddr,
     /// What was asked and not yet answered, in order.
     asked: VecDeque<Open>,
@@ -254,6 +306,7 @@ pub(crate) struct RobotLink {
 /// to ask for either, so nothing that comes over it can arm or move.
 pub(crate) struct EngineerLink {
     lease: Arc<Mutex<Lease>>,
+    serial: String,
     measuring: Measuring,
     hellos: u32,
 }
@@ -286,11 +339,12 @@ impl Lease {
         *count = count.saturating_add(1);
     }
 
-    /// A new session for the holder: new id, new epoch, on disk before anybody hears of it.
-    fn grant(&mut self, console_half: u64) -> Result<RobotSession, NotDurable> {
+    /// A new session for the holder: new id, new epoch, on disk before anybody hears of it. The
+    /// halves of the id are the console's and the robot's.
+    fn grant(&mut self, (console, robot): (u64, u64)) -> Result<RobotSession, NotDurable> {
         let key = SessionKey {
             robot: self.config.robot,
-            session: SessionId::from_halves(console_half, random()),
+            session: SessionId::from_halves(console, robot),
             epoch: self.config.epochs.grant()?,
             profile: self.config.profile,
         };
@@ -309,6 +363,11 @@ impl Lease {
         Err(Refusal { why: RefusalKind::LeaseHeld, expected, got })
     }
 
+    /// Why whoever has this certificate may not stay, if it was revoked.
+    fn is_revoked(&self, serial: &str) -> Option<Close> {
+        self.revoked.contains(serial).then(|| Close::new(CloseCode::Refused, REVOKED))
+    }
+
     fn held_by(&mut self, link: u64) -> Option<&mut Holder> {
         self.holder.as_mut().filter(|holder| holder.link == link)
     }
@@ -317,21 +376,51 @@ impl Lease {
     /// own certificate may come again once the holder is silent: a copy of it cannot take a robot
     /// out of a live hand (A12). Anybody else has to wait until the bedside has the robot, which a
     /// lease that ran out brings about by itself.
+    ///
+    /// Where the holder is connected, they must have been refused once before. Why: a console that
+    /// lost the robot to another asks once by itself when its link returns, and after that refusal
+    /// only when a person asks (WIRE.md, close code 6). Let in at once, it would throw out whom the
+    /// bedside has let in meanwhile.
     fn is_held_against(&self, fingerprint: &str) -> bool {
-        if let Some(holder) = &self.holder {
-            let silent = robot_now().since(holder.heard_at) >= self.config.terms.latch_after;
-            return holder.fingerprint != fingerprint || !silent;
-        }
         let bedside = self.last_stage >= Stage::Bedside;
-        !bedside && self.last_holder.as_deref().is_some_and(|last| last != fingerprint)
+        let Some(holder) = &self.holder else {
+            let is_another = |last: &Surgeon| last.fingerprint != fingerprint;
+            return !bedside && self.last_holder.as_ref().is_some_and(is_another);
+        };
+        if holder.who.fingerprint == fingerprint {
+            return robot_now().since(holder.heard_at) < self.config.terms.latch_after;
+        }
+        !(bedside && self.claimants.contains(fingerprint))
+    }
+
+    /// The lease is held against this claimant.
+    fn remember(&mut self, claimant: &Surgeon) {
+        if self.claimants.len() < CLAIMANTS_MAX {
+            self.claimants.insert(claimant.fingerprint.clone());
+        }
+    }
+
+    /// The robot is `who`'s now, on this connection. Whoever held it is told so.
+    fn give(&mut self, link: u64, who: Surgeon, from: SocketAddr, session: RobotSession) {
+        if let Some(replaced) = self.retire() {
+            let words = if self.last_holder.as_ref().is_some_and(|last| *last == who) {
+                format!("your lease was taken over from {from}")
+            } else {
+                tracing::warn!(name = who.name, %from, "second claimant let in by the bedside");
+                self.count_refused(GIVEN_UP);
+                format!("{} took the lease while the bedside had the robot", who.name)
+            };
+            self.ended.insert(replaced, Close::new(CloseCode::TakenOver, words));
+        }
+        self.claimants.clear();
+        self.holder = Some(Holder { link, who, session, unsaid: None, heard_at: robot_now() });
     }
 
     /// Ends the lease; gives the connection that had it.
     fn retire(&mut self) -> Option<u64> {
-        self.record.holder = None;
         let holder = self.holder.take()?;
         count_session(&mut self.record, &holder.session);
-        self.last_holder = Some(holder.fingerprint);
+        self.last_holder = Some(holder.who);
         Some(holder.link)
     }
 
@@ -342,18 +431,20 @@ impl Lease {
         let Some(holder) = self.holder.take() else { return };
         count_session(&mut self.record, &holder.session);
         let [a, b, c, d, e, f, g, h, ..] = holder.session.key().session.bytes();
-        let console_half = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-        match self.grant(console_half) {
+        let console = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        let granted = (self.config.random)()
+            .map_err(|error| error.to_string())
+            .and_then(|robot| self.grant((console, robot)).map_err(|error| error.to_string()));
+        match granted {
             Ok(session) => {
                 tracing::info!(epoch = session.key().epoch.get(), "lease ended; new session");
                 let unsaid = Some(session.key());
                 self.holder = Some(Holder { session, unsaid, ..holder });
             }
-            Err(error) => {
-                tracing::error!("{error}");
-                self.record.holder = None;
-                self.ended.insert(holder.link, Close::new(CloseCode::Refused, error.to_string()));
-                self.last_holder = Some(holder.fingerprint);
+            Err(words) => {
+                tracing::error!("{words}");
+                self.ended.insert(holder.link, Close::new(CloseCode::Refused, words));
+                self.last_holder = Some(holder.who);
             }
         }
     }
@@ -392,7 +483,22 @@ fn add(counts: &mut BTreeMap<&'static str, u64>, rejects: &Rejects) {
 }
 
 impl RobotLink {
-    fn hello(&mut self, version: u8, robot: RobotId, half: u64) -> Result<Frame, Refusal> {
+    /// The robot's half of a session id.
+    ///
+    /// Errors: the system has none. The wire has no word for that; the connection is closed in
+    /// words.
+    fn half(&self) -> Result<u64, Close> {
+        let mut lease = lock(&self.lease);
+        (lease.config.random)().map_err(|error| {
+            let words = format!("the robot cannot begin a session: {error}");
+            tracing::error!("{words}");
+            lease.count_refused(&words);
+            Close::new(CloseCode::Refused, words)
+        })
+    }
+
+    /// `halves`: the console's and the robot's.
+    fn hello(&mut self, version: u8, robot: RobotId, halves: (u64, u64)) -> Result<Frame, Refusal> {
         let mut lease = lock(&self.lease);
         let refuse = |why, expected, got| Refusal { why, expected, got };
         if version != PROTOCOL_VERSION {
@@ -408,29 +514,19 @@ impl RobotLink {
         }
         // The stage decides below whether somebody else may come.
         lease.look();
-        if lease.is_held_against(&self.fingerprint) {
-            tracing::warn!(name = self.name, "second claimant refused: the lease is held");
+        if lease.is_held_against(&self.who.fingerprint) {
+            tracing::warn!(name = self.who.name, "second claimant refused: the lease is held");
+            lease.remember(&self.who);
             let (free, held) = (Epoch::ZERO, lease.config.epochs.last());
             return Err(refuse(RefusalKind::LeaseHeld, free.get(), held.get()));
         }
-        let session = lease.grant(half).map_err(|error| {
+        let session = lease.grant(halves).map_err(|error| {
             tracing::error!("{error}");
             refuse(RefusalKind::NotDurable, error.due.get(), error.safe.get())
         })?;
-        if let Some(replaced) = lease.retire() {
-            let words = format!("your lease was taken over from {}", self.from);
-            lease.ended.insert(replaced, Close::new(CloseCode::TakenOver, words));
-        }
         let key = session.key();
-        tracing::info!(name = self.name, epoch = key.epoch.get(), "session granted");
-        lease.holder = Some(Holder {
-            link: self.id,
-            fingerprint: self.fingerprint.clone(),
-            session,
-            unsaid: None,
-            heard_at: robot_now(),
-        });
-        lease.record.holder = Some(self.name.clone());
+        tracing::info!(name = self.who.name, epoch = key.epoch.get(), "session granted");
+        lease.give(self.id, self.who.clone(), self.from, session);
         Ok(Frame::Welcome { key, terms: lease.config.terms })
     }
 
@@ -508,7 +604,10 @@ impl Link for RobotLink {
         let frame = wire::decode_frame(body)
             .map_err(|error| nonsense(format!("frame refused: {}", error.advice())))?;
         let answer = match frame {
-            Frame::Hello { version, robot, half } => self.hello(version, robot, half),
+            Frame::Hello { version, robot, half } => {
+                let ours = self.half()?;
+                self.hello(version, robot, (half, ours))
+            }
             Frame::StateCommand(word) => {
                 self.state_command(word)?;
                 self.answer(out);
@@ -615,13 +714,17 @@ impl Link for RobotLink {
     }
 
     fn poll_close(&mut self) -> Option<Close> {
-        let lease = lock(&self.lease);
+        let mut lease = lock(&self.lease);
         if let Some(close) = self.measuring.must_end(lease.may_measure()) {
             return Some(close);
         }
-        let close = lease.ended.get(&self.id).cloned()?;
+        let revoked = lease.is_revoked(&self.serial);
+        if revoked.is_some() {
+            lease.count_refused(REVOKED);
+        }
+        let close = revoked.or_else(|| lease.ended.get(&self.id).cloned())?;
         drop(lease);
-        tracing::warn!(name = self.name, from = %self.from, "told: {close}");
+        tracing::warn!(name = self.who.name, from = %self.from, "told: {close}");
         Some(close)
     }
 
@@ -649,8 +752,18 @@ impl Link for RobotLink {
     }
 
     fn closed(&mut self, why: &Closed) {
+        tracing::info!(name = self.who.name, "disconnected: {why}");
+    }
+}
+
+/// The lease goes with the link, however that ends: a defect that kills the link's task must not
+/// leave the robot held by nobody.
+impl Drop for RobotLink {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(name = self.who.name, "the connection's task died; this is a defect");
+        }
         let mut lease = lock(&self.lease);
-        tracing::info!(name = self.name, "disconnected: {why}");
         lease.ended.remove(&self.id);
         if lease.held_by(self.id).is_some() {
             lease.retire();
@@ -707,8 +820,9 @@ impl Link for EngineerLink {
     fn poll_frame(&mut self, _out: &mut Outbox) {}
 
     fn poll_close(&mut self) -> Option<Close> {
-        let may = lock(&self.lease).may_measure();
-        self.measuring.must_end(may)
+        let lease = lock(&self.lease);
+        let revoked = lease.is_revoked(&self.serial);
+        revoked.or_else(|| self.measuring.must_end(lease.may_measure()))
     }
 
     fn closed(&mut self, why: &Closed) {
@@ -780,13 +894,8 @@ fn say(frame: &Frame, out: &mut Outbox) -> Result<(), String> {
     out.push(body.get(..len).unwrap_or_default()).map_err(|error| error.to_string())
 }
 
-/// 64 random bits of the system's own.
-fn random() -> u64 {
-    u64::from_le_bytes(crate::random_bytes())
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::epoch::EpochStore;
     use crate::servo_thread::{AnswerWriter, RequestReader, StateWriter, pack_state};
@@ -796,13 +905,13 @@ mod tests {
     use longhand_protocol::probe::{Probe, ProbeAnswer};
     use longhand_protocol::units::Micros;
     use longhand_quic::mailbox::Mailbox;
-    use longhand_quic::pump::How;
+    use longhand_quic::random::random_u64;
     use std::path::PathBuf;
     use std::time::SystemTime;
 
     /// A door with a servo thread that the test plays.
-    struct Bench {
-        door: Door,
+    pub(crate) struct Bench {
+        pub(crate) door: Door,
         states: StateWriter,
         requests: RequestReader,
         answers: AnswerWriter,
@@ -812,7 +921,7 @@ mod tests {
     }
 
     impl Bench {
-        fn new(name: &str) -> Self {
+        pub(crate) fn new(name: &str) -> Self {
             let folder = std::env::temp_dir()
                 .join(format!("longhand-network-{name}-{}", std::process::id()));
             let (_store, epochs) = EpochStore::open(&folder).unwrap();
@@ -834,6 +943,7 @@ mod tests {
                 record: None,
                 shared: Arc::default(),
                 runs: Runs::default(),
+                random: random_u64,
             });
             Self { door, states, requests, answers, folder, fence: Epoch::ZERO }
         }
@@ -856,6 +966,10 @@ mod tests {
                 not_after: SystemTime::UNIX_EPOCH,
             };
             self.door.accept(&peer, SocketAddr::from(([10, 0, 0, 2], port))).unwrap()
+        }
+
+        pub(crate) fn watch(&self) -> NetworkWatch {
+            NetworkWatch(Arc::clone(&self.door.0))
         }
 
         /// The servo thread publishes a state.
@@ -933,7 +1047,7 @@ mod tests {
         give(&mut lee, &Frame::ProbeBegin { run: 6 }, &mut out).unwrap();
         let _ready = said(&mut out);
         assert!(probe_in(&mut lee, 6, 1).is_some(), "a surgeon may measure, too");
-        lee.closed(&closed());
+        drop(lee);
         let mut lee = bench.connect("lee", 3);
         welcomed(&mut lee);
         assert_eq!(probe_in(&mut ann, 5, 2), None);
@@ -945,10 +1059,6 @@ mod tests {
             [Frame::Refused(Refusal { why: RefusalKind::LeaseHeld, .. })]
         ));
         assert_eq!(bob.poll_close(), None, "it has no run to end");
-    }
-
-    fn closed() -> Closed {
-        Closed { how: How::Silent, reason: String::new() }
     }
 
     fn give(link: &mut impl Link, frame: &Frame, out: &mut Outbox) -> Result<(), Close> {
@@ -970,7 +1080,7 @@ mod tests {
     }
 
     fn hello(link: &mut RobotLink) -> Frame {
-        link.hello(PROTOCOL_VERSION, RobotId::new(1), 5).unwrap_or_else(Frame::Refused)
+        link.hello(PROTOCOL_VERSION, RobotId::new(1), (5, 6)).unwrap_or_else(Frame::Refused)
     }
 
     fn welcomed(link: &mut RobotLink) -> SessionKey {
@@ -986,6 +1096,23 @@ mod tests {
     }
 
     #[test]
+    fn a_link_whose_task_dies_leaves_no_lease_behind() {
+        let mut bench = Bench::new("dies");
+        let mut lee = bench.connect("dr-lee", 1);
+        let key = welcomed(&mut lee);
+        bench.stage(Stage::Hold);
+        let died = std::thread::spawn(move || {
+            let _dropped_by_the_panic = lee;
+            panic!("a defect, as the test wants it");
+        });
+        assert!(died.join().is_err());
+        let record = bench.watch().record();
+        assert_eq!((record.holder, record.sessions), (None, 1));
+        // Nobody has to wait for the dead one's silence.
+        assert!(welcomed(&mut bench.connect("dr-lee", 2)).epoch > key.epoch);
+    }
+
+    #[test]
     fn another_surgeon_is_refused_until_the_bedside_has_the_robot() {
         let mut bench = Bench::new("another");
         let (mut lee, mut two) = (bench.connect("dr-lee", 1), bench.connect("dr-two", 2));
@@ -995,7 +1122,7 @@ mod tests {
         assert_eq!(refused(&mut two), held, "the holder is there");
         bench.silence();
         assert_eq!(refused(&mut two), held, "silent, but there");
-        lee.closed(&closed());
+        drop(lee);
         for stage in [Stage::Hold, Stage::Latched] {
             bench.stage(stage);
             assert_eq!(refused(&mut two), held, "{stage:?}: it was the holder's until now");
@@ -1006,6 +1133,61 @@ mod tests {
         bench.stage(Stage::Bedside);
         assert!(welcomed(&mut two).epoch > key.epoch);
         assert_eq!(refused(&mut bench.connect("dr-lee", 3)).why, RefusalKind::LeaseHeld);
+    }
+
+    #[test]
+    fn the_bedside_gives_a_connected_holders_robot_to_another_who_asks_again() {
+        let mut bench = Bench::new("given");
+        let watch = bench.watch();
+        let (mut lee, mut two) = (bench.connect("dr-lee", 1), bench.connect("dr-two", 2));
+        assert_eq!(watch.handed_to(), "the first surgeon to connect");
+        let key = welcomed(&mut lee);
+        assert_eq!(watch.handed_to(), "dr-lee");
+        for stage in Stage::ALL.into_iter().filter(|stage| *stage < Stage::Bedside) {
+            bench.stage(stage);
+            for ask in 1..3 {
+                assert_eq!(refused(&mut two).why, RefusalKind::LeaseHeld, "{stage:?}, {ask}");
+            }
+        }
+        assert_eq!(lee.poll_close(), None);
+
+        // It was refused before, and asks again now that nobody operates.
+        bench.stage(Stage::Bedside);
+        assert!(lee.poll_datagram(&mut [0; wire::STATE_LEN]).is_some(), "in a new session first");
+        let given = welcomed(&mut two);
+        assert!(given.epoch > key.epoch);
+        assert_eq!(watch.handed_to(), "dr-two");
+        let close = lee.poll_close().unwrap();
+        assert_eq!(close.code, CloseCode::TakenOver, "its console waits for a person");
+        assert_eq!(close.reason, "dr-two took the lease while the bedside had the robot");
+        assert_eq!((watch.record().refused.get(GIVEN_UP), two.poll_close()), (Some(&1), None));
+
+        // A console that asks by itself once its link is back is refused, once; then a person asks.
+        drop(lee);
+        let mut again = bench.connect("dr-lee", 3);
+        let held = Refusal { why: RefusalKind::LeaseHeld, expected: 0, got: given.epoch.get() };
+        assert_eq!(refused(&mut again), held);
+        assert_eq!(two.poll_close(), None);
+        let mut asked = bench.connect("dr-lee", 4);
+        assert!(welcomed(&mut asked).epoch > given.epoch);
+        assert_eq!(two.poll_close().unwrap().code, CloseCode::TakenOver);
+        drop(two);
+        assert_eq!(watch.handed_to(), "dr-lee");
+    }
+
+    #[test]
+    fn a_robot_handed_over_while_nobody_is_connected_is_the_last_holders() {
+        let mut bench = Bench::new("absent");
+        let watch = bench.watch();
+        let mut lee = bench.connect("dr-lee", 1);
+        welcomed(&mut lee);
+        drop(lee);
+        assert_eq!(watch.handed_to(), "dr-lee, who is not connected");
+        bench.stage(Stage::Latched);
+        assert_eq!(refused(&mut bench.connect("dr-two", 2)).why, RefusalKind::LeaseHeld);
+        let mut lee = bench.connect("dr-lee", 3);
+        welcomed(&mut lee);
+        assert_eq!(watch.handed_to(), "dr-lee");
     }
 
     /// The bedside took the robot and gave it back, and the states that said so were dropped.
@@ -1067,7 +1249,7 @@ mod tests {
         // What it still says is nobody's.
         first.datagram(&wire::encode_command(&Command { key: old, ..Command::default() }));
         assert_eq!(lock(&bench.door.0).record.rejected.get(NO_LEASE), Some(&1));
-        first.closed(&closed());
+        drop(first);
         assert!(lock(&bench.door.0).ended.is_empty());
         assert!(lock(&bench.door.0).holder.is_some(), "the lease is the second's");
     }
@@ -1127,11 +1309,36 @@ mod tests {
         let close = lee.poll_close().unwrap();
         assert_eq!(close.code, CloseCode::Refused);
         assert!(close.reason.contains("no epoch is left that is safe on disk"), "{close}");
-        lee.closed(&closed());
+        drop(lee);
         let lease = lock(&bench.door.0);
-        assert!(lease.ended.is_empty() && lease.holder.is_none() && lease.record.holder.is_none());
-        assert_eq!(lease.last_holder.as_deref(), Some("print of dr-lee"));
+        assert!(lease.ended.is_empty() && lease.holder.is_none());
+        let last = lease.last_holder.as_ref().map(|last| last.fingerprint.as_str());
+        assert_eq!(last, Some("print of dr-lee"));
         assert!(lease.config.epochs.last() > key.epoch);
+    }
+
+    #[test]
+    fn without_random_numbers_no_session_begins_and_none_goes_on() {
+        let mut bench = Bench::new("random");
+        let mut lee = bench.connect("dr-lee", 1);
+        let hello = Frame::Hello { version: PROTOCOL_VERSION, robot: RobotId::new(1), half: 6 };
+        let mut out = Outbox::new();
+        lock(&bench.door.0).config.random = || Err(NoRandom);
+        let before = lock(&bench.door.0).config.epochs.last();
+        let close = give(&mut lee, &hello, &mut out).unwrap_err();
+        assert_eq!(close.code, CloseCode::Refused);
+        assert!(close.reason.contains("no random numbers; check getrandom(2)"), "{close}");
+        {
+            let lease = lock(&bench.door.0);
+            assert!(lease.holder.is_none() && lease.record.refused.get(&close.reason) == Some(&1));
+            assert_eq!(lease.config.epochs.last(), before, "no epoch was spent on it");
+        }
+        lock(&bench.door.0).config.random = random_u64;
+        welcomed(&mut lee);
+        lock(&bench.door.0).config.random = || Err(NoRandom);
+        bench.stage(Stage::Bedside);
+        assert_eq!(lee.poll_datagram(&mut [0; wire::STATE_LEN]), None, "that session is dead");
+        assert!(lee.poll_close().unwrap().reason.contains("no random numbers"));
     }
 
     #[test]
@@ -1168,7 +1375,7 @@ mod tests {
         counted.drain(u64::MAX, |row| rows.push(*row));
         assert!(rows.len() == 1 && rows[0][7] == 5, "{rows:?}");
         // The next session knows nothing yet.
-        lee.closed(&closed());
+        drop(lee);
         let mut again = bench.connect("dr-lee", 3);
         welcomed(&mut again);
         again.poll_frame(&mut out);

@@ -30,11 +30,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// A state's bytes, its key left open.
 pub(crate) const STATE_WORDS: usize = wire::STATE_LEN.div_ceil(8);
-/// Commands that may wait: what playout can hold. When full the oldest is dropped.
+/// Commands that may wait, in the mailbox and in one tick's inbox: what playout can hold. When full
+/// the oldest is dropped: of more than a tick can take, the newest count.
 const COMMAND_SLOTS: usize = 256;
 /// States that may wait for a reader: 256 ms. When full the oldest is dropped.
 const STATE_SLOTS: usize = 256;
-/// Requests and answers that may wait. When full the oldest is dropped.
+/// Requests and answers that may wait. A full mailbox drops the oldest. Requests that the loop has
+/// taken out wait in a line of as many, one a tick; a full line drops the newest, unanswered: who
+/// asked first is served first.
 const REQUEST_SLOTS: usize = 16;
 
 // A command's bytes travel as they came, so that the CRC made by the leader's core is checked once
@@ -116,9 +119,10 @@ pub(crate) struct Shared {
     pub(crate) presses: AtomicU64,
     /// Of those, how many have acted: a tick has run with the stop asserted.
     pub(crate) presses_acted: AtomicU64,
+    /// Messages whose CRC was wrong, wherever that was found; counts as [`PeerFaults::corrupted`].
     pub(crate) corrupted: AtomicU64,
     pub(crate) protocol: AtomicU64,
-    /// Commands whose bytes changed between the network side and here.
+    /// Of the corrupted, the commands whose bytes changed between the network side and here.
     pub(crate) damaged: AtomicU64,
     /// The stage, as its place in [`Stage::ALL`]: for the words of a refusal, never to decide by.
     stage: AtomicUsize,
@@ -288,6 +292,9 @@ impl ServoLoop {
         });
         self.stage = output.state.stage;
         self.shared.show(self.stage);
+        // Before the answers: once a bedside is told "handed over", the network side lets nobody
+        // else in any more, and the name that it is given is the one that counts.
+        self.publish(&output.state, output.fence);
         self.emergency_stop.settle(restart, output.outcome);
         self.shared.presses_acted.store(presses, Ordering::Release);
         if let Some(asked) = asked {
@@ -308,7 +315,7 @@ impl ServoLoop {
             };
             answers.push(&answer.words());
         }
-        self.publish(&output.state, output.fence);
+        self.doorbell.ring();
     }
 
     /// Commands out of the mailbox; a bounded number, the newest survive.
@@ -323,8 +330,11 @@ impl ServoLoop {
                 received.push(*words);
             }
             Some(_) => {}
+            // It was whole when the session took it: this machine damaged it. As much a corrupted
+            // message as one off the wire, and two in ten hours latch (I23).
             None => {
                 shared.damaged.fetch_add(1, Ordering::Relaxed);
+                shared.corrupted.fetch_add(1, Ordering::Relaxed);
             }
         });
     }
@@ -334,7 +344,6 @@ impl ServoLoop {
             self.network_states.push(&words);
             self.watch_states.push(&words);
         }
-        self.doorbell.ring();
     }
 }
 
@@ -374,7 +383,8 @@ pub(crate) fn unpack_state(words: &[u64; STATE_WORDS]) -> Option<(FollowerState,
     wire::decode_state(&bytes).ok().map(|report| (report.state, report.key.epoch))
 }
 
-/// Requests out of a mailbox, behind those that wait. When full the newest is dropped, unanswered.
+/// Requests out of a mailbox, behind those that wait in the line. When the line is full the newest
+/// is dropped, unanswered.
 fn take_requests(mailbox: &mut RequestReader, waiting: &mut VecDeque<Asked>) {
     let _drained = mailbox.drain(u64::MAX, |words| {
         if let Some(asked) = Asked::from_words(*words)
@@ -617,6 +627,22 @@ mod tests {
     }
 
     const STOPPED: (Stage, Reason) = (Stage::SafeOff, Reason::EmergencyStop);
+
+    #[test]
+    fn a_second_command_that_was_damaged_on_this_machine_latches_and_the_first_does_not() {
+        let mut bench = Bench::new();
+        let bytes = wire::encode_command(&Command::default());
+        let mut words = pack(bench.at, &bytes).unwrap();
+        words[COMMAND_WORDS / 2] ^= 1 << 17;
+        for (nth, is_integrity) in [(1, false), (2, true)] {
+            bench.ends.commands.push(&words);
+            let (_, reason) = bench.tick();
+            assert_eq!(reason == Reason::Integrity, is_integrity, "after {nth}: {reason:?}");
+            let shared = &bench.ends.shared;
+            assert_eq!(shared.damaged.load(Ordering::Relaxed), nth);
+            assert_eq!(shared.corrupted.load(Ordering::Relaxed), nth);
+        }
+    }
 
     #[test]
     fn a_press_and_a_restart_within_one_tick_both_act_one_after_the_other() {

@@ -1,8 +1,9 @@
 //! The command itself, as a process: exit codes, and words that say what to do.
 #![allow(clippy::unwrap_used, reason = "a test: a panic is how it fails")]
 
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use longhand_protocol::message::RobotId;
 use longhand_quic::trust::{Role, Trust};
@@ -83,11 +84,40 @@ fn a_short_run_reports_one_object_and_ends_with_0() {
     assert_eq!(report.get("schema").unwrap(), "longhand agent report v1");
     assert_eq!(report.pointer("/network/sessions").unwrap(), 0);
     assert!(report.pointer("/servo/late_us_p50").is_some(), "{report}");
+    let stolen = report.get("stolen_ms").unwrap();
+    assert!(stolen.is_u64() || stolen.is_null(), "{report}");
     // Nobody reads standard error here, and nobody says a word: no colours, no code words, no call
     // for words that cannot come.
     let err = said(&done.stderr);
     assert!(!err.contains('\x1b') && !err.contains("on standard input"), "{err}");
     assert!(err.contains("stage: Disabled (DISABLED)") && !err.contains("None"), "{err}");
+}
+
+/// `run &` in a shell: the bedside's thread reads a terminal that is the shell's. Ignored, the
+/// signal that would stop the servo thread is an error of that read.
+#[test]
+fn a_terminal_cannot_stop_an_agent_in_the_background() {
+    let folder = Folder::new("agent-background");
+    let (robot, state) = (folder.join("or3"), folder.join("state"));
+    let all = ["run", "--bind", "127.0.0.1:0", "--no-record", "--no-real-time"];
+    let mut child = Command::new(env!("CARGO_BIN_EXE_longhand-robot-agent"))
+        .args([&all[..], &["--identity", &robot, "--state", &state]].concat())
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let serves = lines.any(|line| line.contains("serves on"));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(serves);
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim();
+    let ignored = u64::from_str_radix(ignored, 16).unwrap();
+    // Source: signal(7), numbers of SIGTTIN and SIGTTOU; the mask counts from bit 0.
+    for signal in [21, 22] {
+        assert_ne!(ignored & (1 << (signal - 1)), 0, "signal {signal}: {ignored:x}");
+    }
 }
 
 #[test]

@@ -12,6 +12,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
+/// Nobody has ever held the robot.
+const HANDED: &str = "ok: hand-over to the first surgeon to connect";
+
 struct Bench {
     folder: PathBuf,
     agent: Option<Agent>,
@@ -71,7 +74,7 @@ fn idle_clients_keep_nobody_from_the_emergency_stop() {
     // One that has said something and stays is served at the same time as the next.
     let mut first = bench.connect();
     assert_eq!(ask(&mut first, "enable"), "ok: enable");
-    assert_eq!(bench.say("hand-over"), "ok: hand-over");
+    assert_eq!(bench.say("hand-over"), HANDED);
     assert_eq!(ask(&mut first, "release"), "ok: release", "still connected, never in the way");
     drop(first);
 
@@ -159,5 +162,5 @@ fn a_refusal_names_the_stage_and_the_word_that_leads_on() {
     assert_eq!(bench.say(" ENABLE "), "ok: enable");
     let again = bench.say("Restart");
     assert!(again.contains("Bedside") && again.contains("hand-over"), "{again}");
-    assert_eq!(bench.say("hand-over"), "ok: hand-over");
+    assert_eq!(bench.say("hand-over"), HANDED);
 }

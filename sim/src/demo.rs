@@ -118,6 +118,8 @@ pub enum DemoError {
     NeverInSession(String),
     #[error("the servo loop did not take the bedside's words; look for an error above")]
     Bedside,
+    #[error("{0}")]
+    Network(String),
     #[error("the report could not be written: {0}")]
     Output(#[from] io::Error),
 }
@@ -206,7 +208,6 @@ struct Parts {
     input: String,
     /// The demo's own epoch lives as long as the demo.
     state: PathBuf,
-    stolen_before: Option<u64>,
     /// What cannot go well.
     warning: Option<String>,
 }
@@ -278,19 +279,7 @@ fn start(args: &DemoArgs) -> Result<Parts, DemoError> {
             return Err(DemoError::Bedside);
         }
     }
-    let stolen_before = stolen_ms();
-    Ok(Parts {
-        agent,
-        relay,
-        console,
-        measure,
-        link,
-        profile: profile_name,
-        input,
-        state,
-        stolen_before,
-        warning,
-    })
+    Ok(Parts { agent, relay, console, measure, link, profile: profile_name, input, state, warning })
 }
 
 /// A link whose round trip alone is older than the profile lets a loop be: the robot would latch,
@@ -358,7 +347,9 @@ fn watch(args: &DemoArgs, parts: &Parts, began: Instant<ConsoleClock>, stop: &At
     let limit = args.seconds;
     let live = io::stderr().is_terminal();
     let mut printed = began;
-    while !stop.load(Ordering::Relaxed) && !parts.agent.has_failed() {
+    let bedside = parts.agent.bedside();
+    let is_well = || !parts.agent.has_failed() && bedside.network_ended().is_none();
+    while !stop.load(Ordering::Relaxed) && is_well() {
         sleep(Duration::from_millis(50));
         let ran = console_now().since(began);
         if let Some(limit) = limit {
@@ -443,11 +434,12 @@ fn finish(args: &DemoArgs, parts: Parts, ran: Micros) -> Result<(), DemoError> {
             accepted: agent.network.accepted,
             rejected: agent.network.rejected.values().sum(),
         },
-        stolen_ms: stolen_ms().zip(parts.stolen_before).map(|(now, was)| now.saturating_sub(was)),
+        stolen_ms: agent.stolen_ms,
         files: Vec::new(),
         stood_still: console.stood_still(),
     };
-    tell(args, report, &console)
+    tell(args, report, &console)?;
+    agent.network_ended.map_or(Ok(()), |words| Err(DemoError::Network(words)))
 }
 
 /// Prints the report, whatever becomes of the files, and then says what went wrong.
@@ -472,14 +464,6 @@ fn tell(args: &DemoArgs, mut report: DemoReport, console: &ConsoleReport) -> Res
         return Ok(());
     }
     Err(DemoError::NeverInSession(console.link.clone()))
-}
-
-/// Time that the hypervisor has taken from all processors since boot. Source: proc(5), `steal`, in
-/// hundredths of a second.
-fn stolen_ms() -> Option<u64> {
-    let stat = std::fs::read_to_string("/proc/stat").ok()?;
-    let steal: u64 = stat.lines().next()?.split_whitespace().nth(8)?.parse().ok()?;
-    Some(steal.saturating_mul(10))
 }
 
 /// How far each tip is from where hand and anchors say.

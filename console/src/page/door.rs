@@ -7,9 +7,8 @@
 //! does not match), and the `Origin` header (another web page in the same browser may not reach
 //! in).
 
+use longhand_quic::random::{NoRandom, random_bytes};
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
 
 /// 128 random bits that the address must carry.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,11 +17,9 @@ pub(super) struct Token([u8; 16]);
 impl Token {
     /// Draws a token from the kernel.
     ///
-    /// `/dev/urandom` and not a crate: one read at start, and the product runs on Linux only.
-    pub(super) fn draw() -> io::Result<Self> {
-        let mut bits = [0; 16];
-        File::open("/dev/urandom")?.read_exact(&mut bits)?;
-        Ok(Self(bits))
+    /// Errors: the kernel has none.
+    pub(super) fn draw() -> Result<Self, NoRandom> {
+        random_bytes().map(Self)
     }
 
     /// The token as 32 lower-case hex digits.

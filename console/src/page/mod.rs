@@ -36,6 +36,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use longhand_protocol::units::{Console, Instant};
+use longhand_quic::random::NoRandom;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
@@ -108,10 +109,8 @@ pub enum PageError {
         source: std::io::Error,
     },
     /// No random bytes for the token.
-    #[error(
-        "cannot read /dev/urandom for the page's token: {0}; the page is not served without it"
-    )]
-    Token(std::io::Error),
+    #[error("no token for the page: {0}; the page is not served without it")]
+    Token(NoRandom),
     /// The runtime or its thread could not be made.
     #[error("cannot start the page's thread: {0}; see the process's thread and file limits")]
     Thread(std::io::Error),

@@ -13,6 +13,7 @@
 //! | [`clock`] | the one place that reads the monotonic clock |
 //! | [`mailbox`] | the lock-free place between the pump and the servo thread |
 //! | [`pace`] | real-time priority and the absolute 1 kHz timer |
+//! | [`random`] | random bytes of the system's own |
 //! | [`virtual_time`] | both ends of one connection under a virtual clock, for the simulator |
 
 pub mod clock;
@@ -20,6 +21,7 @@ pub mod doorbell;
 pub mod mailbox;
 pub mod pace;
 pub mod pump;
+pub mod random;
 pub mod tls;
 pub mod trust;
 pub mod virtual_time;

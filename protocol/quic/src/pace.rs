@@ -28,6 +28,18 @@ pub const SERVO_PRIORITY: Priority = Priority::new(80);
 /// a flood from outside cannot delay the loop. chosen: any value between 50 and the servo thread's.
 pub const PUMP_PRIORITY: Priority = Priority::new(70);
 
+/// From now on no terminal stops this process for being in the background: reading from it fails
+/// (EIO), writing to it goes through. Else job control stops a process that does either, with every
+/// thread of it, whatever their priority. A person's own Ctrl-Z still stops it.
+///
+/// Source: POSIX.1-2017 section 11.1.4: a process that ignores SIGTTIN is given EIO instead.
+pub fn ignore_background_stops() {
+    for signal in [libc::SIGTTIN, libc::SIGTTOU] {
+        // SAFETY: SIG_IGN runs no code of ours in any signal context. It cannot fail for these two.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+}
+
 /// A `SCHED_FIFO` priority, 1 to 99.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Priority(u8);

@@ -26,6 +26,7 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKey
 use thiserror::Error;
 
 mod authority;
+mod revocations;
 mod role;
 mod seal;
 mod signing;
@@ -151,6 +152,14 @@ pub enum TrustError {
     #[error("the authority's own files cannot be read ({why}); restore them from your backup")]
     List {
         /// What the parser said.
+        why: String,
+    },
+    /// A list that may not take the place of the one in force.
+    #[error("{} is not taken ({why}); copy ca.crl from the hospital's authority", path.display())]
+    ListRefused {
+        /// The list.
+        path: PathBuf,
+        /// Why not.
         why: String,
     },
     /// The text is not PEM, or not of the kind expected.
@@ -285,8 +294,9 @@ impl Trust {
     }
 
     /// Revokes everything ever issued to `name` and returns it. Writes `ca.crl` here and in every
-    /// identity folder still lying here; machines elsewhere need the new `ca.crl` copied to them,
-    /// and take it at their next start or renewal.
+    /// identity folder still lying here; machines elsewhere need the new `ca.crl` copied to them.
+    /// There a robot takes it while it runs ([`Credentials::with_newer_list`]), a console at its
+    /// next start.
     pub fn revoke(&mut self, name: &str) -> Result<Vec<PeerIdentity>, TrustError> {
         let of_name: Vec<Issued> =
             self.list()?.into_iter().filter(|issued| issued.who.name == name).collect();
@@ -338,6 +348,8 @@ pub struct Credentials {
     pub(crate) key: PrivateKeyDer<'static>,
     pub(crate) authority: CertificateDer<'static>,
     pub(crate) revocations: CertificateRevocationListDer<'static>,
+    /// Where the list was read, and may be replaced; `None` where it never was a file.
+    pub(crate) list_path: Option<PathBuf>,
     pub(crate) who: PeerIdentity,
 }
 
@@ -357,6 +369,7 @@ impl Credentials {
                 &list,
                 CertificateRevocationListDer::from_pem_slice(read(&list)?.as_bytes()),
             )?,
+            list_path: Some(list),
         })
     }
 
@@ -373,6 +386,7 @@ impl Clone for Credentials {
             key: self.key.clone_key(),
             authority: self.authority.clone(),
             revocations: self.revocations.clone(),
+            list_path: self.list_path.clone(),
             who: self.who.clone(),
         }
     }

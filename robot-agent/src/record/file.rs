@@ -75,6 +75,9 @@ pub enum WriteError {
     /// The key refused.
     #[error("{0}")]
     Key(#[from] longhand_quic::trust::SigningError),
+    /// No number for the case.
+    #[error("{0}")]
+    Random(#[from] longhand_quic::random::NoRandom),
 }
 
 /// Writes a record.

@@ -18,6 +18,7 @@ use longhand_protocol::message::{Reason, RobotId, Stage};
 use longhand_protocol::units::{Instant, Micros, Robot};
 use longhand_quic::clock::{robot_now, wall_ns};
 use longhand_quic::mailbox::{Reader, Writer};
+use longhand_quic::random::random_bytes;
 use longhand_quic::trust::Signer;
 use std::io;
 use std::path::PathBuf;
@@ -129,7 +130,7 @@ impl Recorder {
             tapped,
             health: Arc::clone(health),
             recorded,
-            case_id: crate::random_bytes(),
+            case_id: random_bytes()?,
             new_disk,
             links,
             witness,

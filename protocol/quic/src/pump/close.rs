@@ -33,8 +33,9 @@ pub enum CloseCode {
     Nonsense,
     /// The peer is not who this end asked for.
     WrongPeer,
-    /// The same surgeon holds the lease over another connection now: a person must ask before this
-    /// end connects again, or the two would take it from each other for ever.
+    /// The lease is another connection's now: the same surgeon's, or another surgeon's whom the
+    /// bedside let in. A person must ask before this end connects again, or the two would take it
+    /// from each other for ever.
     TakenOver,
     /// A number that this release does not know.
     Unknown,
@@ -200,8 +201,7 @@ impl Closed {
         Self::new(How::Broken, format!("the other end gave up on QUIC, code {code:#x}: {said}"))
     }
 
-    /// The lease went to another connection of the same surgeon: this end must not take it back
-    /// until a person asks.
+    /// The lease went to another connection: this end must not take it back until a person asks.
     pub fn is_taken_over(&self) -> bool {
         match self.how {
             How::Here(code) | How::There(code) => code == CloseCode::TakenOver,

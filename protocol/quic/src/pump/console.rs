@@ -77,7 +77,7 @@ pub enum LinkState {
         /// When it is tried again.
         retry_in: Micros,
     },
-    /// The same surgeon holds the robot from elsewhere; it is tried again once a person asks
+    /// The lease is another connection's now; it is tried again once a person asks
     /// ([`Connect::may_try_again`]).
     TakenOver {
         /// What the robot said.

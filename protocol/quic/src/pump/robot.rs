@@ -68,7 +68,8 @@ pub struct RobotPump {
 }
 
 /// Hands a running pump new credentials: a renewed certificate, or a newer revocation list. They
-/// count from the next handshake on; live connections stay (safety.md section 9: "never mid-case").
+/// count from the next handshake on. Live connections stay, whoever's certificate they are of:
+/// whether one ends is its link's to say ([`super::Link::poll_close`]).
 #[derive(Clone, Debug)]
 pub struct Renewal {
     next: Arc<Mutex<Option<ServerConfig>>>,
@@ -310,7 +311,8 @@ impl<A: Accept> House<'_, A> {
     fn forget(&mut self, left: Result<(Id, ()), JoinError>) {
         let id = match left {
             Ok((id, ())) => id,
-            // A link that panicked: its connection is dropped, which closes it; others live on.
+            // A link that panicked: it is dropped, and its connection, which closes it; others live
+            // on.
             Err(error) => error.id(),
         };
         self.roles.remove(&id);

@@ -251,6 +251,7 @@ impl Authority {
             key: PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes())?,
             authority: self.certificate.clone(),
             revocations: self.revocations.der.clone(),
+            list_path: None,
             who: identity.who.clone(),
         })
     }

@@ -137,6 +137,14 @@ impl Believed {
     }
 }
 
+/// Whether `signature` is that public key's, of `message`.
+pub(super) fn is_signed_by(key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms;
+    let ours = algorithms.mapping.iter().filter(|(scheme, _)| SCHEMES.contains(scheme));
+    ours.flat_map(|(_, algorithms)| algorithms.iter())
+        .any(|algorithm| algorithm.verify_signature(key, message, signature).is_ok())
+}
+
 /// The key in a certificate: tells whether a signature is its.
 #[derive(Clone, Debug)]
 pub struct SignerKey {
@@ -158,10 +166,7 @@ impl SignerKey {
 
     /// Whether `signature` is this key's, of `message`.
     pub fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {
-        let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms;
-        let ours = algorithms.mapping.iter().filter(|(scheme, _)| SCHEMES.contains(scheme));
-        ours.flat_map(|(_, algorithms)| algorithms.iter())
-            .any(|a| a.verify_signature(&self.key, message, signature).is_ok())
+        is_signed_by(&self.key, message, signature)
     }
 
     /// Whose it says it is.

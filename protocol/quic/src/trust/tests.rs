@@ -149,3 +149,47 @@ fn an_identity_reads_back_from_its_folder_and_other_der_does_not() {
         assert!(PeerIdentity::from_der(loaded.certificate.get(..cut).unwrap()).is_err());
     }
 }
+
+/// The list that a running end looks at again: taken when it is the authority's and no older one.
+#[test]
+fn a_newer_list_is_taken_and_a_broken_foreign_or_older_one_is_not() {
+    let folder = Folder::new();
+    let mut trust = Trust::init(&folder.0.join("trust"), "Ours").unwrap();
+    trust.issue(Role::Surgeon, "dr-one", 30, None).unwrap();
+    let two = trust.issue(Role::Surgeon, "dr-two", 30, None).unwrap().who;
+    let robot = trust.issue(Role::Robot, "or3", 30, Some(RobotId::new(1))).unwrap().folder;
+    let list = robot.join("ca.crl");
+    let oldest = fs::read(&list).unwrap();
+    let first = Credentials::load(&robot).unwrap();
+    assert!(first.with_newer_list().unwrap().is_none(), "it is the same");
+    trust.revoke("dr-one").unwrap();
+    let second = first.with_newer_list().unwrap().unwrap();
+    let older = fs::read(&list).unwrap();
+    trust.revoke("dr-two").unwrap();
+    let third = second.with_newer_list().unwrap().unwrap();
+    assert_eq!([&first, &second, &third].map(|c| c.revoked().len()), [0, 1, 2]);
+    assert!(third.revoked().contains(&two.serial) && !second.revoked().contains(&two.serial));
+
+    let theirs = Trust::init(&folder.0.join("theirs"), "Ours").unwrap();
+    let foreign = theirs.authority().revocations_pem().as_bytes().to_vec();
+    let newest = String::from_utf8(fs::read(&list).unwrap()).unwrap();
+    let mut forged: Vec<&str> = newest.lines().collect();
+    // Another certificate is on it than the authority has signed for.
+    let line = forged[forged.len() / 2].chars().rev().collect::<String>();
+    let middle = forged.len() / 2;
+    forged[middle] = &line;
+    let half = newest.as_bytes()[..newest.len() / 2].to_vec();
+    for (bytes, words) in [
+        (oldest, "older than the one in force"),
+        (older, "older than the one in force"),
+        (foreign, "not signed by this hospital's authority"),
+        (forged.join("\n").into_bytes(), "ca.crl"),
+        (half, "ca.crl"),
+    ] {
+        fs::write(&list, bytes).unwrap();
+        let error = third.with_newer_list().unwrap_err().to_string();
+        assert!(error.contains(words), "{words}: {error}");
+    }
+    fs::remove_file(&list).unwrap();
+    assert!(third.with_newer_list().unwrap_err().to_string().contains("cannot read"));
+}
