@@ -230,7 +230,7 @@ fn cut(robot: &RobotEnd) -> PerArm<Cut> {
     let mut robot = robot.clone();
     let mut number = robot.state().echo.number;
     let mut turns: Vec<Turn> = Vec::with_capacity(WATCHED);
-    let mut fresh = 0;
+    let mut fresh = 0_usize;
     for turn in 0..WATCHED_MAX {
         if turn > fresh.saturating_add(WATCHED) {
             break;
