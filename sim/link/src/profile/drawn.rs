@@ -56,15 +56,29 @@ pub(super) const CAMPUS_5G_URLLC_DOWN: Option<&Drawn> = Some(&Drawn {
 
 pub(super) const CITY_5G_SA_UP: Option<&Drawn> = Some(&Drawn {
     knots: &[
-        Knot { above: 0.949349, at_ms: 1.466 },
-        Knot { above: 0.25824, at_ms: 1.467 },
-        Knot { above: 0.026016, at_ms: 2.242 },
-        Knot { above: 0.010856, at_ms: 4.995 },
-        Knot { above: 0.00042186, at_ms: 6.735 },
-        Knot { above: 1.0834e-7, at_ms: 7.5067 },
-        Knot { above: 1.0834e-9, at_ms: 10.3 },
+        Knot { above: 0.998989, at_ms: 0.629 },
+        Knot { above: 0.989846, at_ms: 1.2 },
+        Knot { above: 0.975657, at_ms: 1.436 },
+        Knot { above: 0.949141, at_ms: 1.591 },
+        Knot { above: 0.89803, at_ms: 1.763 },
+        Knot { above: 0.86123, at_ms: 1.86 },
+        Knot { above: 0.744384, at_ms: 2.056 },
+        Knot { above: 0.584995, at_ms: 2.27 },
+        Knot { above: 0.48991, at_ms: 2.711 },
+        Knot { above: 0.43219, at_ms: 2.95 },
+        Knot { above: 0.38146, at_ms: 3.121 },
+        Knot { above: 0.2882, at_ms: 3.381 },
+        Knot { above: 0.23659, at_ms: 3.497 },
+        Knot { above: 0.18124, at_ms: 3.639 },
+        Knot { above: 0.085308, at_ms: 3.914 },
+        Knot { above: 0.035128, at_ms: 4.117 },
+        Knot { above: 0.018319, at_ms: 4.241 },
+        Knot { above: 0.008766, at_ms: 6.245 },
+        Knot { above: 0.00084046, at_ms: 7.985 },
+        Knot { above: 1.3138e-5, at_ms: 8.7567 },
+        Knot { above: 1.3138e-7, at_ms: 10.3 },
     ],
-    correlation: Micros::from_micros(362408),
+    correlation: Micros::from_micros(107609),
 });
 
 pub(super) const CITY_5G_SA_DOWN: Option<&Drawn> = Some(&Drawn {
