@@ -1,4 +1,4 @@
-//! `longhand-sim link`: list the links, show one, check them, run one as a relay, convert a recording.
+//! `longhand-sim link`: list the links, show one, check them, run one as a relay, convert.
 //!
 //! Knows: the command line, and how numbers are shown to people and to programs. Does not know: how
 //! a link works (`longhand_link`), or how packets travel (`relay`). Text goes to standard output in

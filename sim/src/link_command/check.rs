@@ -35,8 +35,8 @@ const EXAMPLES: &str = "Examples:
 A row passes where the figure is as near to what was asked as four standard errors of a sample of
 this length, or 2 %; `too few` is one that passed with fewer than ten events expected.
 
-Exit codes: 0 every link does what it is asked; 1 one does not, or it was interrupted; 2 wrong usage;
-3 in real time: the machine stalled, so the figures say nothing.";
+Exit codes: 0 every link does what it is asked; 1 one does not, or it was interrupted; 2 wrong
+usage; 3 in real time: the machine stalled, so the figures say nothing.";
 
 /// `longhand-sim link check`
 #[derive(Debug, Args)]

@@ -1,8 +1,7 @@
 //! Public data sets made into traces.
 //!
 //! Knows: the text of CICV5G and LeoCC files, of what `ping -D` and irtt print and of Mahimahi's
-//! traces, and what has to be done to them. Does not know: files; the caller reads, hashes and names
-//! them.
+//! traces, and what has to be done to them. Does not know: files; the caller reads, hashes, names.
 //!
 //! All sample more coarsely than a command stream (10 to 1000 ms against 1 ms): a trace gives
 //! the envelope; what happens between two samples is a straight line or a step, not jitter.

@@ -98,11 +98,10 @@ mod tests {
     use alloc::format;
 
     fn of(lost: &str, rest: &str) -> String {
-        format!(
-            "{{\"config\":{{\"params\":{{\"interval\":1000000}}}},\"round_trips\":[\n\
-             {{\"seqno\":7,\"lost\":\"{lost}\",\"timestamps\":{{\"client\":{{\"send\":{{{rest}}}}}}},\
-             \"delay\":{{}}}}]}}"
-        )
+        let stamps = format!("{{\"client\":{{\"send\":{{{rest}}}}}}}");
+        let trip =
+            format!("{{\"seqno\":7,\"lost\":\"{lost}\",\"timestamps\":{stamps},\"delay\":{{}}}}");
+        format!("{{\"config\":{{\"params\":{{\"interval\":1000000}}}},\"round_trips\":[\n{trip}]}}")
     }
 
     #[test]

@@ -32,8 +32,7 @@ pub fn ping(text: &str, from: Provenance) -> Result<Trace, ImportError> {
         };
         let seq = turns.unwrap(seq);
         let Some(rtt_ms) = after(row, "time=") else { continue };
-        let want = "`[SECONDS] N bytes from HOST: icmp_seq=N ttl=T time=X ms`; run ping with -D, so \
-                    that each line begins with its time";
+        let want = "`[SECONDS] N bytes from HOST: icmp_seq=N ttl=T time=X ms`; run ping with -D";
         let came = row.strip_prefix('[').and_then(|row| row.split(']').next());
         let came = came.and_then(|word| word.parse::<f64>().ok());
         let (Some(came), Ok(rtt_ms)) = (came, rtt_ms.parse::<f64>()) else {
