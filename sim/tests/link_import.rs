@@ -113,7 +113,8 @@ fn a_file_that_is_another_says_where_and_what_to_do() {
     ] {
         let (code, out, err) = link(&["import", "--format", format, file]);
         assert!(code == Some(1) && out.is_empty(), "{format}: {err}");
-        let said = err.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
+        let words = err.split_whitespace().filter(|word| *word != "│");
+        let said = words.collect::<Vec<_>>().join(" ");
         assert!(said.contains(want) && said.contains("--format"), "{format}: {said}");
     }
     let shipped = format!("{}/traces/leocc-starlink.csv", env!("CARGO_MANIFEST_DIR"));

@@ -29,7 +29,7 @@ enum Format {
 }
 
 const IMPORT_EXAMPLES: &str = "Examples:
-  irtt client -i 10ms -d 1m -o run.json HOST && gunzip run.json.gz
+  irtt client -i 10ms -d 1m -o run.json HOST
   longhand-sim link import --format irtt run.json -o run.csv
   ping -D -i 0.2 -c 300 HOST > ping.txt
   longhand-sim link import --format ping ping.txt --source \"ward 3 to theatre 2\" -o ping.csv

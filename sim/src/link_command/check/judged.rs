@@ -6,7 +6,8 @@
 //! Tolerance. A figure may miss by what chance does to it in a sample of this length: four standard
 //! errors ([`ERRORS`]), worked out from the asked law alone and printed beside the figure; or by
 //! 2 %, what the project asks of every reported quantile. The distance between distributions is
-//! 0.03 (links.md, E7), the correlation time 10 %: the sources give it in one digit ("about 100 ms").
+//! 0.03 (links.md, E7), the correlation time 10 %: the sources give it in one digit ("about 100
+//! ms").
 //! What happened too seldom to say anything (fewer than [`FEW`] expected) is judged by the same
 //! bounds, and marked.
 
