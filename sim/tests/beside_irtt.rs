@@ -155,7 +155,7 @@ fn beside(link: &str, seconds: u64) {
     let agent = scene.agent(&[]);
     // Free a moment ago; nobody else on this machine is asked for one meanwhile.
     let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let _server = irtt(&["server", "-b", &free]);
+    let _server = irtt(&["server", "-b", &free, "-i", "0", "-d", "0"]);
     let logs = [scene.path("qualify.csv"), scene.path("irtt.csv")];
     let relay = |to: &str, log: &str| {
         let asked = ["link", "run", "--listen", "127.0.0.1:0", "--to", to, "--link", link];
