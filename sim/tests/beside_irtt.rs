@@ -25,6 +25,7 @@ mod child;
 mod scene;
 
 use std::net::UdpSocket;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ const SHARES: [f64; 3] = [0.5, 0.01, 0.001];
 /// The names that the report gives to the same shares.
 const NAMES: [&str; 3] = ["p50", "p99", "p99.9"];
 
-/// A process that is not ours, ended when dropped.
+/// A process whose memory is looked at, ended when dropped.
 struct Foreign(Child);
 
 impl Drop for Foreign {
@@ -47,8 +48,12 @@ impl Drop for Foreign {
 }
 
 fn irtt(arguments: &[&str]) -> Foreign {
-    let mut command = Command::new("irtt");
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    started("irtt".as_ref(), arguments, Stdio::null())
+}
+
+fn started(program: &Path, arguments: &[&str], out: Stdio) -> Foreign {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(out).stderr(Stdio::null());
     Foreign(command.spawn().unwrap())
 }
 
@@ -148,6 +153,13 @@ fn qualify_said(report: &Value) -> Said {
     }
 }
 
+/// The most memory that a process had so far, kB; a process that has ended has none.
+fn peak_kb(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
 /// Both tools over one link for so many seconds, and the table of what they said.
 fn beside(link: &str, seconds: u64) {
     let scene = Scene::new();
@@ -169,14 +181,19 @@ fn beside(link: &str, seconds: u64) {
     let lasts = format!("{seconds}s");
     let asked = ["qualify", "--robot", &relays[0].1, "--identity", &identity, "--noise", "0s"];
     let more = ["--for", &lasts, "--report", &reports, "--json"];
-    let ours = Process::start(CONSOLE, &[&asked[..], &more[..]].concat());
+    let told = scene.path("qualify.json");
+    let out = Stdio::from(std::fs::File::create(&told).unwrap());
+    let mut ours = started(&child::program(CONSOLE), &[&asked[..], &more[..]].concat(), out);
     let file = scene.path("irtt.json");
     let asked = ["client", "-i", "1ms", "-d", &lasts, "-l", "250", "-Q", "-o", &file];
     let mut theirs = irtt(&[&asked[..], &[&relays[1].1]].concat());
     let mut peaks = [0_u64; 2];
     loop {
-        let _reaped = theirs.0.try_wait().unwrap();
-        let now = [ours.peak_kb(), child::peak_kb(theirs.0.id())];
+        // Reaped, a process has no memory that could be read.
+        let now = [&mut ours, &mut theirs].map(|process| {
+            let ended = process.0.try_wait().unwrap().is_some();
+            if ended { None } else { peak_kb(process.0.id()).or(Some(0)) }
+        });
         if now == [None, None] {
             break;
         }
@@ -185,11 +202,11 @@ fn beside(link: &str, seconds: u64) {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    let ended = ours.ended();
-    assert!(matches!(ended.code, Some(0 | 1 | 3)), "{ended:?}");
+    let told = std::fs::read_to_string(&told).unwrap();
+    let told: Value = serde_json::from_str(&told).unwrap_or_else(|why| panic!("{why}: {told}"));
     let [valid_ours, valid_theirs] = relays.map(|(relay, _)| relay.stop().code);
     let slots = seconds * 1_000;
-    let said = [qualify_said(&ended.json()), irtt_said(&file, slots)];
+    let said = [qualify_said(&told), irtt_said(&file, slots)];
     let true_of = logs.map(|log| truth(&log));
     println!("\n{link}, {seconds} s at 1 kHz; relays ended {valid_ours:?} {valid_theirs:?}");
     println!(

@@ -21,7 +21,7 @@ mod scene;
 
 use child::{Ended, Process};
 use longhand_link::Trace;
-use scene::{CONSOLE, Scene};
+use scene::{CONSOLE, SIM, Scene};
 use serde_json::Value;
 
 const ANY: &str = "127.0.0.1:0";
@@ -131,7 +131,9 @@ fn a_measured_link_replayed_is_measured_the_same() {
     let text = rows.collect::<Vec<_>>().join("\n") + "\n";
     let seam = format!("{{\"loop_us\":{SEAM_US},");
     std::fs::write(&played, text.replacen('{', &seam, 1)).unwrap();
-    let (relay, through) = scene.replay(ANY, &agent.addr, &played);
+    let asked = ["link", "run", "--listen", ANY, "--to", &agent.addr, "--trace", &played];
+    let mut relay = Process::start(SIM, &asked);
+    let through = relay.word_after("relay ");
     let again = measure(&through, &second, "15s");
     let judged_second = relay.stop().code;
     // Programs and sockets take their time in each run; the replayed link brings that of the first.

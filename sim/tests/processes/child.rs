@@ -67,13 +67,6 @@ fn build() -> PathBuf {
     folder
 }
 
-/// The most memory that a process had so far, kB; a process that has ended has none.
-pub fn peak_kb(pid: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
-}
-
 /// How a process ended and what it said.
 #[derive(Debug)]
 pub struct Ended {
@@ -123,11 +116,6 @@ impl Process {
     /// Runs it to its end.
     pub fn run(name: &str, arguments: &[&str]) -> Ended {
         Self::start(name, arguments).ended()
-    }
-
-    /// The most memory that it had so far, kB; `None` once it has ended.
-    pub fn peak_kb(&self) -> Option<u64> {
-        peak_kb(self.child.id())
     }
 
     /// What it said on standard error so far.

@@ -112,14 +112,6 @@ impl Scene {
         (process, addr)
     }
 
-    /// Starts a relay over a recording and gives its address.
-    pub fn replay(&self, listen: &str, to: &str, trace: &str) -> (Process, String) {
-        let asked = ["link", "run", "--listen", listen, "--to", to, "--trace", trace, "--json"];
-        let mut process = Process::start(SIM, &[&asked[..], &["--for", AT_MOST_S]].concat());
-        let addr = process.word_after("relay ");
-        (process, addr)
-    }
-
     /// Starts the surgeon's console with a scripted hand.
     pub fn console(&self, robot: &str) -> Process {
         self.console_of("dr-lee", robot)
