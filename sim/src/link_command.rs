@@ -1,4 +1,4 @@
-//! `longhand-sim link`: list the links, show one, run one as a relay, convert a recording.
+//! `longhand-sim link`: list the links, show one, check them, run one as a relay, convert.
 //!
 //! Knows: the command line, and how numbers are shown to people and to programs. Does not know: how
 //! a link works (`longhand_link`), or how packets travel (`relay`). Text goes to standard output in
@@ -15,8 +15,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use clap::{Args, Subcommand, ValueEnum};
-use longhand_link::trace::import::{self, Late, Provenance};
+use clap::{Args, Subcommand};
 use longhand_link::{Direction, Disturb, DropCause, LinkModel, LinkStats, Profile, Trace};
 use longhand_protocol::units::Micros;
 use longhand_quic::clock::link_now;
@@ -24,6 +23,8 @@ use serde_json::{Value, json};
 
 use crate::relay::{LogFailure, Relay, RelayError, RelayHandle, RelayOptions, RelayStats};
 
+mod check;
+mod convert;
 mod show;
 
 pub(crate) use show::rtt_p50_ms;
@@ -44,8 +45,12 @@ enum LinkCommand {
     Show(show::ShowArgs),
     /// Runs a link in real time, as a UDP relay between two programs
     Run(RunArgs),
+    /// Checks that links do what their profiles ask, in virtual time or in real time
+    Check(check::CheckArgs),
     /// Converts a recording of a real link into a link trace
-    Import(ImportArgs),
+    Import(convert::ImportArgs),
+    /// Writes a link trace in the format of another tool
+    Export(convert::ExportArgs),
 }
 
 #[derive(Debug, Args)]
@@ -154,43 +159,6 @@ pub struct RunArgs {
     spin: bool,
 }
 
-/// A data set that can be converted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum DataSet {
-    /// CICV5G: round trips over public 5G from a moving car, one each 55 ms
-    Cicv5g,
-    /// LeoCC: one-way delay over Starlink, one line each 10 ms
-    Leocc,
-}
-
-const IMPORT_EXAMPLES: &str = "Examples:
-  longhand-sim link import --from cicv5g urban.txt --source \"CICV5G, urban run 1\" --out urban.csv
-  longhand-sim link import --from cicv5g --held rural.txt --source \"CICV5G, rural run 1\" --out \
-   rural.csv
-  longhand-sim link import --from leocc delay.txt --source \"LeoCC example\" --out leo.csv";
-
-#[derive(Debug, Args)]
-#[command(after_help = IMPORT_EXAMPLES)]
-struct ImportArgs {
-    /// The data set the file belongs to
-    #[arg(long, value_enum)]
-    from: DataSet,
-    /// The file
-    file: PathBuf,
-    /// Where the file comes from, for the header
-    #[arg(long)]
-    source: String,
-    /// Its licence, where it is not the data set's
-    #[arg(long)]
-    licence: Option<String>,
-    /// Round trips over 150 ms were held and flushed, not lost (CICV5G's rural files)
-    #[arg(long)]
-    held: bool,
-    /// Where to write the trace; without it, to standard output
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
-}
-
 /// What can go wrong on the command line of links.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum LinkError {
@@ -252,7 +220,9 @@ pub fn run(args: &LinkArgs, stop: &AtomicBool) -> Result<ExitCode, LinkError> {
     match &args.command {
         LinkCommand::List(list) => say(&if list.json { list_json() } else { list_text() }),
         LinkCommand::Show(args) => say(&show::show(args)?),
-        LinkCommand::Import(args) => import(args)?,
+        LinkCommand::Import(args) => convert::import(args)?,
+        LinkCommand::Export(args) => convert::export(args)?,
+        LinkCommand::Check(args) => return check::check(args, stop),
         LinkCommand::Run(args) => return relay(args, stop),
     }
     Ok(ExitCode::SUCCESS)
@@ -432,43 +402,6 @@ fn list_text() -> String {
 fn list_json() -> String {
     let all: Vec<Value> = longhand_link::PROFILES.iter().map(show::profile_json).collect();
     format!("{:#}\n", json!({ "schema": "longhand links v1", "links": all }))
-}
-
-fn import(args: &ImportArgs) -> Result<(), LinkError> {
-    let text = read(&args.file)?;
-    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
-    let mut sha256 = String::with_capacity(64);
-    for byte in digest.as_ref() {
-        let _ = write!(sha256, "{byte:02x}");
-    }
-    let licence = args.licence.clone().unwrap_or_else(|| match args.from {
-        DataSet::Cicv5g => String::from(
-            "CC BY 4.0 (cite Zhang et al., CICV5G, Zenodo 2025, 10.5281/zenodo.17475688)",
-        ),
-        DataSet::Leocc => String::from(
-            "MIT at the root of SpaceNetLab/LeoCC; that sub-tree also carries a GPL-3 text",
-        ),
-    });
-    let from = Provenance { source: args.source.clone(), licence, sha256 };
-    let late = if args.held { Late::Held } else { Late::Lost };
-    let trace = match args.from {
-        DataSet::Cicv5g => import::cicv5g(&text, late, from),
-        DataSet::Leocc => import::leocc(&text, from),
-    };
-    let trace = trace.map_err(|why| LinkError::Content {
-        path: args.file.clone(),
-        why: why.to_string(),
-        help: "check that --from names the data set the file belongs to",
-    })?;
-    match &args.out {
-        None => say(&trace.to_csv()),
-        Some(path) => std::fs::write(path, trace.to_csv()).map_err(|why| LinkError::File {
-            doing: "write",
-            path: path.clone(),
-            why,
-        })?,
-    }
-    Ok(())
 }
 
 /// The profile called `name` as a model.

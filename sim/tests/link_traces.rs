@@ -130,7 +130,8 @@ fn the_distance_that_the_page_tells_is_the_one_that_is_measured() {
     let profile = longhand_link::Profile::by_name("city-5g-sa").unwrap();
     let (mut up, mut down) = (Vec::new(), Vec::new());
     let (span, every) = (Micros::from_secs(1_200), Micros::from_millis(1));
-    sample(LinkModel::from(profile), 1, span, every, 300, |packet| {
+    // Set 2a is of 100 bytes: links.md section 4.
+    sample(LinkModel::from(profile), 1, span, every, 100, |packet| {
         let delays = if packet.direction == Direction::Up { &mut up } else { &mut down };
         delays.extend(packet.delay().map(|delay| delay.as_millis_f64() - 1.3));
     });

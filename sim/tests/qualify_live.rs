@@ -21,7 +21,7 @@ mod scene;
 
 use child::{Ended, Process};
 use longhand_link::Trace;
-use scene::{CONSOLE, Scene};
+use scene::{CONSOLE, SIM, Scene};
 use serde_json::Value;
 
 const ANY: &str = "127.0.0.1:0";
@@ -80,6 +80,83 @@ fn an_engineer_measures_a_link_while_the_robot_stays_disabled() {
     assert_eq!(robot["network"]["sessions"], 0, "{robot}");
     assert_eq!(robot["network"]["accepted"], 0, "{robot}");
 }
+
+/// Round trips of a trace, us, in rising order: each answer's row follows its probe's.
+fn round_trips(text: &str) -> Vec<u64> {
+    let cells = |row: &str| -> Option<(bool, u64)> {
+        let mut cells = row.split(',').skip(1);
+        let (way, owd, lost) = (cells.next()?, cells.next()?.parse().ok()?, cells.next()?);
+        (lost == "0").then_some((way == "u", owd))
+    };
+    let rows: Vec<Option<(bool, u64)>> = text.lines().skip(2).map(cells).collect();
+    let pairs = rows.windows(2).filter_map(|pair| match (pair[0], pair[1]) {
+        (Some((true, up)), Some((false, down))) => Some(up + down),
+        _ => None,
+    });
+    let mut all: Vec<u64> = pairs.collect();
+    all.sort_unstable();
+    all
+}
+
+/// The greatest difference between the shares below any delay (Kolmogorov and Smirnov's).
+fn distance(a: &[u64], b: &[u64]) -> f64 {
+    let share = |list: &[u64], at: u64| {
+        let below = u32::try_from(list.partition_point(|x| *x <= at)).unwrap();
+        f64::from(below) / f64::from(u32::try_from(list.len()).unwrap())
+    };
+    a.iter().map(|at| (share(a, *at) - share(b, *at)).abs()).fold(0.0, f64::max)
+}
+
+/// Goal V16: measured, exported, replayed by the relay, measured again. The trace is looped at its
+/// end, so that the second run meets all of it whenever it begins.
+#[test]
+fn a_measured_link_replayed_is_measured_the_same() {
+    let scene = Scene::new();
+    scene.issue("trust", "engineer", "ann");
+    let agent = scene.agent(&[]);
+    let (first, played) = (scene.path("first.csv"), scene.path("played.csv"));
+    let second = scene.path("second.csv");
+    let measure = |robot: &str, trace: &str, lasts: &str| {
+        let done =
+            qualify(&scene, "ann", robot, &["--for", lasts, "--noise", "0s", "--trace", trace]);
+        assert!(matches!(done.code, Some(0 | 1 | 3)), "{done:?}");
+        std::fs::read_to_string(trace).unwrap()
+    };
+    let (relay, through) = scene.relay(ANY, &agent.addr, "beijing-sanya-5g-public");
+    let measured = measure(&through, &first, "15s");
+    let judged_first = relay.stop().code;
+    let rows = measured.lines().filter(|row| {
+        row.split(',').next().and_then(|at| at.parse().ok()).is_none_or(|at: u64| at < SEAM_US)
+    });
+    let text = rows.collect::<Vec<_>>().join("\n") + "\n";
+    let seam = format!("{{\"loop_us\":{SEAM_US},");
+    std::fs::write(&played, text.replacen('{', &seam, 1)).unwrap();
+    let asked = ["link", "run", "--listen", ANY, "--to", &agent.addr, "--trace", &played];
+    let mut relay = Process::start(SIM, &asked);
+    let through = relay.word_after("relay ");
+    let again = measure(&through, &second, "15s");
+    let judged_second = relay.stop().code;
+    // Programs and sockets take their time in each run; the replayed link brings that of the first.
+    let (relay, through) = scene.relay(ANY, &agent.addr, "ideal");
+    let machine = round_trips(&measure(&through, &scene.path("ideal.csv"), "3s"));
+    assert!(relay.stop().code.is_some());
+    let own = machine[machine.len() / 2].saturating_sub(IDEAL_US);
+    let was = round_trips(&measured);
+    let is: Vec<u64> = round_trips(&again).iter().map(|rtt| rtt.saturating_sub(own)).collect();
+    let apart = distance(&was, &is);
+    let (n, m) = (was.len(), is.len());
+    eprintln!("KS {apart:.4} of {n} and {m} round trips; {own} us are the machine's own");
+    assert!(n > 10_000 && m > 10_000, "{n} {m}");
+    // 3: the machine stalled, and the delays are its own.
+    if (judged_first, judged_second) == (Some(0), Some(0)) {
+        assert!(apart <= 0.02, "KS {apart}");
+    }
+}
+
+/// The round trip of `ideal`, us. Source: links.md section 6, 0.05 + 0.05 ms.
+const IDEAL_US: u64 = 100;
+/// The length of the replayed run, us.
+const SEAM_US: u64 = 15_000_000;
 
 #[test]
 fn a_report_can_be_verified_and_an_altered_one_cannot() {

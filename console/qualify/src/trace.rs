@@ -50,10 +50,13 @@ pub fn write(
                 let drift = stretch.drift_us(place, given.period_us);
                 let half = (stretch.up_min_us + stretch.down_min_us).max(0) / 2;
                 let up = (i64::from(up_us) - drift - stretch.up_min_us).max(0) + half;
-                let down = (slot.rtt_us().unwrap_or(0) - up).max(0);
                 late = u64::try_from(up).unwrap_or(0);
                 left = (at + late).max(left + 1);
-                each(&format!("{at},u,{up},0\n{left},d,{down},0\n"));
+                // It comes to the robot when its answer's row begins, or another's row would be
+                // its fate: a microsecond up is taken off the way down.
+                let up = left - at;
+                let down = u64::try_from(slot.rtt_us().unwrap_or(0)).unwrap_or(0);
+                each(&format!("{at},u,{up},0\n{left},d,{},0\n", down.saturating_sub(up)));
             }
             Fate::LostUp => each(&format!("{at},u,,1\n")),
             Fate::LostDown => {

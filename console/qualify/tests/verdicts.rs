@@ -221,10 +221,7 @@ fn a_measured_link_exported_and_replayed_is_measured_the_same() {
             list.iter().find(|outage| outage.ms > 300.0).map(|outage| (outage.way, outage.ms))
         };
         let (was, is) = (long(&measures).unwrap(), long(&again).unwrap());
-        // Where jitter bunches packets, a trace, which is indexed by time, cannot tell those of one
-        // bunch apart: at a hole's edge it may be off by a bunch.
-        let allowed = if name == "city-5g-sa" { 1.0 } else { 12.0 };
-        assert!(was.0 == is.0 && (was.1 - is.1).abs() <= allowed, "{name}: {was:?} {is:?}");
+        assert!(was.0 == is.0 && (was.1 - is.1).abs() <= 1.0, "{name}: {was:?} {is:?}");
     }
     assert!(CITY.run.slots.len() == 120_000);
 }

@@ -120,11 +120,11 @@ fn delivered_delays_have_the_quantiles_to_three_percent() {
     });
 }
 
-/// Normal scores of the delivered delay keep 1/e over the correlation time. The slots of an uplink
-/// (city-5g-sa, geo) are a saw of their own on top, so those two are not judged.
+/// Normal scores of the delivered delay keep 1/e over the correlation time. The slots of the uplink
+/// of geo are a saw of their own on top, so it is not judged.
 #[test]
 fn delivered_delays_have_the_correlation_the_profile_states() {
-    for name in ["campus-5g-urllc", "beijing-sanya-5g-public", "leo-starlink"] {
+    for name in ["campus-5g-urllc", "city-5g-sa", "beijing-sanya-5g-public", "leo-starlink"] {
         let profile = Profile::by_name(name).unwrap();
         let [up, _] = delays(profile, SEED, Micros::from_secs(2_400));
         let mut order: Vec<usize> = (0..up.len()).collect();
@@ -147,14 +147,13 @@ fn delivered_delays_have_the_correlation_the_profile_states() {
     }
 }
 
-/// Goal E7: within 0.03 of the measured histograms of set 2a. Met down. Not met up: there the even
-/// wait for a 2.5 ms slot is the model, and the measured uplink has finer steps inside its slot.
+/// Goal E7: within 0.03 of the measured histograms of set 2a.
 #[test]
 fn city_5g_fits_the_measured_histograms() {
     let city = Profile::by_name("city-5g-sa").unwrap();
     let lanes = delays(city, SEED, Micros::from_secs(2_400));
-    let files = [("Uplink", city.up.base, 0.12), ("Downlink", city.down.base, 0.03)];
-    for ((file, base, allowed), lane) in files.into_iter().zip(lanes) {
+    let files = [("Uplink", city.up.base), ("Downlink", city.down.base)];
+    for ((file, base), lane) in files.into_iter().zip(lanes) {
         let path = format!(
             "{}/../traces/det6g_ND_5G-midband-{file}_PD-Wireless-5G-2a.csv",
             env!("CARGO_MANIFEST_DIR")
@@ -166,6 +165,6 @@ fn city_5g_fits_the_measured_histograms() {
         ms.sort_by(f64::total_cmp);
         let distance = measured.distance(&ms);
         println!("{file}: distance {distance:.4}");
-        assert!(distance <= allowed, "{file} seed {SEED}: {distance:.4}");
+        assert!(distance <= 0.03, "{file} seed {SEED}: {distance:.4}");
     }
 }

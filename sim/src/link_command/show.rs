@@ -72,7 +72,7 @@ fn milliseconds(text: &str) -> Result<f64, String> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Way {
+pub(super) enum Way {
     /// Console to robot
     Up,
     /// Robot to console
@@ -278,7 +278,7 @@ fn describe(out: &mut String, profile: &Profile) {
 }
 
 /// A share above as the percentile below, as people write it: 0.001 is 99.9.
-fn percentile(above: f64) -> f64 {
+pub(super) fn percentile(above: f64) -> f64 {
     (1e6 * (1.0 - above)).round() / 1e4
 }
 
@@ -418,11 +418,11 @@ fn quantile(sorted: &[f64], above: f64) -> f64 {
 }
 
 /// A length as a float; exact, for a sample has fewer than 2^32 packets.
-fn count(n: usize) -> f64 {
+pub(super) fn count(n: usize) -> f64 {
     f64::from(u32::try_from(n).unwrap_or(u32::MAX))
 }
 
 /// A float as a length, rounded down, through the one conversion that says how it rounds.
-fn floored(x: f64) -> usize {
+pub(super) fn floored(x: f64) -> usize {
     usize::try_from(Micros::from_secs_f64(x.floor() * 1e-6).as_micros()).unwrap_or(usize::MAX)
 }

@@ -59,6 +59,7 @@ impl Curve {
 pub(crate) struct JitterProcess {
     curve: Curve,
     still: bool,
+    most_ms: f64,
     keep: f64,
     fresh: f64,
     radio: Radio,
@@ -77,6 +78,10 @@ impl JitterProcess {
         let keep = if tau > 0.0 { libm::exp(-CELL.as_secs_f64() / tau) } else { 0.0 };
         Self {
             still: curve.is_flat() && radio.repeat <= 0.0,
+            most_ms: jitter
+                .target
+                .last()
+                .map_or(f64::INFINITY, |knot| (knot.at_ms - radio.slot.as_millis_f64()).max(0.0)),
             curve,
             keep,
             fresh: libm::sqrt(1.0 - keep * keep),
@@ -128,7 +133,8 @@ impl JitterProcess {
         if self.radio.repeat > 0.0 && self.chance.happens(self.radio.repeat) {
             delay_ms += self.radio.repeat_delay.as_millis_f64();
         }
-        delay_ms
+        // Repeat and slot are part of the target, whose last knot is the greatest delay there is.
+        delay_ms.min(self.most_ms)
     }
 }
 

@@ -308,13 +308,15 @@ impl Slots {
     }
 
     /// The next shift: a change of the drawn size, up or down, turned round at the ends of the
-    /// span. A change too great for the span goes up, and the slot after it comes back inside.
+    /// span. A change too great for the span goes up, and the slot after it comes back inside, by
+    /// no more than the greatest change.
     fn rebased(&mut self) -> f64 {
         let span = self.kind.span_ms;
         let size = self.change();
         let up = self.chance.happens(0.5);
         if self.shift_ms > span {
-            return self.chance.between(0.0, span);
+            let low = (self.shift_ms - self.kind.max_ms).max(0.0);
+            return self.chance.between(low, span);
         }
         let (above, below) = (self.shift_ms + size, self.shift_ms - size);
         if below >= 0.0 && (above > span || !up) { below } else { above }

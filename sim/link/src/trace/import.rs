@@ -1,10 +1,14 @@
 //! Public data sets made into traces.
 //!
-//! Knows: the text of CICV5G and LeoCC files and what has to be done to them. Does not know: files;
-//! the caller reads, hashes and names them.
+//! Knows: the text of CICV5G and LeoCC files, of what `ping -D` and irtt print and of Mahimahi's
+//! traces, and what has to be done to them. Does not know: files; the caller reads, hashes, names.
 //!
-//! Both sample more coarsely than a command stream (55 ms and 10 ms against 1 ms): a trace gives
+//! All sample more coarsely than a command stream (10 to 1000 ms against 1 ms): a trace gives
 //! the envelope; what happens between two samples is a straight line or a step, not jitter.
+
+mod irtt;
+mod mahimahi;
+mod ping;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -16,6 +20,10 @@ use super::{
     FORMAT, Header, Interpolation, Kind, LossSemantics, Place, RttSplit, TimeBase, Trace,
     TraceError,
 };
+
+pub use irtt::irtt;
+pub use mahimahi::{NoRate, mahimahi, to_mahimahi};
+pub use ping::ping;
 
 /// A round trip above this is not late, it is lost (or held).
 ///
@@ -72,6 +80,22 @@ pub enum ImportError {
         /// What it must be.
         want: &'static str,
     },
+    /// The JSON cannot be read.
+    Json {
+        /// The line, counted from 1.
+        line: usize,
+        /// What the reader said.
+        why: String,
+    },
+    /// A round trip of irtt is not one.
+    RoundTrip {
+        /// Its number.
+        seqno: u64,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// Nothing came back in the whole file.
+    Empty,
     /// What came out is not a trace.
     Trace(TraceError),
 }
@@ -80,6 +104,11 @@ impl fmt::Display for ImportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Line { line, want } => write!(f, "line {line} must be {want}"),
+            Self::Json { line, why } => {
+                write!(f, "line {line} is not what `irtt client -o` writes: {why}")
+            }
+            Self::RoundTrip { seqno, what } => write!(f, "round trip {seqno}: {what}"),
+            Self::Empty => write!(f, "there is no answer and no opportunity in the whole file"),
             Self::Trace(why) => write!(f, "the converted rows are no trace: {why}"),
         }
     }
@@ -183,6 +212,59 @@ fn header(sampling: Micros, seam: Micros, from: Provenance) -> Header {
         licence: from.licence,
         sha256_source: from.sha256,
         notes: String::new(),
+    }
+}
+
+/// Round trips at an even pace, and losses whose way may be known.
+#[derive(Default)]
+struct Samples {
+    /// The usual distance of two.
+    every: Micros,
+    up: Vec<Place>,
+    down: Vec<Place>,
+}
+
+impl Samples {
+    fn answered(&mut self, at: Micros, rtt: Micros) {
+        self.put(at, Place { given: rtt, ..Place::default() }, (false, false));
+    }
+
+    fn lost(&mut self, at: Micros, up: bool, down: bool) {
+        // What it would have taken nobody knows: as the one before.
+        let given = self.up.last().map_or(Micros::ZERO, |before| before.given);
+        self.put(at, Place { given, ..Place::default() }, (up, down));
+    }
+
+    fn put(&mut self, at: Micros, place: Place, (up, down): (bool, bool)) {
+        let before = self.up.last().map(|before| (before.at, before.given));
+        let after = |span: u64| self.every.saturating_mul(span);
+        if before.is_some_and(|(before, _)| at <= before) {
+            return;
+        }
+        if let Some((before, given)) = before.filter(|b| at.saturating_sub(b.0) > after(3)) {
+            let gap =
+                Place { at: before.saturating_add(after(1)), given, gap: true, ..Place::default() };
+            self.up.push(gap.clone());
+            self.down.push(gap);
+        }
+        self.up.push(Place { at, lost: up, ..place.clone() });
+        self.down.push(Place { at, lost: down, ..place });
+    }
+
+    /// The trace: each way half of the round trip, and the end a seam.
+    fn into_trace(self, probe: &str, notes: &str, from: Provenance) -> Result<Trace, ImportError> {
+        let Some(last) = self.up.last().map(|place| place.at) else {
+            return Err(ImportError::Empty);
+        };
+        let header = Header {
+            kind: Kind::Rtt,
+            loss_semantics: LossSemantics::Explicit,
+            rtt_split: Some(RttSplit::Half),
+            probe: String::from(probe),
+            notes: String::from(notes),
+            ..header(self.every, last.saturating_add(self.every), from)
+        };
+        Trace::new(header, self.up, self.down).map_err(ImportError::Trace)
     }
 }
 
