@@ -152,7 +152,7 @@ fn each_outcome_ends_with_a_code_of_its_own() {
     for (metric, bound, code) in asked {
         let more = ["--for", "1s", "--noise", "0s", "--no-twin", "--require", &row(metric, bound)];
         let done = qualify(&scene, "ann", &agent.addr, &more);
-        // A machine that stood still for this second may have left the link an outage to answer for.
+        // A machine that stood still in this second may have made an outage of it.
         let excused = code == Some(3) && done.code == Some(4);
         assert!(done.code == code || excused, "{metric} {bound}: {done:?}");
     }

@@ -254,7 +254,7 @@ impl Ledger {
             let came = untold.min(all);
             let is_single = came.saturating_mul(2) >= all;
             for (place, number) in (0_u64..).zip(dark) {
-                let share = |place: u64| place.saturating_mul(came) / all;
+                let share = |place: u64| place.saturating_mul(came).div_ceil(all);
                 let spread = share(place.saturating_add(1)) > share(place);
                 if if is_single { spread } else { place < came } {
                     self.came(number);

@@ -138,8 +138,8 @@ struct Run {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = written_time,
           requires = "load")]
     load_for: Micros,
-    /// Ask how long this console may be silent until an answer finds no way back: a NAT forgets. All
-    /// silences at once, so it takes as long as the longest; those longer than --for are left out.
+    /// Ask how long this console may be silent until an answer finds no way back: a NAT forgets.
+    /// All silences at once, so it takes as long as the longest; those longer than --for are left out.
     #[arg(long, value_name = "TIMES", num_args = 0..=1, require_equals = true,
           value_delimiter = ',', value_parser = written_time, conflicts_with = "no_twin",
           default_missing_value = "10s,20s,30s,45s,60s,90s,2m,3m,5m")]
@@ -544,8 +544,8 @@ fn tell_road(report: &Report, out: &mut Speaker) {
         for (name, effect) in [("session", &load.quic), ("udp", &load.twin)] {
             let (p50, p99, p999) = effect.adds_ms.unwrap_or_default();
             out.line(&format!(
-                "load adds to {name}: p50 {p50:.3} p99 {p99:.3} p99.9 {p999:.3} ms; loss up {:.4} % \
-                 (idle {:.4}), down {:.4} % (idle {:.4})",
+                "load adds to {name}: p50 {p50:.3} p99 {p99:.3} p99.9 {p999:.3} ms; loss up {:.4} \
+                 % (idle {:.4}), down {:.4} % (idle {:.4})",
                 effect.loss_up.1.share * 100.0,
                 effect.loss_up.0.share * 100.0,
                 effect.loss_down.1.share * 100.0,

@@ -137,6 +137,9 @@ impl Loader {
                 return;
             }
             self.down.offered += each * u64::from(ANSWERS_MAX);
+            // The question itself is a small load up, and the robot counts it there.
+            let asked = u64::try_from(wire::PATH_PROBE_LEN).unwrap_or(0) + HEADERS;
+            self.up.offered += asked;
         }
     }
 

@@ -40,7 +40,8 @@ const WAITS: (Micros, Micros) = (Micros::from_millis(200), Micros::from_secs(2))
 const TRIES: u32 = 3;
 /// How often the robot is asked where it sees this console.
 const SOURCE_EVERY: Micros = Micros::from_secs(1);
-/// How long an answer behind a silence is waited for. Chosen: the slowest link and the robot's 0.2 s.
+/// How long an answer behind a silence is waited for. Chosen: the slowest link, and the
+/// robot's 0.2 s.
 const SILENCE_SLACK: Micros = Micros::from_secs(2);
 /// Sockets for each silence: one lost answer is no forgotten console.
 const SOCKETS: usize = 2;

@@ -184,8 +184,8 @@ impl Clocks {
         Self { stretches, steps: told.collect() }
     }
 
-    /// The same run once the steps of its routes are known: they spoil the drift, which is told anew
-    /// from the seconds without them. How far both answers are apart is not known.
+    /// The same run once the steps of its routes are known: they spoil the drift, which is told
+    /// anew from the seconds without them. How far both answers are apart is not known.
     pub fn again(&self, seconds: &Windows, steps: &[(usize, i64, i64)]) -> Self {
         let mut other = Self::of(&seconds.without(steps));
         if other.steps.len() != self.steps.len() || other.stretches.len() != self.stretches.len() {

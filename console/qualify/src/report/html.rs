@@ -465,6 +465,15 @@ fn outages(measures: &Measures) -> String {
     } else {
         String::new()
     };
+    let list = if body.is_empty() {
+        "<p>No outage of 10 ms or more.</p>".to_owned()
+    } else {
+        format!(
+            "<div class=\"scroll\"><table><thead><tr><th class=\"n\">at</th><th \
+             class=\"n\">long</th><th>way</th><th>what was sent</th></tr></thead><tbody>{body}\
+             </tbody></table></div>"
+        )
+    };
     let way = |name: &str, way: &OneWay| {
         format!(
             "<tr><td>{name}</td><td class=\"n\">{} of {}</td><td class=\"n\">{} %</td>\
@@ -485,9 +494,7 @@ fn outages(measures: &Measures) -> String {
          <th class=\"n\">reordered</th><th \
          class=\"n\">twice</th></tr></thead><tbody>{}{}</tbody></table></div>\
          <p class=\"soft\">{} more were lost nobody knows where, or found no session.</p>\
-         <div class=\"scroll\"><table><thead><tr><th class=\"n\">at</th><th \
-         class=\"n\">long</th><th>way</th>\
-         <th>what was sent</th></tr></thead><tbody>{body}</tbody></table></div>{more}</section>",
+         {list}{more}</section>",
         way("To the robot", &measures.up),
         way("To the surgeon", &measures.down),
         measures.lost_unknown.events,
@@ -537,7 +544,8 @@ fn routes(measures: &Measures) -> String {
          and stayed changed, and by how many ms. -: no change that could be told from the \
          weather.</p><div class=\"scroll\"><table><thead><tr><th class=\"n\">at</th><th>way</th>\
          <th class=\"n\">to the robot</th><th class=\"n\">to the surgeon</th><th \
-         class=\"n\">round trip</th></tr></thead><tbody>{body}</tbody></table></div>{more}</section>"
+         class=\"n\">round trip</th></tr></thead><tbody>{body}</tbody></table></div>{more}\
+         </section>"
     )
 }
 

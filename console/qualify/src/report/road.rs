@@ -14,7 +14,8 @@ use crate::number::real;
 /// The link under load.
 pub(super) fn load(report: &Report) -> String {
     let Some(load) = &report.load else {
-        return "<section class=\"card\"><h2>Under load</h2><p>Not measured (<code>--load 20M</code>). \
+        return "<section class=\"card\"><h2>Under load</h2><p>Not measured \
+                (<code>--load 20M</code>). \
                 Video on the same link may make every command late.</p></section>"
             .to_owned();
     };
@@ -32,9 +33,10 @@ pub(super) fn load(report: &Report) -> String {
         );
     }
     let mut body = effect("In the session", &load.quic);
-    body.push_str(&effect("Plain UDP, where the load was", &load.twin));
+    body.push_str(&effect("Plain UDP", &load.twin));
     format!(
-        "<section class=\"card\"><h2>Under load</h2>{told}<div class=\"scroll\"><table><thead><tr>\
+        "<section class=\"card\"><h2>Under load</h2>{told}<p class=\"soft\">The load was plain UDP \
+         beside the session's packets.</p><div class=\"scroll\"><table><thead><tr>\
          <th>Round trip, ms</th><th class=\"n\">p50</th><th class=\"n\">p99</th><th \
          class=\"n\">p99.9</th><th class=\"n\">most</th><th class=\"n\">lost to the robot</th><th \
          class=\"n\">lost to the surgeon</th></tr></thead><tbody>{body}</tbody></table></div>\
@@ -67,8 +69,9 @@ fn effect(name: &str, effect: &Effect) -> String {
 /// What the path does to packets.
 pub(super) fn path(report: &Report) -> String {
     let Some(path) = &report.path else {
-        return "<section class=\"card\"><h2>The path</h2><p>Marks, sizes, addresses and silence were \
-                not looked at: the robot was not started with <code>--probe-twin</code>.</p></section>"
+        return "<section class=\"card\"><h2>The path</h2><p>Marks, sizes, addresses and silence \
+                were not looked at: the robot was not started with \
+                <code>--probe-twin</code>.</p></section>"
             .to_owned();
     };
     let mut marks = String::new();
@@ -130,7 +133,8 @@ fn mark_row(mark: &Mark) -> String {
         MarkFate::Unknown => "cannot be told".to_owned(),
     };
     format!(
-        "<tr><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{fate}</td></tr>",
+        "<tr><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
+         <td>{fate}</td></tr>",
         words(mark.dscp, mark.ecn),
         way_words(mark.way),
         mark.sent,
