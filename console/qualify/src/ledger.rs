@@ -256,7 +256,8 @@ impl Ledger {
             for (place, number) in (0_u64..).zip(dark) {
                 let share = |place: u64| place.saturating_mul(came).div_ceil(all);
                 let spread = share(place.saturating_add(1)) > share(place);
-                if if is_single { spread } else { place < came } {
+                let has_come = if is_single { spread } else { place < came };
+                if has_come {
                     self.came(number);
                 }
             }
