@@ -75,9 +75,11 @@ pub(super) fn start(
 ) -> io::Result<Survey> {
     let asker = Asker::new(at, run, stop, Duration::from_millis(10))?;
     let mut silences = Vec::new();
+    // What came while the sizes were tried is taken even behind the end.
+    let never = Stop::new()?;
     for span in &config.silences {
         for _ in 0..SOCKETS {
-            let asker = Asker::new(at, run, stop, Duration::from_millis(1))?;
+            let asker = Asker::new(at, run, &never, Duration::from_millis(1))?;
             silences.push(Silence { span: *span, asker, begun: None, came: false });
         }
     }
@@ -98,13 +100,11 @@ fn survey(
     for silence in &mut silences {
         silence.begin();
     }
-    let marks = asker.marks();
-    let mut found = PathFound {
-        marks,
-        mtu_up: asker.mtu(Way::Up),
-        mtu_down: asker.mtu(Way::Down),
-        ..PathFound::default()
-    };
+    let mut found = PathFound::default();
+    asker.source(&mut found.sources);
+    found.marks = asker.marks();
+    found.mtu_up = asker.mtu(Way::Up);
+    found.mtu_down = asker.mtu(Way::Down);
     asker.source(&mut found.sources);
     is_done.store(true, Ordering::Release);
     while !stop.is_stopped() {
@@ -115,6 +115,7 @@ fn survey(
         }
         asker.pause(next);
     }
+    silences.iter_mut().for_each(Silence::look);
     found.idle = (!silences.is_empty()).then(|| Idle::of(tried(&silences)));
     found
 }
