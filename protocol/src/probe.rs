@@ -65,7 +65,8 @@ impl ProbeAnswer {
 }
 
 /// The most that one [`PathProbe`] may ask to be answered. Chosen: a video frame at 20 Mbit/s and
-/// 60 a second is 35 datagrams; eight keep a request small against what it asks for, and bursts short.
+/// 60 a second is 35 datagrams; eight keep a request small against what it asks for, and bursts
+/// short.
 pub const ANSWERS_MAX: u8 = 8;
 /// The longest datagram there is any use in, UDP payload, bytes. Chosen: a jumbo frame of 9000 less
 /// IPv4's 20 and UDP's 8.

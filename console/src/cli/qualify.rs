@@ -139,7 +139,8 @@ struct Run {
           requires = "load")]
     load_for: Micros,
     /// Ask how long this console may be silent until an answer finds no way back: a NAT forgets.
-    /// All silences at once, so it takes as long as the longest; those longer than --for are left out.
+    /// All silences at once, so it takes as long as the longest; those longer than --for are left
+    /// out.
     #[arg(long, value_name = "TIMES", num_args = 0..=1, require_equals = true,
           value_delimiter = ',', value_parser = written_time, conflicts_with = "no_twin",
           default_missing_value = "10s,20s,30s,45s,60s,90s,2m,3m,5m")]
