@@ -99,6 +99,10 @@ impl Kept {
         let len = usize::from(probe.answer_bytes).max(wire::PATH_ANSWER_LEN).min(out.len());
         let cost = u64::try_from(len).unwrap_or(u64::MAX);
         for index in 0..probe.answers {
+            let this_second = self.bytes_this_second.saturating_add(cost);
+            if this_second > BYTES_PER_SECOND {
+                return;
+            }
             let is_allowed = twin.with_run(probe.run, to.ip(), |run| {
                 let after = run.path.answered_bytes.saturating_add(cost);
                 let is_allowed = after <= BYTES_PER_RUN;
@@ -107,10 +111,10 @@ impl Kept {
                 }
                 is_allowed
             });
-            self.bytes_this_second = self.bytes_this_second.saturating_add(cost);
-            if is_allowed != Some(true) || self.bytes_this_second > BYTES_PER_SECOND {
+            if is_allowed != Some(true) {
                 return;
             }
+            self.bytes_this_second = this_second;
             let head = wire::encode_path_answer(&PathAnswer { index, ..answer });
             let Some((front, fill)) =
                 out.get_mut(..len).and_then(|out| out.split_at_mut_checked(head.len()))
