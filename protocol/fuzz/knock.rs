@@ -10,8 +10,9 @@ use longhand_protocol::probe::Receipts;
 use longhand_protocol::session::{ConsoleSession, RobotSession};
 use longhand_protocol::units::Instant;
 use longhand_protocol::wire::{
-    FRAME_MAX, decode_command, decode_frame, decode_probe, decode_probe_answer, decode_state,
-    encode_command, encode_frame, encode_probe, encode_probe_answer, encode_state,
+    FRAME_MAX, decode_command, decode_frame, decode_path_answer, decode_path_probe, decode_probe,
+    decode_probe_answer, decode_state, encode_command, encode_frame, encode_path_answer,
+    encode_path_probe, encode_probe, encode_probe_answer, encode_state,
 };
 
 static CRC: Crc<u64> = Crc::<u64>::new(&CRC_64_XZ);
@@ -50,6 +51,15 @@ fn once(bytes: &[u8]) {
         let now = Instant::from_micros(1);
         let answers = [(); 2].map(|()| receipts.take(&probe, now));
         assert!(answers[1].is_none(), "a copy is not answered");
+    }
+    if let Ok(probe) = decode_path_probe(bytes) {
+        assert!(
+            bytes.starts_with(&encode_path_probe(&probe)),
+            "its head has one way to be written"
+        );
+    }
+    if let Ok(answer) = decode_path_answer(bytes) {
+        assert!(bytes.starts_with(&encode_path_answer(&answer)));
     }
     if let Ok(answer) = decode_probe_answer(bytes) {
         assert_eq!(encode_probe_answer(&answer).as_slice(), bytes);

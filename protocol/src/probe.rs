@@ -11,7 +11,7 @@
 //! Terms: a *run* is one measurement, named by 64 random bits; an *intended* time is when a probe
 //! was due by its schedule, whether or not the machine was able to send it then.
 
-use crate::units::{Console, Instant, Robot};
+use crate::units::{Console, Instant, Micros, Robot};
 
 /// Words of [`ProbeAnswer::seen`].
 pub const SEEN_WORDS: usize = 29;
@@ -62,6 +62,64 @@ impl ProbeAnswer {
         let word = self.seen.get(usize::try_from(back / 64).ok()?)?;
         Some(word.checked_shr(u32::try_from(back % 64).ok()?).unwrap_or(0) & 1 == 1)
     }
+}
+
+/// The most that one [`PathProbe`] may ask to be answered. Chosen: a video frame at 20 Mbit/s and
+/// 60 a second is 35 datagrams; eight keep a request small against what it asks for, and bursts
+/// short.
+pub const ANSWERS_MAX: u8 = 8;
+/// The longest datagram there is any use in, UDP payload, bytes. Chosen: a jumbo frame of 9000 less
+/// IPv4's 20 and UDP's 8.
+pub const PATH_BYTES_MAX: u16 = 8_972;
+/// How long an answer may be kept back. Source: RFC 4787, REQ-5: a NAT should keep a mapping for
+/// 5 minutes; twice that.
+pub const KEPT_BACK_MAX: Micros = Micros::from_secs(600);
+
+/// A question about the path itself, outside QUIC: console to robot, of any length up to
+/// [`PATH_BYTES_MAX`]. What is behind its head is fill: a load, or the size that is tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PathProbe {
+    /// The twin's run.
+    pub run: u64,
+    /// Any; the answer repeats it.
+    pub number: u64,
+    /// When it was handed to the network, console clock.
+    pub sent_at: Instant<Console>,
+    /// How long each answer is to be, UDP payload, bytes.
+    pub answer_bytes: u16,
+    /// How many answers, up to [`ANSWERS_MAX`]; none for a load.
+    pub answers: u8,
+    /// The traffic class (DSCP and ECN) that answers are to carry.
+    pub answer_mark: u8,
+    /// How long the answers are to be kept back, up to [`KEPT_BACK_MAX`]; whole milliseconds.
+    pub after: Micros,
+}
+
+/// The robot's answer to a [`PathProbe`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PathAnswer {
+    /// From the probe.
+    pub run: u64,
+    /// From the probe.
+    pub number: u64,
+    /// From the probe.
+    pub sent_at: Instant<Console>,
+    /// When the probe came, robot clock.
+    pub received_at: Instant<Robot>,
+    /// Where it came from as the robot sees it: an IPv6 address, or an IPv4 one mapped into it.
+    pub from_ip: [u8; 16],
+    /// The port.
+    pub from_port: u16,
+    /// The traffic class that the probe had when it came; `None` where the system does not say.
+    pub mark_seen: Option<u8>,
+    /// How long the probe was when it came, UDP payload, bytes.
+    pub bytes_seen: u16,
+    /// Path probes of the run that have come, this one among them.
+    pub came: u64,
+    /// Their bytes, UDP payload.
+    pub came_bytes: u64,
+    /// Of the answers to this probe: which, from 0.
+    pub index: u8,
 }
 
 /// What the robot remembers of one run. Fixed in size, whatever is sent to it.

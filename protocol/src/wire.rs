@@ -28,7 +28,10 @@ use crate::message::{
     PROTOCOL_VERSION, ProfileHash, Reason, RecordAlarm, Refusal, RefusalKind, RobotId, SessionId,
     SessionKey, Stage, StateCommand, StateReport, Terms, Witness,
 };
-use crate::probe::{Probe, ProbeAnswer, SEEN_WORDS};
+use crate::probe::{
+    ANSWERS_MAX, KEPT_BACK_MAX, PATH_BYTES_MAX, PathAnswer, PathProbe, Probe, ProbeAnswer,
+    SEEN_WORDS,
+};
 use crate::units::{Epoch, Instant, Micros, Seq};
 
 /// The first two bytes of everything: "LH" in ASCII, as a little-endian number.
@@ -58,6 +61,12 @@ const WELCOME_LEN: usize = KEYED + 8 + 6 * 8 + 3 * 8 + CRC_LEN;
 const WITNESS_LEN: usize = HEADER + 1 + 16 + 8 + 8 + 2 * 16 + CRC_LEN;
 const REFUSED_LEN: usize = HEADER + 1 + 8 + 8 + CRC_LEN;
 const STATE_COMMAND_LEN: usize = HEADER + 1 + CRC_LEN;
+/// The head of every path probe, bytes; fill may follow.
+pub const PATH_PROBE_LEN: usize = HEADER + 3 * 8 + 2 + 1 + 1 + 4 + CRC_LEN;
+/// The head of every answer to one, bytes; fill may follow.
+pub const PATH_ANSWER_LEN: usize = HEADER + 4 * 8 + 16 + 2 + 2 + 2 + 2 * 8 + 1 + CRC_LEN;
+/// A traffic class that the system did not tell.
+const MARK_UNKNOWN: u16 = 0xffff;
 const PROBE_BEGIN_LEN: usize = HEADER + 8 + CRC_LEN;
 const PROBE_READY_LEN: usize = HEADER + 8 + 2 + CRC_LEN;
 /// Zeros that fill a probe up to a command's length.
@@ -76,6 +85,8 @@ const KIND_COMMAND: u8 = 1;
 const KIND_STATE: u8 = 2;
 const KIND_PROBE: u8 = 3;
 const KIND_PROBE_ANSWER: u8 = 4;
+const KIND_PATH_PROBE: u8 = 5;
+const KIND_PATH_ANSWER: u8 = 6;
 /// The kind of a hello, as refusals out of order name it.
 pub const KIND_HELLO: u8 = 16;
 const KIND_WELCOME: u8 = 17;
@@ -265,6 +276,94 @@ pub fn decode_probe_answer(bytes: &[u8]) -> Result<ProbeAnswer, WireError> {
         newest: raw.newest,
         reordered: raw.reordered,
         seen: raw.seen,
+    })
+}
+
+/// Writes the head of a path probe. Total: never fails, never allocates.
+pub fn encode_path_probe(probe: &PathProbe) -> [u8; PATH_PROBE_LEN] {
+    let mut out = [0; PATH_PROBE_LEN];
+    let raw = RawPathProbe {
+        header: RawHeader::of(KIND_PATH_PROBE),
+        run: probe.run,
+        number: probe.number,
+        sent_at: probe.sent_at.as_micros(),
+        answer_bytes: probe.answer_bytes,
+        answers: probe.answers,
+        answer_mark: probe.answer_mark,
+        after_ms: u32::try_from(probe.after.as_micros() / 1_000).unwrap_or(u32::MAX),
+    };
+    seal(&raw, &mut out);
+    out
+}
+
+/// Reads a path probe by its head; what follows it is fill.
+///
+/// Errors: the first [`WireError`] found, looked for in the enum's order, then in wire order.
+pub fn decode_path_probe(bytes: &[u8]) -> Result<PathProbe, WireError> {
+    let head = bytes.get(..PATH_PROBE_LEN).ok_or(WireError::Length)?;
+    let raw = read::<RawPathProbe>(open(head, PATH_PROBE_LEN, KIND_PATH_PROBE)?)?;
+    let after = Micros::from_millis(raw.after_ms.into());
+    let is_modest = raw.answers <= ANSWERS_MAX
+        && raw.answer_bytes <= PATH_BYTES_MAX
+        && after <= KEPT_BACK_MAX
+        && bytes.len() <= usize::from(PATH_BYTES_MAX);
+    if !is_modest {
+        return Err(WireError::OutOfRange);
+    }
+    Ok(PathProbe {
+        run: raw.run,
+        number: raw.number,
+        sent_at: Instant::from_micros(raw.sent_at),
+        answer_bytes: raw.answer_bytes,
+        answers: raw.answers,
+        answer_mark: raw.answer_mark,
+        after,
+    })
+}
+
+/// Writes the head of the answer to a path probe. Total: never fails, never allocates.
+pub fn encode_path_answer(answer: &PathAnswer) -> [u8; PATH_ANSWER_LEN] {
+    let mut out = [0; PATH_ANSWER_LEN];
+    let raw = RawPathAnswer {
+        header: RawHeader::of(KIND_PATH_ANSWER),
+        run: answer.run,
+        number: answer.number,
+        sent_at: answer.sent_at.as_micros(),
+        received_at: answer.received_at.as_micros(),
+        from_ip: answer.from_ip,
+        from_port: answer.from_port,
+        mark_seen: answer.mark_seen.map_or(MARK_UNKNOWN, u16::from),
+        bytes_seen: answer.bytes_seen,
+        came: answer.came,
+        came_bytes: answer.came_bytes,
+        index: answer.index,
+    };
+    seal(&raw, &mut out);
+    out
+}
+
+/// Reads the answer to a path probe by its head; what follows it is fill.
+///
+/// Errors: the first [`WireError`] found, looked for in the enum's order, then in wire order.
+pub fn decode_path_answer(bytes: &[u8]) -> Result<PathAnswer, WireError> {
+    let head = bytes.get(..PATH_ANSWER_LEN).ok_or(WireError::Length)?;
+    let raw = read::<RawPathAnswer>(open(head, PATH_ANSWER_LEN, KIND_PATH_ANSWER)?)?;
+    let mark_seen = match raw.mark_seen {
+        MARK_UNKNOWN => None,
+        mark => Some(u8::try_from(mark).map_err(|_| WireError::OutOfRange)?),
+    };
+    Ok(PathAnswer {
+        run: raw.run,
+        number: raw.number,
+        sent_at: Instant::from_micros(raw.sent_at),
+        received_at: Instant::from_micros(raw.received_at),
+        from_ip: raw.from_ip,
+        from_port: raw.from_port,
+        mark_seen,
+        bytes_seen: raw.bytes_seen,
+        came: raw.came,
+        came_bytes: raw.came_bytes,
+        index: raw.index,
     })
 }
 
@@ -552,6 +651,34 @@ struct RawProbeAnswer {
     newest: u64,
     reordered: u32,
     seen: [u64; SEEN_WORDS],
+}
+
+#[derive(Encode, Decode)]
+struct RawPathProbe {
+    header: RawHeader,
+    run: u64,
+    number: u64,
+    sent_at: u64,
+    answer_bytes: u16,
+    answers: u8,
+    answer_mark: u8,
+    after_ms: u32,
+}
+
+#[derive(Encode, Decode)]
+struct RawPathAnswer {
+    header: RawHeader,
+    run: u64,
+    number: u64,
+    sent_at: u64,
+    received_at: u64,
+    from_ip: [u8; 16],
+    from_port: u16,
+    mark_seen: u16,
+    bytes_seen: u16,
+    came: u64,
+    came_bytes: u64,
+    index: u8,
 }
 
 #[derive(Encode, Decode)]

@@ -16,10 +16,13 @@
 
 mod common;
 
-use common::{sample_command, sample_frames, sample_probe, sample_probe_answer, sample_state};
+use common::{
+    sample_command, sample_frames, sample_path_answer, sample_path_probe, sample_probe,
+    sample_probe_answer, sample_state,
+};
 use longhand_protocol::geometry::{Pose, RobotBase, Tip};
 use longhand_protocol::message::*;
-use longhand_protocol::probe::{Probe, ProbeAnswer};
+use longhand_protocol::probe::{PathAnswer, PathProbe, Probe, ProbeAnswer};
 use longhand_protocol::wire::*;
 use nalgebra::Vector3;
 use serde_json::{Map, Value, json};
@@ -337,6 +340,36 @@ fn probe_answer_fields(answer: &ProbeAnswer) -> Map<String, Value> {
     f
 }
 
+fn path_probe_fields(probe: &PathProbe) -> Map<String, Value> {
+    let mut f = Map::new();
+    header(&mut f, 5);
+    f.insert("run".into(), big(probe.run));
+    f.insert("number".into(), json!(probe.number));
+    f.insert("sent_at".into(), json!(probe.sent_at.as_micros()));
+    f.insert("answer_bytes".into(), json!(probe.answer_bytes));
+    f.insert("answers".into(), json!(probe.answers));
+    f.insert("answer_mark".into(), json!(probe.answer_mark));
+    f.insert("after".into(), json!(probe.after.as_micros() / 1_000));
+    f
+}
+
+fn path_answer_fields(answer: &PathAnswer) -> Map<String, Value> {
+    let mut f = Map::new();
+    header(&mut f, 6);
+    f.insert("run".into(), big(answer.run));
+    f.insert("number".into(), json!(answer.number));
+    f.insert("sent_at".into(), json!(answer.sent_at.as_micros()));
+    f.insert("received_at".into(), json!(answer.received_at.as_micros()));
+    f.insert("from_ip".into(), json!(hex(&answer.from_ip)));
+    f.insert("from_port".into(), json!(answer.from_port));
+    f.insert("mark_seen".into(), json!(answer.mark_seen.map_or(65_535, u16::from)));
+    f.insert("bytes_seen".into(), json!(answer.bytes_seen));
+    f.insert("came".into(), json!(answer.came));
+    f.insert("came_bytes".into(), json!(answer.came_bytes));
+    f.insert("index".into(), json!(answer.index));
+    f
+}
+
 // ---- the tests ----
 
 /// Every sample: the page's table, its values, and the bytes that the code writes.
@@ -357,6 +390,11 @@ fn vectors() -> Vec<(&'static str, Map<String, Value>, Vec<u8>)> {
     all.push(("probe", probe_fields(&probe), encode_probe(&probe).to_vec()));
     let bytes = encode_probe_answer(&answer).to_vec();
     all.push(("probe_answer", probe_answer_fields(&answer), bytes));
+    let (probe, answer) = (sample_path_probe(), sample_path_answer());
+    let bytes = encode_path_probe(&probe).to_vec();
+    all.push(("path_probe", path_probe_fields(&probe), bytes));
+    let bytes = encode_path_answer(&answer).to_vec();
+    all.push(("path_answer", path_answer_fields(&answer), bytes));
     all
 }
 
@@ -404,6 +442,12 @@ fn the_golden_bytes_read_back_as_the_samples() {
     let behind = sample_frames().len() + 2;
     assert_eq!(decode_probe(&bytes(behind)), Ok(sample_probe()));
     assert_eq!(decode_probe_answer(&bytes(behind + 1)), Ok(sample_probe_answer()));
+    // What is behind the head of these two is fill, and no part of what they say.
+    let filled = |i: usize| [bytes(i), vec![7; 1_200]].concat();
+    assert_eq!(decode_path_probe(&filled(behind + 2)), Ok(sample_path_probe()));
+    assert_eq!(decode_path_answer(&filled(behind + 3)), Ok(sample_path_answer()));
+    let greedy = PathProbe { answers: 9, ..sample_path_probe() };
+    assert_eq!(decode_path_probe(&encode_path_probe(&greedy)), Err(WireError::OutOfRange));
 }
 
 #[test]
@@ -413,6 +457,8 @@ fn the_page_says_the_lengths_and_the_words() {
     assert_eq!(end("state"), STATE_LEN);
     assert_eq!(end("probe"), PROBE_LEN);
     assert_eq!(end("probe_answer"), PROBE_ANSWER_LEN);
+    assert_eq!(end("path_probe"), PATH_PROBE_LEN);
+    assert_eq!(end("path_answer"), PATH_ANSWER_LEN);
     assert_eq!(end("welcome"), FRAME_MAX);
     let words = |name: &str| -> Vec<String> {
         let rows = table(&format!("words: {name}"));

@@ -4,25 +4,29 @@
 //! and has no way to any of them: what measures can neither arm nor move.
 //!
 //! Bounds, and what happens when they are reached: eight runs are remembered, the oldest is
-//! forgotten; 64 answers wait, the newest is dropped; the twin answers 4000 probes a second.
+//! forgotten; 64 answers wait, the newest is dropped; the twin answers 4000 probes a second, and
+//! path probes (`path`) with 64 Mbit/s and 512 MB a run.
 //!
 //! The *twin* answers the same bytes on a UDP socket of its own, so that QUIC's own cost can be
 //! seen. It is off unless asked for, knows only runs that a certificate has begun, and answers only
 //! to the address that the certificate came from: nobody can have it answer to somebody else.
 
+mod path;
+
 use longhand_protocol::message::Frame;
 use longhand_protocol::message::Refusal;
-use longhand_protocol::probe::{ProbeAnswer, Receipts};
+use longhand_protocol::probe::{PATH_BYTES_MAX, ProbeAnswer, Receipts};
 use longhand_protocol::units::{Instant, Micros, Robot};
 use longhand_protocol::wire;
 use longhand_quic::clock::{robot_now, wall_offset_us};
 use longhand_quic::doorbell::Stop;
+use longhand_quic::marked::{MarkedSocket, NO_MARK};
 use longhand_quic::pace::{Priority, RealTime};
 use longhand_quic::pump::{Close, CloseCode};
 use longhand_quic::trust::PeerIdentity;
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -53,6 +57,7 @@ struct Run {
     from: IpAddr,
     receipts: Receipts,
     twin: Receipts,
+    path: path::Counted,
     /// Connections that measure with it now.
     live: u32,
 }
@@ -62,8 +67,7 @@ impl Runs {
     pub(crate) fn with_twin(at: Option<SocketAddr>) -> io::Result<(Self, Option<Twin>)> {
         let mut runs = Self::default();
         let Some(at) = at else { return Ok((runs, None)) };
-        let socket = UdpSocket::bind(at)?;
-        socket.set_read_timeout(Some(TWIN_LOOKS_EVERY))?;
+        let socket = MarkedSocket::bind(at, TWIN_LOOKS_EVERY)?;
         runs.twin_port = socket.local_addr()?.port();
         Ok((runs.clone(), Some(Twin { socket, runs })))
     }
@@ -106,6 +110,7 @@ impl Measuring {
                 from: self.from,
                 receipts: Receipts::new(),
                 twin: Receipts::new(),
+                path: path::Counted::default(),
                 live: 1,
             });
         }
@@ -172,7 +177,7 @@ fn written(mut answer: ProbeAnswer, now: Instant<Robot>) -> [u8; wire::PROBE_ANS
 
 /// Answers probes without QUIC.
 pub(crate) struct Twin {
-    socket: UdpSocket,
+    socket: MarkedSocket,
     runs: Runs,
 }
 
@@ -180,44 +185,62 @@ impl Twin {
     /// Answers until stopped. Blocks: this thread is the twin's.
     pub(crate) fn run(self, stop: &Stop, real_time: bool) {
         let _held = real_time.then(|| RealTime::acquire(TWIN_PRIORITY, None));
-        let mut buf = [0; wire::PROBE_LEN + 1];
+        let mut buf = vec![0; usize::from(PATH_BYTES_MAX) + 1];
+        let mut out = vec![0; usize::from(PATH_BYTES_MAX)];
         let (mut second, mut answered) = (robot_now(), 0_u64);
+        let mut kept = path::Kept::default();
         while !stop.is_stopped() {
-            let Ok((len, from)) = self.socket.recv_from(&mut buf) else { continue };
+            kept.answer_due(robot_now(), &self, &mut out);
+            let Ok(came) = self.socket.recv(&mut buf) else { continue };
             let now = robot_now();
             if now.since(second) >= Micros::from_secs(1) {
                 (second, answered) = (now, 0);
+                kept.begin_second();
             }
-            let bytes = buf.get(..len).unwrap_or_default();
+            let bytes = buf.get(..came.len).unwrap_or_default();
+            if let Ok(probe) = wire::decode_path_probe(bytes) {
+                kept.take(now, &probe, &came, &self, &mut out);
+                continue;
+            }
             if answered >= TWIN_PER_SECOND {
                 continue;
             }
-            if let Some(answer) = self.take(now, bytes, from.ip()) {
+            if let Some(answer) = self.take(now, bytes, came.from.ip()) {
                 answered = answered.saturating_add(1);
                 // What the system does not take now is a lost answer, which the run will show.
-                let _lost = self.socket.send_to(&written(answer, robot_now()), from);
+                let _lost = self.socket.send_to(&written(answer, robot_now()), NO_MARK, came.from);
             }
         }
     }
 
-    fn take(&self, now: Instant<Robot>, bytes: &[u8], from: IpAddr) -> Option<ProbeAnswer> {
-        let probe = wire::decode_probe(bytes).ok()?;
+    /// Does something with a live run at its own address; `None` where there is none.
+    fn with_run<T>(
+        &self,
+        twin_run: u64,
+        from: IpAddr,
+        act: impl FnOnce(&mut Run) -> T,
+    ) -> Option<T> {
         let mut known = self.runs.lock();
         // The twin's run is the run with its bits inverted, so that neither is taken for the other.
-        let mut mine = known.iter_mut().filter(|known| known.run == !probe.run);
+        let mut mine = known.iter_mut().filter(|known| known.run == !twin_run);
         let mine = mine.find(|known| known.from == from && known.live > 0)?;
-        mine.twin.take(&probe, now)
+        Some(act(mine))
+    }
+
+    fn take(&self, now: Instant<Robot>, bytes: &[u8], from: IpAddr) -> Option<ProbeAnswer> {
+        let probe = wire::decode_probe(bytes).ok()?;
+        self.with_run(probe.run, from, |mine| mine.twin.take(&probe, now))?
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use longhand_protocol::probe::Probe;
     use longhand_quic::trust::Role;
     use std::time::SystemTime;
 
-    fn engineer() -> PeerIdentity {
+    pub(super) fn engineer() -> PeerIdentity {
         PeerIdentity {
             role: Role::Engineer,
             name: "ann".to_owned(),

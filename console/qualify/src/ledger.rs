@@ -243,14 +243,23 @@ impl Ledger {
                 self.came(number);
             }
         }
-        // Farther back than the bits reach only the count tells, and it tells how many: where a
-        // hole covers both ways, those that came were the first, on their way when it began.
+        // Farther back than the bits reach only the count tells, and it tells how many, not which.
+        // Where few came a hole covers both ways, and they were the first, on their way when it
+        // began; where most came the others are single losses within a hole on the way down.
         let since = answer.received.saturating_sub(self.received);
         let untold = since.saturating_sub(told);
         let dark = self.newest.saturating_add(1)..window;
         if answer.newest > self.newest {
-            for number in dark.take(usize::try_from(untold).unwrap_or(0)) {
-                self.came(number);
+            let all = dark.end.saturating_sub(dark.start).max(1);
+            let came = untold.min(all);
+            let is_single = came.saturating_mul(2) >= all;
+            for (place, number) in (0_u64..).zip(dark) {
+                let share = |place: u64| place.saturating_mul(came).div_ceil(all);
+                let spread = share(place.saturating_add(1)) > share(place);
+                let has_come = if is_single { spread } else { place < came };
+                if has_come {
+                    self.came(number);
+                }
             }
             self.newest = answer.newest;
         }

@@ -13,13 +13,18 @@ use std::sync::LazyLock;
 
 use common::{RobotClock, Run, constant, model, run};
 use longhand_link::{Directions, LinkModel, Trace};
+use longhand_qualify::measure::load::{Effect, Loaded, Traffic};
+use longhand_qualify::measure::outage::Way;
+use longhand_qualify::measure::path::{Mark, Mtu, PathFound};
 use longhand_qualify::measure::{Measures, measure};
 use longhand_qualify::report::compare::{Change, compare};
 use longhand_qualify::report::{
     About, Named, Raw, ReadError, Report, SCHEMA, Seal, read, to_html, to_json, to_sign,
 };
+use longhand_qualify::slot::{Fate, Slot};
 use longhand_qualify::trace;
 use longhand_qualify::verdict::{Profile, SHIPPED, Verdict, judge, overall};
+use serde_json::Value;
 
 struct City {
     run: Run,
@@ -100,6 +105,78 @@ fn the_link_itself_just_above_or_below_flips_the_round_trip_alone() {
     }
 }
 
+/// A link that meets every row, but for what is done to it.
+struct Link {
+    up_us: u64,
+    down_us: u64,
+    jitter_us: i32,
+    lost_every: usize,
+    hole_us: u64,
+}
+
+const GOOD: Link = Link { up_us: 40_000, down_us: 40_000, jitter_us: 0, lost_every: 0, hole_us: 0 };
+
+fn verdicts_of(link: &Link) -> Vec<Verdict> {
+    let hole = [(Directions::Up, 20_000_000, link.hole_us)];
+    let holes = if link.hole_us > 0 { &hole[..] } else { &[] };
+    let clock = RobotClock::default();
+    let mut run = run(constant(link.up_us, link.down_us), 1, 60, clock, holes);
+    for (place, slot) in run.slots.iter_mut().enumerate() {
+        if let Fate::Back { up_us, .. } = &mut slot.fate
+            && place % 50 == 7
+        {
+            *up_us += link.jitter_us;
+        }
+        if link.lost_every > 0 && place % 1_000 % link.lost_every == 0 {
+            *slot = Slot::of(Fate::LostUp);
+        }
+    }
+    // Both clocks are one here: the ways can be told apart.
+    run.given.common_clock_us = Some(0);
+    let row = |metric: &str, more: &str, bound: f64| {
+        format!(
+            "[[requirement]]\nwhat = \"{metric}\"\nmetric = \"{metric}\"\n{more}\n\
+             at_most = {bound:.3}\nsource = \"s\"\n"
+        )
+    };
+    let p99 = "quantile = \"p99\"";
+    let rows = [
+        row("rtt", p99, 100.0),
+        row("one_way", p99, 70.0),
+        row("jitter", p99, 10.0),
+        row("loss", "", 0.05),
+        row("outage_longest", "", 280.0),
+    ];
+    let profile = format!("name = \"t\"\ntitle = \"t\"\n{}", rows.concat());
+    let measures = measure(&run.slots, &run.given);
+    let rows = judge(&Profile::parse(&profile).unwrap(), &measures);
+    rows.into_iter().map(|row| row.verdict).collect()
+}
+
+#[test]
+fn a_link_just_above_or_below_a_threshold_flips_that_row_and_no_other() {
+    let pairs: [(Link, Link); 5] = [
+        (
+            Link { up_us: 49_900, down_us: 50_000, ..GOOD },
+            Link { up_us: 50_100, down_us: 50_000, ..GOOD },
+        ),
+        (
+            Link { up_us: 69_900, down_us: 20_000, ..GOOD },
+            Link { up_us: 70_100, down_us: 20_000, ..GOOD },
+        ),
+        (Link { jitter_us: 9_900, ..GOOD }, Link { jitter_us: 10_100, ..GOOD }),
+        // 46 and 56 of a thousand, spread evenly; the interval of 60000 is narrower.
+        (Link { lost_every: 22, ..GOOD }, Link { lost_every: 18, ..GOOD }),
+        (Link { hole_us: 279_000, ..GOOD }, Link { hole_us: 281_000, ..GOOD }),
+    ];
+    for (place, (below, above)) in pairs.iter().enumerate() {
+        assert_eq!(verdicts_of(below), [Verdict::Pass; 5], "row {place}, just below");
+        let mut flipped = [Verdict::Pass; 5];
+        flipped[place] = Verdict::Fail;
+        assert_eq!(verdicts_of(above), flipped, "row {place}, just above");
+    }
+}
+
 #[test]
 fn few_samples_and_rare_claims_are_not_enough_and_say_how_long_would_be() {
     let run = run(constant(10_000, 10_000), 1, 5, RobotClock::default(), &[]);
@@ -141,6 +218,8 @@ fn report(measures: &Measures) -> Report {
         twin: None,
         quic_adds_ms: None,
         playout_for_rare_stops_ms: None,
+        path: None,
+        load: None,
         raw: Raw::default(),
     }
 }
@@ -170,6 +249,102 @@ fn the_page_holds_its_object_and_an_altered_page_is_noticed() {
     assert!(matches!(read(&altered), Err(ReadError::Page)));
     assert!(matches!(read("{}"), Err(ReadError::Unsealed)));
     assert!(matches!(read("<html></html>"), Err(ReadError::NoObject)));
+}
+
+/// The numbers that a reader sees in the row of this name, in order.
+fn seen(page: &str, name: &str) -> Vec<String> {
+    let (_, row) =
+        page.split_once(&format!("<tr><td>{name}</td>")).unwrap_or_else(|| panic!("{name}"));
+    let row = row.split_once("</tr>").unwrap().0;
+    // Tags become spaces.
+    let text: String = row
+        .split('<')
+        .map(|part| part.split_once('>').unwrap_or(("", part)).1)
+        .fold(String::new(), |text, part| text + " " + part);
+    let is_number = |word: &&str| word.parse::<f64>().is_ok();
+    text.split_whitespace().filter(is_number).map(str::to_owned).collect()
+}
+
+/// What is shown is the object's number, rounded to the digits that are shown.
+fn rounds(name: &str, shown: &[String], is: &[f64]) {
+    assert_eq!(shown.len(), is.len(), "{name}: {shown:?} {is:?}");
+    for (shown, is) in shown.iter().zip(is) {
+        let (mantissa, power) = shown.split_once('e').unwrap_or((shown, "0"));
+        let decimals = mantissa.split_once('.').map_or(0, |(_, behind)| behind.len());
+        let power: i32 = power.parse().unwrap();
+        let unit = 10_f64.powi(power - i32::try_from(decimals).unwrap());
+        let value: f64 = shown.parse().unwrap();
+        assert!((value - is).abs() <= unit * 0.500_1, "{name}: {shown} is {is}");
+    }
+}
+
+#[test]
+fn the_numbers_on_the_page_are_those_of_its_object() {
+    let mut report = report(&CITY.measures);
+    let traffic = Traffic { asked_bps: 20_000_000, offered_bps: 19_873_000, came_bps: 11_954_321 };
+    let effect = Effect::of(&CITY.measures, &CITY.measures);
+    report.load = Some(Loaded {
+        seconds: 30.0,
+        up: Some(traffic),
+        quic: effect.clone(),
+        twin: effect,
+        ..Loaded::default()
+    });
+    let mark = Mark::of(Way::Up, 0xba, 20, &[Some(2); 17], true);
+    let mtu = Some(Mtu { passes: 1_391, fails: Some(1_392) });
+    report.path =
+        Some(PathFound { marks: vec![mark], mtu_up: mtu, mtu_down: None, ..PathFound::default() });
+    let page = to_html(&report, &seal()).unwrap();
+    let object: Value = serde_json::from_str(&to_json(&report, &seal()).unwrap()).unwrap();
+    let at = |path: &str| {
+        let value = object.pointer(path).unwrap_or_else(|| panic!("no {path}"));
+        value.as_f64().unwrap_or_else(|| panic!("{path} is {value}"))
+    };
+    let spread = |path: &str| {
+        let mut all = Vec::new();
+        let list = object.pointer(&format!("{path}/quantiles")).unwrap().as_array().unwrap();
+        for quantile in list {
+            let parts = ["ms", "low_ms", "high_ms"].map(|part| quantile[part].as_f64());
+            all.extend(parts.into_iter().flatten());
+        }
+        all.push(at(&format!("{path}/max_ms")));
+        all
+    };
+    for (name, path) in [
+        ("Round trip", "/quic/rtt"),
+        ("Jitter up (PDV)", "/quic/up/relative"),
+        ("Jitter down (PDV)", "/quic/down/relative"),
+        ("Change up (IPDV)", "/quic/up/change"),
+        ("Change down (IPDV)", "/quic/down/change"),
+    ] {
+        rounds(name, &seen(&page, name), &spread(path));
+    }
+    for (name, way) in [("To the robot", "up"), ("To the surgeon", "down")] {
+        let of = |field: &str| at(&format!("/quic/{way}/{field}"));
+        let shares = ["loss/share", "loss/low", "loss/high"].map(|field| 100.0 * of(field));
+        let counts = [of("loss/events"), of("loss/of")];
+        let rest = [of("reordered"), of("duplicates")];
+        rounds(name, &seen(&page, name), &[&counts[..], &shares[..], &rest[..]].concat());
+    }
+    let quantile = |place: usize| at(&format!("/load/quic/loaded/quantiles/{place}/ms"));
+    let loaded = [quantile(0), quantile(3), quantile(4), at("/load/quic/loaded/max_ms")];
+    let losses = ["up", "down"].map(|way| 100.0 * at(&format!("/load/quic/loss_{way}/1/share")));
+    let name = "In the session, loaded";
+    rounds(name, &seen(&page, name), &[&loaded[..], &losses[..]].concat());
+    for (shown, path) in
+        [("20.0 Mbit/s to the robot", "/load/up/asked_bps"), ("12.0 came", "/load/up/came_bps")]
+    {
+        assert!(page.contains(shown), "{shown}");
+        rounds(shown, &[shown.split_once(' ').unwrap().0.to_owned()], &[at(path) / 1e6]);
+    }
+    assert!(page.contains("to the robot: 1391 bytes") && page.contains("DSCP is taken off"));
+    let mut cells = vec![at("/path/marks/0/sent"), at("/path/marks/0/came")];
+    // How it came: DSCP 0, ECT(0), which is no number.
+    cells.push(0.0);
+    let name = "DSCP 46, ECT(0)";
+    let shown: Vec<String> =
+        seen(&page, name).into_iter().map(|word| word.trim_end_matches(',').to_owned()).collect();
+    rounds(name, &shown, &cells[..shown.len()]);
 }
 
 #[test]

@@ -26,6 +26,9 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// It ran, but what it measured cannot tell.
 pub const CANNOT_TELL: u8 = 3;
+/// It was done, and the answer is no: the link fails, a report is not genuine, a figure is worse.
+/// Not 1: whoever calls this from a script must not take a typing error for a bad link.
+pub const ANSWER_NO: u8 = 4;
 
 /// Failed with these words and this advice.
 pub fn failed(code: u8, what: impl Into<String>, advice: impl Into<String>) -> Failed {

@@ -4,21 +4,24 @@
 //! link is measured (`longhand_console::qualify`) or judged (`longhand_qualify`).
 
 use super::run::{Speaker, resolve};
-use super::{CANNOT_TELL, Done, FAILED, Failed, USAGE, failed, wrong};
-use clap::{Args, Subcommand};
+use super::{ANSWER_NO, CANNOT_TELL, Done, FAILED, Failed, USAGE, failed, wrong};
+use clap::{Args, Subcommand, ValueEnum};
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
 use longhand_console::qualify::{
-    Done as Measurement, Live, QualifyConfig, RoadReport, measure, new_folder, noise_floor,
+    Done as Measurement, LOAD_MAX, LOAD_MAX_BPS, Live, Load, QualifyConfig, RoadReport, measure,
+    new_folder, noise_floor, sha256_of_file,
 };
 use longhand_protocol::message::RobotId;
 use longhand_protocol::units::Micros;
+use longhand_qualify::measure::load::{Effect, Loaded};
+use longhand_qualify::measure::path::{MarkFate, Mtu};
 use longhand_qualify::measure::{Given, Measures, long, measure as measured, rtt_histogram};
-use longhand_qualify::number::whole;
+use longhand_qualify::number::{count, real, whole};
 use longhand_qualify::report::compare::{Change, compare};
 use longhand_qualify::report::{
-    About, Floor, Named, RARE_PER_HOUR, Raw, Report, SCHEMA, Seal, adds, read, to_html, to_json,
-    to_sign,
+    About, Floor, Named, RARE_PER_HOUR, Raw, ReadError, Report, SCHEMA, Seal, adds, read, to_html,
+    to_json, to_sign,
 };
 use longhand_qualify::trace;
 use longhand_qualify::verdict::{Profile, SHIPPED, Verdict, judge, overall};
@@ -46,7 +49,9 @@ use std::time::Duration;
     longhand-console qualify --robot or3.hospital:7400 --identity trust/ann --require ours.toml \
     --json\n  \
     longhand-console qualify verify longhand-report/2031-04-09-1200-UTC-qualify/report.html\n  \
-    longhand-console qualify compare monday.json tuesday.json"
+    longhand-console qualify compare monday.json tuesday.json\n\n\
+    Exit codes: 0 PASS; 4 FAIL; 3 INSUFFICIENT EVIDENCE; 1 nothing was measured or written (robot \
+    not reached, refused, disk full); 2 the command line is wrong."
 )]
 pub struct Qualify {
     #[command(subcommand)]
@@ -58,7 +63,7 @@ pub struct Qualify {
 #[derive(Debug, Subcommand)]
 enum Also {
     /// Check a report's signature, and that a page is the one made from its report. Exit code: 0 it
-    /// holds, 1 it does not.
+    /// holds, 4 it does not, 1 it cannot be read.
     Verify {
         /// A report, JSON or page.
         report: PathBuf,
@@ -70,7 +75,7 @@ enum Also {
         json: bool,
     },
     /// Put two reports beside each other: what became better, what worse. Exit code: 0 nothing
-    /// became worse, 1 something did.
+    /// became worse, 4 something did, 1 one of them cannot be read.
     Compare {
         /// The earlier report.
         before: PathBuf,
@@ -120,6 +125,26 @@ struct Run {
     /// How long to measure this machine's own noise first; 0s for not at all.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = written_time)]
     noise: Micros,
+    /// Then measure again with so much other traffic on plain UDP beside it: 5M, 20M, 500k (bit/s),
+    /// up to 50M. The robot must have been started with --probe-twin. Others on this link will
+    /// feel it.
+    #[arg(long, value_name = "RATE", value_parser = written_rate, conflicts_with = "no_twin")]
+    load: Option<u64>,
+    /// Which way to load.
+    #[arg(long, value_name = "WAY", value_enum, default_value_t = Direction::Both,
+          requires = "load")]
+    load_direction: Direction,
+    /// How long to load, up to 60s; it stops by itself.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = written_time,
+          requires = "load")]
+    load_for: Micros,
+    /// Ask how long this console may be silent until an answer finds no way back: a NAT forgets.
+    /// All silences at once, so it takes as long as the longest; those longer than --for are left
+    /// out.
+    #[arg(long, value_name = "TIMES", num_args = 0..=1, require_equals = true,
+          value_delimiter = ',', value_parser = written_time, conflicts_with = "no_twin",
+          default_missing_value = "10s,20s,30s,45s,60s,90s,2m,3m,5m")]
+    idle_probe: Vec<Micros>,
     /// Also write what was measured as a link trace, which `longhand-sim` plays.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -134,6 +159,17 @@ struct Run {
     json: bool,
 }
 
+/// Which way to load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Direction {
+    /// To the robot.
+    Up,
+    /// To the surgeon.
+    Down,
+    /// Both ways.
+    Both,
+}
+
 impl Qualify {
     /// Measures, or does what else was asked.
     pub fn run(self) -> Done {
@@ -145,6 +181,20 @@ impl Qualify {
             None => self.run.run(),
         }
     }
+}
+
+/// `20M`, `500k`, or bits a second.
+fn written_rate(text: &str) -> Result<u64, String> {
+    let (number, unit) = match text.strip_suffix('M') {
+        Some(number) => (number, 1e6),
+        None => text.strip_suffix('k').map_or((text, 1.0), |number| (number, 1e3)),
+    };
+    let number: f64 = number.parse().map_err(|_| "write it as 20M or 500k".to_owned())?;
+    let bps = count(number * unit);
+    if !(100_000..=LOAD_MAX_BPS).contains(&bps) {
+        return Err("100k to 50M".to_owned());
+    }
+    Ok(bps)
 }
 
 /// `30s`, `10m`, `24h`, or seconds.
@@ -190,10 +240,19 @@ impl Run {
                 return Err(wrong(error));
             }
         };
+        let loaded = self.loaded(&config, &folder, &done, &mut out, &go_on)?;
         out.finish();
         out.line("reckoning");
         let of_session = self.given(&done.session);
-        let report = self.report_of(&requirements, &config, &done, robot, begun, noise);
+        let mut report = self.report_of(&requirements, &config, &done, robot, begun, noise);
+        if let Some((loaded, twin)) = &loaded {
+            report.load = self.under_load(&report, loaded, twin);
+        } else if self.load.is_some() {
+            report
+                .about
+                .notes
+                .push("It was not loaded: there is no plain UDP beside it.".to_owned());
+        }
         if let Some(path) = &self.trace {
             write_trace(path, &done.session, &of_session, &report)?;
         }
@@ -205,6 +264,54 @@ impl Run {
         }
         out.line(&format!("wrote {}", folder.join("report.html").display()));
         Ok(code(report.verdict))
+    }
+
+    /// Measures again under load, into a folder within the first one's.
+    fn loaded(
+        &self,
+        config: &QualifyConfig,
+        folder: &Path,
+        idle: &Measurement,
+        out: &mut Speaker,
+        go_on: &impl Fn() -> bool,
+    ) -> Result<Option<(Measurement, RoadReport)>, Failed> {
+        let Some(bps) = self.load.filter(|_| idle.twin.is_some() && !idle.cut_short) else {
+            return Ok(None);
+        };
+        let (up, down) =
+            (self.load_direction != Direction::Down, self.load_direction != Direction::Up);
+        let load = Some(Load { bps, up, down });
+        let lasts = self.load_for.min(LOAD_MAX);
+        let config = QualifyConfig { load, lasts, ..config.clone() };
+        let folder = folder.join("loaded");
+        std::fs::create_dir(&folder).map_err(wrong)?;
+        let mut line = Line::default();
+        let look = |live: &Live| {
+            line.show(out, live, "loading");
+            go_on()
+        };
+        let mut loaded = measure(&config, &folder, look).map_err(wrong)?;
+        Ok(loaded.twin.take().map(|twin| (loaded, twin)))
+    }
+
+    fn under_load(
+        &self,
+        idle: &Report,
+        loaded: &Measurement,
+        loaded_twin: &RoadReport,
+    ) -> Option<Loaded> {
+        let quic = measured(&loaded.session.samples, &self.given(&loaded.session));
+        let twin = measured(&loaded_twin.samples, &self.given(loaded_twin));
+        let (up, down) = loaded.put?;
+        let sha256 = |road: &RoadReport| road.samples.sha256().to_owned();
+        Some(Loaded {
+            seconds: quic.seconds,
+            up,
+            down,
+            quic: Effect::of(&idle.quic, &quic),
+            twin: Effect::of(idle.twin.as_ref()?, &twin),
+            sha256: (sha256(&loaded.session), sha256(loaded_twin)),
+        })
     }
 
     fn given(&self, road: &RoadReport) -> Given {
@@ -248,6 +355,7 @@ impl Run {
                 cut_short: done.cut_short,
                 sessions: done.sessions,
                 real_time: done.granted.clone(),
+                stolen_ms: done.stolen_ms,
                 notes,
             },
             noise,
@@ -262,6 +370,8 @@ impl Run {
                 bytes: done.session.samples.bytes(),
                 twin_sha256: done.twin.as_ref().map(|twin| twin.samples.sha256().to_owned()),
             },
+            path: done.path.clone(),
+            load: None,
             quic,
             twin,
         }
@@ -294,6 +404,8 @@ impl Run {
             twin,
             with_twin: !self.no_twin,
             real_time: !self.no_real_time,
+            silences: self.idle_probe.iter().copied().filter(|s| *s <= self.lasts).collect(),
+            load: None,
         };
         Ok((config, robot))
     }
@@ -362,7 +474,7 @@ impl Line {
 fn code(verdict: Verdict) -> ExitCode {
     match verdict {
         Verdict::Pass => ExitCode::SUCCESS,
-        Verdict::Fail => ExitCode::from(FAILED),
+        Verdict::Fail => ExitCode::from(ANSWER_NO),
         Verdict::Insufficient => ExitCode::from(CANNOT_TELL),
     }
 }
@@ -415,8 +527,58 @@ fn tell(report: &Report, out: &mut Speaker) {
             }
         }
     }
+    tell_road(report, out);
     for note in &report.about.notes {
         out.line(note);
+    }
+}
+
+/// What was found of the road itself.
+fn tell_road(report: &Report, out: &mut Speaker) {
+    for step in &report.quic.routes {
+        out.line(&format!(
+            "route changed at {:.1} s: round trip {:+.2} ms",
+            step.at_s, step.rtt_ms
+        ));
+    }
+    if let Some(load) = &report.load {
+        for (name, effect) in [("session", &load.quic), ("udp", &load.twin)] {
+            let (p50, p99, p999) = effect.adds_ms.unwrap_or_default();
+            out.line(&format!(
+                "load adds to {name}: p50 {p50:.3} p99 {p99:.3} p99.9 {p999:.3} ms; loss up {:.4} \
+                 % (idle {:.4}), down {:.4} % (idle {:.4})",
+                effect.loss_up.1.share * 100.0,
+                effect.loss_up.0.share * 100.0,
+                effect.loss_down.1.share * 100.0,
+                effect.loss_down.0.share * 100.0,
+            ));
+        }
+        for (name, traffic) in [("up", load.up), ("down", load.down)] {
+            if let Some(traffic) = traffic {
+                let mbit = |bps: u64| real(bps) / 1e6;
+                out.line(&format!(
+                    "load {name}: {:.1} Mbit/s asked, {:.1} offered, {:.1} came",
+                    mbit(traffic.asked_bps),
+                    mbit(traffic.offered_bps),
+                    mbit(traffic.came_bps)
+                ));
+            }
+        }
+    }
+    let Some(path) = &report.path else { return };
+    let mtu = |mtu: Option<Mtu>| mtu.map_or_else(|| "-".to_owned(), |mtu| mtu.passes.to_string());
+    let not_kept = path.marks.iter().filter(|mark| mark.fate != MarkFate::Kept).count();
+    out.line(&format!(
+        "path: longest packet up {} down {} bytes; {} of {} marks not kept; {} address(es) seen",
+        mtu(path.mtu_up),
+        mtu(path.mtu_down),
+        not_kept,
+        path.marks.len(),
+        path.sources.len()
+    ));
+    if let Some(idle) = &path.idle {
+        let forgets = idle.forgets_s.map_or_else(String::new, |s| format!(", not {s:.0} s"));
+        out.line(&format!("silence borne: {:.0} s{forgets}", idle.bears_s));
     }
 }
 
@@ -496,7 +658,11 @@ fn load(path: &Path) -> Result<longhand_qualify::report::Read, Failed> {
     let advice = "name a report.json or report.html as `qualify` wrote it";
     let text = std::fs::read_to_string(path)
         .map_err(|error| failed(FAILED, format!("{}: {error}", path.display()), advice))?;
-    read(&text).map_err(|error| failed(FAILED, format!("{}: {error}", path.display()), advice))
+    read(&text).map_err(|error| {
+        let altered = matches!(error, ReadError::Page | ReadError::Unsealed);
+        let code = if altered { ANSWER_NO } else { FAILED };
+        failed(code, format!("{}: {error}", path.display()), advice)
+    })
 }
 
 fn verify(path: &Path, authority: Option<&Path>, json: bool) -> Done {
@@ -506,22 +672,23 @@ fn verify(path: &Path, authority: Option<&Path>, json: bool) -> Done {
         certificate: read.seal.certificate,
         authority: read.seal.authority,
     };
-    let sealed = seal.verify(read.signed.as_bytes()).map_err(wrong)?;
+    let sealed = seal.verify(read.signed.as_bytes()).map_err(|error| {
+        failed(ANSWER_NO, error.to_string(), "ask whoever gave it to you for the original")
+    })?;
     if let Some(folder) = authority {
         let ours = authority_fingerprint(folder).map_err(wrong)?;
         if ours != sealed.authority {
             let what = "signed under another authority than yours";
-            return Err(failed(FAILED, what, "ask who issued the signer's certificate"));
+            return Err(failed(ANSWER_NO, what, "ask who issued the signer's certificate"));
         }
     }
     // The samples beside the report, where they are, must be those it was made from.
     let samples = path.with_file_name(&read.report.raw.file);
     let samples = if samples.is_file() {
-        let bytes = std::fs::read(&samples).map_err(wrong)?;
-        if trust::sha256(&bytes) != read.report.raw.sha256 {
+        if sha256_of_file(&samples).map_err(wrong)?.0 != read.report.raw.sha256 {
             let what =
                 format!("{} is not the file that the report was made from", samples.display());
-            return Err(failed(FAILED, what, "restore it from where the run was made"));
+            return Err(failed(ANSWER_NO, what, "restore it from where the run was made"));
         }
         "match"
     } else {
@@ -567,5 +734,5 @@ fn beside(before: &Path, after: &Path, json: bool) -> Done {
             println!("{:<36} {:>12.4} {:>12.4}  {change}", row.what, row.before, row.after);
         }
     }
-    Ok(if worse { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+    Ok(if worse { ExitCode::from(ANSWER_NO) } else { ExitCode::SUCCESS })
 }

@@ -85,18 +85,26 @@ impl RawFile {
             .and_then(|_| self.out.write_all(&first))
             .and_then(|()| self.out.flush());
         written.map_err(at(&path))?;
-        let mut hash = Sha256::new();
-        let mut file = File::open(&path).map_err(at(&path))?;
-        let mut buf = vec![0; 1 << 16];
-        let mut bytes = 0_u64;
-        loop {
-            let count = file.read(&mut buf).map_err(at(&path))?;
-            let Some(part) = buf.get(..count).filter(|part| !part.is_empty()) else { break };
-            hash.update(part);
-            bytes = bytes.saturating_add(u64::try_from(count).unwrap_or(0));
-        }
-        Ok(Written { path, bytes, sha256: hash.finish(), slots: self.slots })
+        let (sha256, bytes) = sha256_of_file(&path)?;
+        Ok(Written { path, bytes, sha256, slots: self.slots })
     }
+}
+
+/// A file's SHA-256, hexadecimal, and its size. In pieces: a day of samples is a gigabyte.
+///
+/// Errors: it cannot be read.
+pub fn sha256_of_file(path: &Path) -> Result<(String, u64), FileError> {
+    let mut hash = Sha256::new();
+    let mut file = File::open(path).map_err(at(path))?;
+    let mut buf = vec![0; 1 << 16];
+    let mut bytes = 0_u64;
+    loop {
+        let count = file.read(&mut buf).map_err(at(path))?;
+        let Some(part) = buf.get(..count).filter(|part| !part.is_empty()) else { break };
+        hash.update(part);
+        bytes = bytes.saturating_add(u64::try_from(count).unwrap_or(0));
+    }
+    Ok((hash.finish(), bytes))
 }
 
 /// A whole file of samples. Every look reads it anew, so memory does not grow with the run.

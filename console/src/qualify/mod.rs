@@ -9,20 +9,26 @@
 //! | pacer, real-time | at each slot of the absolute schedule says which probe is due |
 //! | pump, real-time | sends what is due and takes answers, as for commands |
 //! | twin, real-time | the same schedule on plain UDP, half a slot later |
+//! | path | asks beside them what the path does to marks, sizes and silence |
+//! | load | in a loaded run: other traffic on the twin's road |
 //! | the caller's | keeps the ledger, writes samples to disk |
 
 mod desk;
 mod files;
+mod load;
+mod path;
 mod road;
 mod session;
 mod twin;
 
-pub use files::{FileError, RawFile, Written, new_folder};
+pub use files::{FileError, RawFile, Written, new_folder, sha256_of_file};
+pub use load::{LOAD_MAX, LOAD_MAX_BPS, Load, Put};
 pub use road::{Road, RoadReport};
 
 use desk::Desk;
 use longhand_protocol::message::RobotId;
 use longhand_protocol::units::Micros;
+use longhand_qualify::measure::path::PathFound;
 use longhand_quic::clock::{console_now, wall_offset_us};
 use longhand_quic::doorbell::Stop;
 use longhand_quic::pump::{PumpError, Target};
@@ -52,6 +58,10 @@ pub struct QualifyConfig {
     pub with_twin: bool,
     /// Ask the kernel for real-time priority.
     pub real_time: bool,
+    /// Silences behind which the robot is to answer; none for not asking.
+    pub silences: Vec<Micros>,
+    /// Traffic to put on the twin's road meanwhile. A loaded run does not look at the path.
+    pub load: Option<Load>,
 }
 
 /// Why a measurement did not come about.
@@ -107,12 +117,21 @@ pub struct Done {
     pub cut_short: bool,
     /// What the kernel granted the pacer.
     pub granted: String,
+    /// Processor time that the hypervisor took meanwhile, ms: whose fault late sends were.
+    pub stolen_ms: Option<u64>,
+    /// What the path does to packets.
+    pub path: Option<PathFound>,
+    /// What load was put on.
+    pub put: Option<Put>,
     /// What the reader should know.
     pub notes: Vec<String>,
 }
 
 /// How long to wait for the robot's answer at the start. Chosen: three attempts over a satellite.
 const READY_WITHIN: Micros = Micros::from_secs(8);
+/// How long behind a short run the look at the path may take. Chosen: twice what it takes where
+/// every size must be tried over a satellite.
+const PATH_WITHIN: Micros = Micros::from_secs(60);
 /// How long after the last slot answers are waited for where something is still open.
 const DRAIN: Micros = Micros::from_secs(3);
 /// How often the ledger is kept.
@@ -128,6 +147,7 @@ pub fn measure(
     mut look: impl FnMut(&Live) -> bool,
 ) -> Result<Done, QualifyError> {
     let run = random()?;
+    let stolen_before = stolen_ms();
     let stop = Stop::new()?;
     let desk = Arc::new(Desk::new()?);
     let target = Target { addr: config.target, robot: config.robot };
@@ -152,10 +172,17 @@ pub fn measure(
     if twin.is_some() {
         roads.push(Road::new(&folder.join("samples-udp.lhq"), !run, config.period, slots)?);
     }
+    let loading = config.load.zip(twin_at);
+    let loading = loading.map(|(load, at)| load::start(at, !run, load, &stop)).transpose()?;
+    let looking = twin_at.filter(|_| config.load.is_none());
+    let looking = looking.map(|at| path::start(at, !run, config, &stop)).transpose()?;
     let pacer = desk::pace(&desk, config.period, slots, config.real_time, &stop)?;
     let books = [Some(Arc::clone(&desk)), twin.as_ref().map(twin::Twin::desk)];
     let books: Vec<Arc<Desk>> = books.into_iter().flatten().collect();
     let cut_short = keep(&books, &mut roads, config, slots, &mut look)?;
+    if let Some(survey) = looking.as_ref().filter(|_| !cut_short) {
+        wait_path(survey, &mut look);
+    }
     drop(ending);
     let granted = pacer.join().unwrap_or_else(|_| "the pacer failed".to_owned());
     // Both have been told to stop, and end within a goodbye.
@@ -163,11 +190,25 @@ pub fn measure(
     if let Some(twin) = twin {
         twin.join();
     }
+    let path = looking.and_then(path::Survey::join);
+    let put = loading.and_then(|thread| thread.join().ok());
+    let stolen = stolen_ms().zip(stolen_before);
+    let stolen_ms = stolen.map(|(now, before)| now.saturating_sub(before));
     let wall_offset = wall_offset_us();
     let mut reports = roads.into_iter().map(|road| road.finish(wall_offset));
     let (session, twin) = (reports.next().transpose()?, reports.next().transpose()?);
     let session = session.ok_or_else(|| io::Error::other("the ledger was lost"))?;
-    Ok(Done { session, twin, sessions: desk.sessions(), cut_short, granted, notes })
+    Ok(Done {
+        session,
+        twin,
+        sessions: desk.sessions(),
+        cut_short,
+        granted,
+        stolen_ms,
+        path,
+        put,
+        notes,
+    })
 }
 
 /// The same schedule over loopback inside this machine: what the probe itself adds.
@@ -224,6 +265,15 @@ fn wait_ready(desk: &Desk, look: &mut impl FnMut(&Live) -> bool) -> Result<u16, 
     }
 }
 
+/// Lets the look at the path come to its end behind a short run.
+fn wait_path(survey: &path::Survey, look: &mut impl FnMut(&Live) -> bool) {
+    let begun = console_now();
+    let live = Live { words: "looking at the path".to_owned(), ..Live::default() };
+    while !survey.is_done() && console_now().since(begun) < PATH_WITHIN && look(&live) {
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
 /// Keeps the ledgers until the schedule is over and everything is told. Says whether it was ended
 /// before its time.
 fn keep(
@@ -265,6 +315,14 @@ fn keep(
         }
         std::thread::sleep(LOOK_EVERY);
     }
+}
+
+/// Time that the hypervisor has taken from all processors since boot. Source: proc(5), `steal`, in
+/// hundredths of a second.
+fn stolen_ms() -> Option<u64> {
+    let stat = std::fs::read_to_string("/proc/stat").ok()?;
+    let steal: u64 = stat.lines().next()?.split_whitespace().nth(8)?.parse().ok()?;
+    Some(steal.saturating_mul(10))
 }
 
 fn random() -> io::Result<u64> {

@@ -12,6 +12,7 @@
 //! | [`doorbell`] | how a real-time thread wakes a pump, and how a pump is stopped |
 //! | [`clock`] | the one place that reads the monotonic clock |
 //! | [`mailbox`] | the lock-free place between the pump and the servo thread |
+//! | [`marked`] | a UDP socket that sets and reads traffic classes and never fragments |
 //! | [`pace`] | real-time priority and the absolute 1 kHz timer |
 //! | [`random`] | random bytes of the system's own |
 //! | [`virtual_time`] | both ends of one connection under a virtual clock, for the simulator |
@@ -19,6 +20,7 @@
 pub mod clock;
 pub mod doorbell;
 pub mod mailbox;
+pub mod marked;
 pub mod pace;
 pub mod pump;
 pub mod random;

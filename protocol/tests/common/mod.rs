@@ -5,7 +5,7 @@
 
 use longhand_protocol::geometry::*;
 use longhand_protocol::message::*;
-use longhand_protocol::probe::{Probe, ProbeAnswer, SEEN_WORDS};
+use longhand_protocol::probe::{PathAnswer, PathProbe, Probe, ProbeAnswer, SEEN_WORDS};
 use longhand_protocol::units::*;
 use nalgebra::{Quaternion, UnitQuaternion, Vector3};
 use proptest::prelude::*;
@@ -167,6 +167,35 @@ pub fn sample_probe_answer() -> ProbeAnswer {
         newest: 60_002,
         reordered: 2,
         seen,
+    }
+}
+
+pub fn sample_path_probe() -> PathProbe {
+    PathProbe {
+        run: 0xcecd_cccb_cac9_c8c7,
+        number: 77,
+        sent_at: Instant::from_micros(9_876_543_210),
+        answer_bytes: 1_472,
+        answers: 3,
+        answer_mark: 0xb9,
+        after: Micros::from_secs(30),
+    }
+}
+
+pub fn sample_path_answer() -> PathAnswer {
+    let v4 = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 17];
+    PathAnswer {
+        run: 0xcecd_cccb_cac9_c8c7,
+        number: 77,
+        sent_at: Instant::from_micros(9_876_543_210),
+        received_at: Instant::from_micros(1_234_567_890),
+        from_ip: v4,
+        from_port: 50_123,
+        mark_seen: Some(0xb8),
+        bytes_seen: 1_472,
+        came: 1_001,
+        came_bytes: 1_201_200,
+        index: 2,
     }
 }
 

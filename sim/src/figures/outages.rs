@@ -39,8 +39,8 @@ Ends with 0 where every setpoint kept to its limits of speed, acceleration and j
 invariant held; with 1 where one did not.")]
 pub struct OutagesArgs {
     /// Outages on each link
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=10_000_000),
-          allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 200, allow_negative_numbers = true,
+          value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     count: u64,
     /// Seed of everything random
     #[arg(long, default_value_t = 1, allow_negative_numbers = true)]

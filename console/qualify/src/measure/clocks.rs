@@ -49,6 +49,20 @@ impl Stretch {
         let seconds = (real(place) - middle) * real(period_us) * 1e-6;
         whole(seconds * self.drift_ppm)
     }
+
+    /// Takes the least spans from its windows; `None` where nothing came in any.
+    fn set_least(&mut self, windows: &[Window], period_us: u64) -> Option<()> {
+        let mut least: Option<(i64, i64)> = None;
+        for (index, window) in (0_u64..).zip(windows) {
+            let Some((up, down)) = window.up.zip(window.down) else { continue };
+            let place = self.from + index * (self.until - self.from) / len(windows).max(1);
+            let drift = self.drift_us(place, period_us);
+            let (up, down) = (up - drift, down + drift);
+            least = Some(least.map_or((up, down), |(u, d)| (u.min(up), d.min(down))));
+        }
+        (self.up_min_us, self.down_min_us) = least?;
+        Some(())
+    }
 }
 
 /// A step of one clock against the other.
@@ -70,10 +84,13 @@ pub struct Clocks {
     pub steps: Vec<Step>,
 }
 
-#[derive(Clone, Copy, Default)]
-struct Window {
-    up: Option<i64>,
-    down: Option<i64>,
+/// The least raw spans of one second, us.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Window {
+    /// To the robot.
+    pub up: Option<i64>,
+    /// To the surgeon.
+    pub down: Option<i64>,
 }
 
 impl Window {
@@ -82,12 +99,74 @@ impl Window {
     }
 }
 
-impl Clocks {
+/// The seconds of a run.
+#[derive(Clone, Debug)]
+pub struct Windows {
+    all: Vec<Window>,
+    per_window: u64,
+    slots: u64,
+    period_us: u64,
+}
+
+impl Windows {
     /// Looks at a run.
     pub fn of(samples: &dyn Samples, period_us: u64) -> Self {
         let per_window = (WINDOW_US / period_us.max(1)).max(1);
-        let (windows, slots) = windows(samples, per_window);
-        let steps = steps(&windows);
+        let (all, slots) = windows(samples, per_window);
+        Self { all, per_window, slots, period_us }
+    }
+
+    /// Slots in each.
+    pub const fn per_window(&self) -> u64 {
+        self.per_window
+    }
+
+    /// One way's least spans within a stretch, where there are any, each with its window, us.
+    pub fn least(
+        &self,
+        stretch: &Stretch,
+        pick: fn(&Window) -> Option<i64>,
+        without_drift: impl Fn(u64, i64) -> i64,
+    ) -> Vec<(usize, f64)> {
+        let from = usize::try_from(stretch.from / self.per_window).unwrap_or(usize::MAX);
+        let until = usize::try_from(stretch.until.div_ceil(self.per_window)).unwrap_or(usize::MAX);
+        let part = self.all.get(from..until.min(self.all.len())).unwrap_or_default();
+        let one = |(window, us): (usize, i64)| {
+            let place = u64::try_from(window).unwrap_or(0) * self.per_window;
+            (window, signed(without_drift(place, us)))
+        };
+        let told = (from..).zip(part).filter_map(|(window, least)| Some((window, pick(least)?)));
+        told.map(one).collect()
+    }
+
+    /// As if the base delays had not changed by these from these windows on: up and down, us.
+    pub fn without(&self, steps: &[(usize, i64, i64)]) -> Self {
+        let (mut up, mut down) = (0, 0);
+        let mut all = self.all.clone();
+        let mut steps = steps.iter().peekable();
+        for (at, window) in all.iter_mut().enumerate() {
+            while let Some((_, more_up, more_down)) = steps.next_if(|step| step.0 <= at) {
+                (up, down) = (up + more_up, down + more_down);
+            }
+            window.up = window.up.map(|us| us - up);
+            window.down = window.down.map(|us| us - down);
+        }
+        Self { all, ..*self }
+    }
+
+    fn of_stretch(&self, stretch: &Stretch) -> &[Window] {
+        let at = |slot: u64| usize::try_from(slot.div_ceil(self.per_window)).unwrap_or(usize::MAX);
+        let until = at(stretch.until).min(self.all.len());
+        self.all.get(at(stretch.from)..until).unwrap_or_default()
+    }
+}
+
+impl Clocks {
+    /// Looks at the seconds of a run.
+    pub fn of(seconds: &Windows) -> Self {
+        let Windows { all: windows, per_window, slots, period_us } = seconds;
+        let (per_window, slots, period_us) = (*per_window, *slots, *period_us);
+        let steps = steps(windows);
         let mut stretches = Vec::new();
         let mut begin = 0;
         let ends = steps.iter().map(|(at, _)| *at).chain([windows.len()]);
@@ -103,6 +182,24 @@ impl Clocks {
             by_ms: by / 1_000.0,
         });
         Self { stretches, steps: told.collect() }
+    }
+
+    /// The same run once the steps of its routes are known: they spoil the drift, which is told
+    /// anew from the seconds without them. How far both answers are apart is not known.
+    pub fn again(&self, seconds: &Windows, steps: &[(usize, i64, i64)]) -> Self {
+        let mut other = Self::of(&seconds.without(steps));
+        if other.steps.len() != self.steps.len() || other.stretches.len() != self.stretches.len() {
+            // What was taken for a route was a clock after all, or the other way about.
+            return self.clone();
+        }
+        for (new, old) in other.stretches.iter_mut().zip(&self.stretches) {
+            let long = real((new.until - new.from) * seconds.period_us) * 1e-6;
+            new.slack_us += (new.drift_ppm - old.drift_ppm).abs() * long / 2.0;
+            if new.set_least(seconds.of_stretch(new), seconds.period_us).is_none() {
+                return self.clone();
+            }
+        }
+        other
     }
 
     /// The stretch that a slot belongs to; `None` beside a step. Asked in rising order, `hint` is
@@ -199,17 +296,7 @@ fn stretch(windows: &[Window], from: u64, until: u64, window_us: u64) -> Option<
         up_min_us: 0,
         down_min_us: 0,
     };
-    let mut least: Option<(i64, i64)> = None;
-    for (index, window) in (0_u64..).zip(windows) {
-        let Some((up, down)) = window.up.zip(window.down) else { continue };
-        let place = from + index * (until - from) / len(windows).max(1);
-        let drift = stretch.drift_us(place, window_us * len(windows) / (until - from).max(1));
-        let (up, down) = (up - drift, down + drift);
-        least = Some(least.map_or((up, down), |(u, d)| (u.min(up), d.min(down))));
-    }
-    let (up_min_us, down_min_us) = least?;
-    stretch.up_min_us = up_min_us;
-    stretch.down_min_us = down_min_us;
+    stretch.set_least(windows, window_us * len(windows) / (until - from).max(1))?;
     Some(stretch)
 }
 

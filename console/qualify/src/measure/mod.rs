@@ -7,16 +7,20 @@
 //! and is RFC 5481's delay variation (PDV); *absolute* delay is known as an interval only.
 
 pub mod clocks;
+pub mod load;
 pub mod outage;
+pub mod path;
 pub mod quantile;
 pub mod replay;
+pub mod routes;
 
 use serde::{Deserialize, Serialize};
 
-use self::clocks::Clocks;
+use self::clocks::{Clocks, Windows};
 use self::outage::{Finder, Outages};
 use self::quantile::{BATCHES, Counted, Quantile, Series, Share, Spread};
 use self::replay::{Player, Replay};
+use self::routes::RouteStep;
 use crate::number::{ms, real, whole};
 use crate::slot::{Fate, Samples, Slot};
 
@@ -142,6 +146,9 @@ pub struct Measures {
     pub outages: Outages,
     /// Drift and steps.
     pub clocks: Clocks,
+    /// When the base delay changed: another route.
+    #[serde(default)]
+    pub routes: Vec<RouteStep>,
     /// The watchdog replay; `null` where the schedule is slower than commands are.
     pub replay: Option<Replay>,
     /// Over time.
@@ -216,9 +223,12 @@ impl Lens<'_> {
     }
 }
 
-/// Measures a run. Looks at the samples four times; memory does not grow with them.
+/// Measures a run. Looks at the samples four or five times; memory grows by 32 bytes a second.
 pub fn measure(samples: &dyn Samples, given: &Given) -> Measures {
-    let clocks = Clocks::of(samples, given.period_us);
+    let windows = Windows::of(samples, given.period_us);
+    let clocks = Clocks::of(&windows);
+    let (routes, clocks) = routes::of(samples, &windows, clocks, given.period_us);
+    drop(windows);
     let mut first = First::new(given);
     let mut lens = Lens { given, clocks: &clocks, hint: 0 };
     samples.visit(&mut |place, slot| first.slot(place, slot, lens.delays(place, slot)));
@@ -241,7 +251,7 @@ pub fn measure(samples: &dyn Samples, given: &Given) -> Measures {
         let excused = slot.fate == Fate::NotSent;
         player.slot(place, late.or((came || excused).then_some(last)));
     });
-    first.finish(given, clocks.clone(), player.map(Player::finish))
+    Measures { routes, ..first.finish(given, clocks.clone(), player.map(Player::finish)) }
 }
 
 /// Round-trip histogram of a run, for an .hlog file; microseconds.
@@ -388,6 +398,7 @@ impl First {
             lost_unknown: self.unknown.share(),
             outages: self.finder.finish(),
             clocks,
+            routes: Vec::new(),
             replay,
             timeline: self.points,
         }

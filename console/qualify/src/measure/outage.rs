@@ -25,7 +25,9 @@ pub enum Way {
     Up,
     /// Robot to console.
     Down,
-    /// The session was gone, or the run ended before anything told.
+    /// Both at once: a route that changed.
+    Both,
+    /// The session was gone, the run ended before anything told, or a clock may have stepped.
     Unknown,
 }
 

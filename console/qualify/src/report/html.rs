@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use super::Report;
+use super::road::{load, path};
 use super::svg::{Axis, Plot};
 use crate::measure::outage::{Mode, Way};
 use crate::measure::quantile::Spread;
@@ -31,7 +32,10 @@ pub fn page(report: &Report, json: &str) -> String {
         quantiles(report),
         watchdog(report),
         outages(&report.quic),
+        routes(&report.quic),
         clocks(&report.quic),
+        load(report),
+        path(report),
         own(report),
         proof(report),
     ];
@@ -149,7 +153,7 @@ fn shown(value: Option<f64>, requirement: &Requirement) -> String {
 }
 
 /// Three digits that count.
-fn figure(value: f64) -> String {
+pub(super) fn figure(value: f64) -> String {
     match value.abs() {
         v if v < 1e-12 => "0".to_owned(),
         v if v >= 100.0 => format!("{value:.0}"),
@@ -225,7 +229,7 @@ fn drawings(report: &Report) -> String {
             timeline(quic),
             "<i class=\"up\"></i>shortest to longest in each interval<i \
              class=\"bad\"></i>outages, and \
-             intervals with loss (ticks at the ground)",
+             intervals with loss (ticks at the ground)<i class=\"route\"></i>the route changed",
         ),
         card(
             "How round trips are spread",
@@ -266,7 +270,10 @@ fn timeline(measures: &Measures) -> String {
             plot.stroke("bad", point.at_s, 0.0, most * 0.03);
         }
     }
-    plot.finish("Round trip over time, with outages")
+    for step in &measures.routes {
+        plot.stroke("route", step.at_s, 0.0, most * 1.05);
+    }
+    plot.finish("Round trip over time, with outages and changes of the route")
 }
 
 fn histogram(spread: &Spread) -> String {
@@ -439,11 +446,7 @@ fn watchdog(report: &Report) -> String {
 fn outages(measures: &Measures) -> String {
     let mut body = String::new();
     for outage in measures.outages.list.iter().take(LISTED) {
-        let way = match outage.way {
-            Way::Up => "to the robot",
-            Way::Down => "to the surgeon",
-            Way::Unknown => "unknown",
-        };
+        let way = way_words(outage.way);
         let mode = match outage.mode {
             Mode::Dropped => "lost",
             Mode::Held => "held, then came at once",
@@ -461,6 +464,15 @@ fn outages(measures: &Measures) -> String {
         format!("<p class=\"soft\">The first {LISTED} of {count}.</p>")
     } else {
         String::new()
+    };
+    let list = if body.is_empty() {
+        "<p>No outage of 10 ms or more.</p>".to_owned()
+    } else {
+        format!(
+            "<div class=\"scroll\"><table><thead><tr><th class=\"n\">at</th><th \
+             class=\"n\">long</th><th>way</th><th>what was sent</th></tr></thead><tbody>{body}\
+             </tbody></table></div>"
+        )
     };
     let way = |name: &str, way: &OneWay| {
         format!(
@@ -482,13 +494,63 @@ fn outages(measures: &Measures) -> String {
          <th class=\"n\">reordered</th><th \
          class=\"n\">twice</th></tr></thead><tbody>{}{}</tbody></table></div>\
          <p class=\"soft\">{} more were lost nobody knows where, or found no session.</p>\
-         <div class=\"scroll\"><table><thead><tr><th class=\"n\">at</th><th \
-         class=\"n\">long</th><th>way</th>\
-         <th>what was sent</th></tr></thead><tbody>{body}</tbody></table></div>{more}</section>",
+         {list}{more}</section>",
         way("To the robot", &measures.up),
         way("To the surgeon", &measures.down),
         measures.lost_unknown.events,
     )
+}
+
+pub(super) const fn way_words(way: Way) -> &'static str {
+    match way {
+        Way::Up => "to the robot",
+        Way::Down => "to the surgeon",
+        Way::Both => "both ways",
+        Way::Unknown => "unknown",
+    }
+}
+
+/// When the base delay changed.
+fn routes(measures: &Measures) -> String {
+    if measures.routes.is_empty() {
+        return "<section class=\"card\"><h2>Changes of the route</h2><p>None seen: the shortest \
+                delays stayed what they were.</p></section>"
+            .to_owned();
+    }
+    let by = |ms: Option<f64>| {
+        ms.map_or_else(|| "-".to_owned(), |ms| format!("{}{}", plus(ms), figure(ms)))
+    };
+    let mut body = String::new();
+    for step in measures.routes.iter().take(LISTED) {
+        let _ = write!(
+            body,
+            "<tr><td class=\"n\">{:.3} s</td><td>{}</td><td class=\"n\">{}</td><td \
+             class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
+            step.at_s,
+            way_words(step.way),
+            by(step.up_ms),
+            by(step.down_ms),
+            by(Some(step.rtt_ms)),
+        );
+    }
+    let count = measures.routes.len();
+    let more = if count > LISTED {
+        format!("<p class=\"soft\">The first {LISTED} of {count}.</p>")
+    } else {
+        String::new()
+    };
+    format!(
+        "<section class=\"card\"><h2>Changes of the route</h2><p>When the shortest delay changed \
+         and stayed changed, and by how many ms. -: no change that could be told from the \
+         weather.</p><div class=\"scroll\"><table><thead><tr><th class=\"n\">at</th><th>way</th>\
+         <th class=\"n\">to the robot</th><th class=\"n\">to the surgeon</th><th \
+         class=\"n\">round trip</th></tr></thead><tbody>{body}</tbody></table></div>{more}\
+         </section>"
+    )
+}
+
+const fn plus(ms: f64) -> &'static str {
+    if ms > 0.0 { "+" } else { "" }
 }
 
 fn clocks(measures: &Measures) -> String {
@@ -513,6 +575,9 @@ fn clocks(measures: &Measures) -> String {
 
 fn own(report: &Report) -> String {
     let own = &report.quic.own;
+    let stolen = report.about.stolen_ms.map_or_else(String::new, |ms| {
+        format!("The hypervisor took {ms} ms of processor time: late sends may be its doing.")
+    });
     let noise = report.noise.map_or_else(
         || "<p>The noise floor was not measured.</p>".to_owned(),
         |noise| {
@@ -540,7 +605,7 @@ fn own(report: &Report) -> String {
          most {} ms. Delays count from the intended time, so a late send is not hidden. The robot \
          answered \
          within {} ms (p99), which is taken out.</p>{noise}<p class=\"soft\">Sending thread: {}. \
-         Sessions: \
+         {stolen} Sessions: \
          {}.</p></section>",
         own.slots,
         own.sent,
@@ -573,6 +638,6 @@ fn proof(report: &Report) -> String {
 }
 
 /// Text that cannot be taken for markup.
-fn safe(text: &str) -> String {
+pub(super) fn safe(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

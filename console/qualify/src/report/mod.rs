@@ -9,12 +9,15 @@
 
 pub mod compare;
 mod html;
+mod road;
 mod svg;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::measure::Measures;
+use crate::measure::load::Loaded;
+use crate::measure::path::PathFound;
 use crate::measure::quantile::Spread;
 use crate::verdict::{Row, Verdict};
 
@@ -47,6 +50,10 @@ pub struct Report {
     /// The least playout buffer with which safe stops are surely rarer than one an hour, ms;
     /// `null`: none of those tried, or nothing was replayed.
     pub playout_for_rare_stops_ms: Option<u64>,
+    /// What the path does to marks, sizes, addresses and silence; `null` without the twin.
+    pub path: Option<PathFound>,
+    /// The same link under load; `null`: not asked (`--load`).
+    pub load: Option<Loaded>,
     /// The raw samples behind all of it.
     pub raw: Raw,
 }
@@ -79,6 +86,8 @@ pub struct About {
     pub sessions: u64,
     /// What the kernel granted the sending thread.
     pub real_time: String,
+    /// Processor time that the hypervisor took meanwhile, all processors, ms; `null`: not told.
+    pub stolen_ms: Option<u64>,
     /// What the reader should know.
     pub notes: Vec<String>,
 }

@@ -20,7 +20,7 @@ enum Packet {
 }
 
 /// The robot's clock against true time.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct RobotClock {
     pub ahead_us: i64,
     pub ppm: i64,
