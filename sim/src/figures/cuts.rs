@@ -93,6 +93,8 @@ const SETTLED: usize = 50;
 const WAIT_EACH: Micros = Micros::from_millis(100);
 /// And before the first.
 const WAIT_FIRST: Micros = Micros::from_secs(60);
+/// Arms have followed for so many ticks before the first cut. Chosen: they are at pace by then.
+const WARM_UP: u32 = 2_000;
 
 /// What became of one arm.
 #[derive(Clone, Copy, Debug)]
@@ -194,6 +196,7 @@ fn on_link(
     let mut sum = Sum::default();
     let patience = WAIT_FIRST.saturating_add(WAIT_EACH.saturating_mul(args.count));
     let mut next_in = 1;
+    let mut followed: u32 = 0;
     while sum.cuts < args.count && world.now() < patience {
         if stop.load(Ordering::Relaxed) {
             return None;
@@ -202,7 +205,9 @@ fn on_link(
         let mut cuts = None;
         let phase = Micros::from_micros(dice.between(0, TICK.as_micros() - 1));
         let tick = world.tick_looking(phase, |robot| {
-            if next_in == 0 && matches!(robot.state().stage, Stage::Follow | Stage::Coast) {
+            let moves = matches!(robot.state().stage, Stage::Follow | Stage::Coast);
+            followed = followed.saturating_add(u32::from(moves));
+            if next_in == 0 && moves && followed > WARM_UP {
                 cuts = Some(cut(robot));
             }
         });
