@@ -98,6 +98,12 @@ pub enum RecordError {
         /// What the system said.
         error: io::Error,
     },
+    /// Nothing in a file is a record.
+    #[error("{path} holds no record; give an .mcap file from an agent's record folder")]
+    Nothing {
+        /// Which.
+        path: PathBuf,
+    },
     /// The hospital's certificates cannot be read.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -142,8 +148,33 @@ pub fn judge_file(
     judge(file, belief, take).map_err(at(path))
 }
 
-fn new_file(path: &Path) -> Result<File, RecordError> {
-    OpenOptions::new().create_new(true).write(true).open(path).map_err(at(path))
+/// A new file; where the command fails before [`NewFile::keep`], it is gone again.
+struct NewFile<'a>(Option<&'a Path>);
+
+impl<'a> NewFile<'a> {
+    fn make(path: &'a Path) -> Result<(Self, File), RecordError> {
+        let file = OpenOptions::new().create_new(true).write(true).open(path).map_err(at(path))?;
+        Ok((Self(Some(path)), file))
+    }
+
+    const fn keep(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for NewFile<'_> {
+    fn drop(&mut self) {
+        if let Some(path) = self.0 {
+            // It was made a moment ago; that it cannot be removed changes nothing.
+            let _cannot = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Errors: [`RecordError::Nothing`] where not one record is proven.
+fn something(path: &Path, judged: &Judged) -> Result<(), RecordError> {
+    let nothing = || RecordError::Nothing { path: path.to_owned() };
+    (judged.proven > 0).then_some(()).ok_or_else(nothing)
 }
 
 const fn exit(is_well: bool) -> ExitCode {
@@ -353,13 +384,15 @@ fn recover(asked: &Recover) -> Result<ExitCode, RecordError> {
         None => Belief::Itself,
     };
     let failed = |error| RecordError::Write { path: asked.out.clone(), error };
-    let file = new_file(&asked.out)?;
+    let (mut new, file) = NewFile::make(&asked.out)?;
     let mut writer = RecordWriter::new(Box::new(Unhurried(file))).map_err(failed)?;
     let judged = judge_file(&asked.file, belief, |_, block| {
         let done = block.iter().try_for_each(|message| writer.write(message));
         done.and_then(|()| writer.end_block()).map_err(io::Error::other)
     })?;
     writer.finish().map_err(failed)?;
+    something(&asked.file, &judged)?;
+    new.keep();
     eprintln!("{}", verdict_words(&judged));
     println!("{} records in {}", judged.proven, asked.out.display());
     Ok(exit(!matches!(judged.verdict, Verdict::Bad(_))))
@@ -427,6 +460,7 @@ fn info(asked: &Info) -> Result<ExitCode, RecordError> {
         block.iter().for_each(|message| sum.add(message));
         Ok(())
     })?;
+    something(&asked.file, &judged)?;
     let bytes = std::fs::metadata(&asked.file).map_err(at(&asked.file))?.len();
     let stages: serde_json::Map<String, Value> = Stage::ALL
         .iter()
@@ -474,9 +508,12 @@ fn info(asked: &Info) -> Result<ExitCode, RecordError> {
 }
 
 fn export(asked: &Export) -> Result<ExitCode, RecordError> {
-    let mut out: Box<dyn Write> = match &asked.out {
-        Some(path) => Box::new(BufWriter::new(new_file(path)?)),
-        None => Box::new(BufWriter::new(io::stdout().lock())),
+    let (mut new, mut out): (NewFile<'_>, Box<dyn Write>) = match &asked.out {
+        Some(path) => {
+            let (new, file) = NewFile::make(path)?;
+            (new, Box::new(BufWriter::new(file)))
+        }
+        None => (NewFile(None), Box::new(BufWriter::new(io::stdout().lock()))),
     };
     writeln!(out, "{}", csv_head())?;
     let judged = judge_file(&asked.file, Belief::Itself, |_, block| {
@@ -487,6 +524,8 @@ fn export(asked: &Export) -> Result<ExitCode, RecordError> {
         Ok(())
     })?;
     out.flush()?;
+    something(&asked.file, &judged)?;
+    new.keep();
     if !matches!(judged.verdict, Verdict::Whole | Verdict::Part) {
         eprintln!("{}", verdict_words(&judged));
     }

@@ -216,6 +216,23 @@ fn the_record_command_verifies_recovers_tells_and_exports() {
     assert_eq!((head.len(), cell("tick"), cell("psm2_measured_js_2")), (row.len(), "1", "0.12"));
 
     assert_eq!(record(&["verify", &file]).status.code(), Some(2), "nobody is believed unnamed");
+
+    // What is no record, or not there, leaves nothing behind: the right command can follow.
+    let (text, out) = (scene.path("text"), scene.path("out"));
+    std::fs::write(&text, "not a record\n").unwrap();
+    for what in [&text, &scene.path("nowhere")] {
+        for asked in [["recover", what, "--out", &out], ["export", what, "--out", &out]] {
+            let asked = if asked[0] == "export" {
+                [&asked[..], &["--csv"]].concat()
+            } else {
+                asked.to_vec()
+            };
+            let refused = record(&asked);
+            assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+            assert!(!std::path::Path::new(&out).exists(), "{asked:?}");
+        }
+    }
+    assert!(said(&record(&["info", &text])).contains("holds no record"));
 }
 
 #[test]

@@ -141,7 +141,11 @@ impl Profile {
             let known = |name: &String| {
                 crate::measure::quantile::QUANTILES.iter().any(|(known, _)| known == name)
             };
-            let why = if row.metric != Metric::NotMeasured
+            let bounds = [row.at_most, row.at_least];
+            let why = if bounds.iter().flatten().any(|bound| !(bound.is_finite() && *bound >= 0.0))
+            {
+                Some("a bound is a number of 0 or more")
+            } else if row.metric != Metric::NotMeasured
                 && row.at_most.is_some() == row.at_least.is_some()
             {
                 Some("say either at_most or at_least")

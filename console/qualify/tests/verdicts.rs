@@ -192,6 +192,19 @@ fn few_samples_and_rare_claims_are_not_enough_and_say_how_long_would_be() {
 }
 
 #[test]
+fn a_bound_that_is_no_number_is_refused() {
+    for bound in ["nan", "inf", "-4.0"] {
+        let text = format!(
+            "name = \"mine\"\ntitle = \"mine\"\n[[requirement]]\nwhat = \"trip\"\n\
+             metric = \"rtt\"\nquantile = \"p99\"\nat_most = {bound}\nunit = \"ms\"\n\
+             source = \"me\"\n"
+        );
+        let error = Profile::parse(&text).unwrap_err().to_string();
+        assert!(error.contains("trip") && error.contains("0 or more"), "{bound}: {error}");
+    }
+}
+
+#[test]
 fn every_shipped_profile_reads_and_names_a_source_in_every_row() {
     for (name, text) in SHIPPED {
         let profile = Profile::parse(text).unwrap();

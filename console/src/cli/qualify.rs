@@ -96,7 +96,8 @@ struct Run {
     #[arg(long, value_name = "DIR", required = true)]
     identity: Option<PathBuf>,
     /// How long: 30s, 10m, 24h.
-    #[arg(long = "for", value_name = "TIME", default_value = "10m", value_parser = written_time)]
+    #[arg(long = "for", value_name = "TIME", default_value = "10m", value_parser = run_time,
+          allow_hyphen_values = true)]
     lasts: Micros,
     /// What is required: atis-laparoscopic, nankaku-100, xu-200, xu-300, 3gpp-local, geo, or a TOML
     /// file of the same form as `console/qualify/profiles`.
@@ -110,7 +111,8 @@ struct Run {
     #[arg(long, value_name = "N", default_value_t = 1)]
     robot_id: u64,
     /// Length of the way between both ends: light needs its time, which narrows the one-way delay.
-    #[arg(long, value_name = "KM", default_value_t = 0.0)]
+    #[arg(long, value_name = "KM", default_value_t = 0.0, value_parser = written_distance,
+          allow_hyphen_values = true)]
     distance_km: f64,
     /// Declare that the wall clocks of both machines agree within so many microseconds (GPS, PTP).
     #[arg(long, value_name = "US")]
@@ -198,6 +200,19 @@ fn written_rate(text: &str) -> Result<u64, String> {
 }
 
 /// `30s`, `10m`, `24h`, or seconds.
+/// A run: nothing can be said of less than a second.
+fn run_time(text: &str) -> Result<Micros, String> {
+    let time = written_time(text)?;
+    let is_enough = time >= Micros::from_secs(1);
+    is_enough.then_some(time).ok_or_else(|| "1 s to 168 h, written as 30s, 10m or 24h".to_owned())
+}
+
+/// Half the way around the world is as far as it gets.
+fn written_distance(text: &str) -> Result<f64, String> {
+    let km = text.parse().ok().filter(|km| (0.0..=20_040.0).contains(km));
+    km.ok_or_else(|| "kilometres are a number from 0 to 20040".to_owned())
+}
+
 fn written_time(text: &str) -> Result<Micros, String> {
     let (number, unit) = match text.strip_suffix(['s', 'm', 'h']) {
         Some(number) => (number, text.chars().next_back()),
@@ -211,7 +226,7 @@ fn written_time(text: &str) -> Result<Micros, String> {
     let number: f64 = number.parse().map_err(|_| "write it as 30s, 10m or 24h".to_owned())?;
     let seconds = number * seconds;
     if !(0.0..=604_800.0).contains(&seconds) {
-        return Err("0 s to 168 h".to_owned());
+        return Err("0 s to 168 h, written as 30s, 10m or 24h".to_owned());
     }
     Ok(Micros::from_secs_f64(seconds))
 }

@@ -216,10 +216,19 @@ impl Lens<'_> {
             return Some(Delays { rel, up: around(up + offset), down: around(down - offset) });
         }
         let least = stretch.up_min_us + stretch.down_min_us;
-        let floor = whole(self.given.distance_km * FIBRE_US_PER_KM).min(least / 2).max(0);
+        let floor = self.given.floor_us(least);
         let slack = whole(stretch.slack_us);
         let around = |rel: i64| ((rel + floor - slack).max(0), rel + least - floor + slack);
         Some(Delays { rel, up: around(rel.0), down: around(rel.1) })
+    }
+}
+
+impl Given {
+    /// What light needs for one way, microseconds; 0 where a round trip of `least_us` shows that the
+    /// way cannot be so long.
+    fn floor_us(&self, least_us: i64) -> i64 {
+        let floor = whole(self.distance_km * FIBRE_US_PER_KM);
+        if floor > 0 && floor.saturating_mul(2) <= least_us { floor } else { 0 }
     }
 }
 
@@ -427,8 +436,17 @@ fn cause(given: &Given, clocks: &Clocks) -> String {
         return format!("both wall clocks were declared to agree within {apart} us");
     }
     let slack = clocks.stretches.iter().map(|stretch| stretch.slack_us).fold(0.0, f64::max);
-    let floor = if given.distance_km > 0.0 {
-        format!("light needs {:.2} ms for {} km", given.distance_km * 4.9e-3, given.distance_km)
+    let light = given.distance_km * FIBRE_US_PER_KM;
+    let too_far = clocks.stretches.iter().any(|s| given.floor_us(s.up_min_us + s.down_min_us) == 0);
+    let floor = if given.distance_km > 0.0 && too_far {
+        format!(
+            "light needs {:.2} ms for {} km and back, longer than the shortest round trip took: the \
+             way is not so long, and the distance was left out",
+            light / 500.0,
+            given.distance_km
+        )
+    } else if given.distance_km > 0.0 {
+        format!("light needs {:.2} ms for {} km", light / 1e3, given.distance_km)
     } else {
         "no distance was given (--distance-km)".to_owned()
     };
@@ -447,5 +465,19 @@ pub fn long(seconds: f64) -> String {
         s if s < 172_800.0 => format!("{:.1} h", s / 3_600.0),
         s if s < 63_072_000.0 => format!("{:.1} days", s / 86_400.0),
         s => format!("{:.1} years", s / 31_536_000.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_distance_that_light_cannot_have_gone_is_left_out() {
+        let given = Given { distance_km: 2_200.0, ..Given::default() };
+        let light = whole(2_200.0 * FIBRE_US_PER_KM);
+        assert_eq!(given.floor_us(2 * light), light);
+        assert_eq!(given.floor_us(2 * light - 1), 0);
+        assert_eq!(Given::default().floor_us(1_000), 0);
     }
 }
