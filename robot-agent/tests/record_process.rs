@@ -216,18 +216,17 @@ fn the_record_command_verifies_recovers_tells_and_exports() {
     assert_eq!((head.len(), cell("tick"), cell("psm2_measured_js_2")), (row.len(), "1", "0.12"));
 
     assert_eq!(record(&["verify", &file]).status.code(), Some(2), "nobody is believed unnamed");
+}
 
-    // What is no record, or not there, leaves nothing behind: the right command can follow.
+/// The right command can follow.
+#[test]
+fn what_is_no_record_or_not_there_leaves_nothing_behind() {
+    let scene = Scene::new("nothing");
     let (text, out) = (scene.path("text"), scene.path("out"));
     std::fs::write(&text, "not a record\n").unwrap();
     for what in [&text, &scene.path("nowhere")] {
-        for asked in [["recover", what, "--out", &out], ["export", what, "--out", &out]] {
-            let asked = if asked[0] == "export" {
-                [&asked[..], &["--csv"]].concat()
-            } else {
-                asked.to_vec()
-            };
-            let refused = record(&asked);
+        for asked in [&["recover"][..], &["export", "--csv"]] {
+            let refused = record(&[asked, &[what, "--out", &out]].concat());
             assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
             assert!(!std::path::Path::new(&out).exists(), "{asked:?}");
         }

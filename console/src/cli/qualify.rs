@@ -409,9 +409,9 @@ impl Run {
         let robot = self.robot.clone().unwrap_or_default();
         let identity = self.identity.clone().unwrap_or_default();
         let credentials = Credentials::load(&identity).map_err(wrong)?;
-        let twin = self.twin.as_deref().map(resolve).transpose()?;
+        let twin = self.twin.as_deref().map(|twin| resolve("--twin", twin)).transpose()?;
         let config = QualifyConfig {
-            target: resolve(&robot)?,
+            target: resolve("--robot", &robot)?,
             robot: RobotId::new(self.robot_id),
             credentials,
             period: Micros::from_micros(1_000_000 / self.rate.max(1)),
@@ -495,6 +495,9 @@ fn code(verdict: Verdict) -> ExitCode {
 }
 
 fn tell(report: &Report, out: &mut Speaker) {
+    if report.about.cut_short {
+        out.line("interrupted: this is of what was measured until then");
+    }
     out.line(&format!("{}: {}", report.verdict.name(), report.profile.title));
     for row in &report.rows {
         let shown =

@@ -98,7 +98,7 @@ impl Run {
         }
         check_report_folder(&self.report).map_err(wrong)?;
         Ok(ConsoleConfig {
-            target: resolve(&self.robot)?,
+            target: resolve("--robot", &self.robot)?,
             robot: RobotId::new(self.robot_id),
             credentials,
             hand: self.hand()?,
@@ -185,11 +185,11 @@ impl Run {
     }
 }
 
-/// The first address of `HOST:PORT`.
-pub fn resolve(robot: &str) -> Result<SocketAddr, Failed> {
+/// The first address of `HOST:PORT`, given by this option.
+pub fn resolve(option: &str, place: &str) -> Result<SocketAddr, Failed> {
     let advice = "write it as HOST:PORT, as in or3.hospital:7400 or 10.0.0.3:7400";
-    let bad = |why: String| failed(FAILED, format!("--robot {robot}: {why}"), advice);
-    let mut found = robot.to_socket_addrs().map_err(|error| bad(error.to_string()))?;
+    let bad = |why: String| failed(FAILED, format!("{option} {place}: {why}"), advice);
+    let mut found = place.to_socket_addrs().map_err(|error| bad(error.to_string()))?;
     found.next().ok_or_else(|| bad("no such host".to_owned()))
 }
 

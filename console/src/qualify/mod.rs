@@ -258,7 +258,11 @@ fn wait_ready(desk: &Desk, look: &mut impl FnMut(&Live) -> bool) -> Result<u16, 
         let (words, lasting) = desk.words();
         let live = Live { words: words.clone(), ..Live::default() };
         let over = console_now().since(begun) >= READY_WITHIN;
-        if lasting || over || !look(&live) {
+        if lasting || over {
+            return Err(QualifyError::Refused(words));
+        }
+        if !look(&live) {
+            let words = "interrupted before the robot was ready to answer".to_owned();
             return Err(QualifyError::Refused(words));
         }
         std::thread::sleep(LOOK_EVERY);
