@@ -611,8 +611,8 @@ impl RefusalKind {
             Self::Robot => "this is another robot; connect to the one you named",
             Self::Role => "this certificate's role may not command; use a surgeon's certificate",
             Self::LeaseHeld => {
-                "another console holds the robot; wait until it ends. A surgeon may have the bedside \
-                 release the robot, and ask again"
+                "another console holds the robot; wait until it ends. A surgeon may have the \
+                 bedside release the robot, and ask again"
             }
             Self::State => "that does not apply in the robot's present state",
             Self::InFault => "the robot is in fault; it needs a local restart",

@@ -108,10 +108,13 @@ const LIFE_MIN: Duration = Duration::from_secs(24 * 3_600);
 
 fn certificate(identity: &Path, robot: RobotId) -> Check {
     let what = "certificate";
-    let who = match Credentials::load(identity) {
-        Ok(credentials) => credentials.who().clone(),
+    let (who, revoked) = match Credentials::load(identity) {
+        Ok(credentials) => (credentials.who().clone(), credentials.revoked()),
         Err(error) => return check(what, Health::Bad, error.to_string()),
     };
+    if revoked.contains(&who.serial) {
+        return check(what, Health::Bad, "it was revoked; issue a new one".to_owned());
+    }
     let until = date(who.not_after);
     if who.role != Role::Robot || who.robot != Some(robot) {
         let found = format!("it is {} {:?}, not robot {}", who.role, who.name, robot.get());

@@ -452,7 +452,7 @@ fn show(trust: &Trust, as_json: bool) -> miette::Result<()> {
         return Ok(());
     }
     for one in &issued {
-        let state = if one.revoked { "REVOKED" } else { "valid until" };
+        let state = if one.revoked { "REVOKED, would end" } else { "valid until" };
         let number = one.who.robot.map_or(String::new(), |robot| robot.get().to_string());
         let (name, role) = (&one.who.name, format!("{} {number}", one.who.role));
         println!("{name:<20} {role:<12} {state} {}", date(one.who.not_after));

@@ -216,6 +216,9 @@ fn certificate(
         }
         Role::Robot => return missing(until, "this is a robot's identity; use a surgeon's"),
     }
+    if credentials.revoked().contains(&who.serial) {
+        return missing(format!("{who}, revoked"), "no robot lets it in; issue a new one");
+    }
     if now < who.not_before {
         let from = format!("{who}, from {}", date(who.not_before));
         return missing(from, "not valid yet; check this machine's clock");
@@ -262,6 +265,21 @@ mod tests {
         for role in [Role::Robot, Role::Engineer, Role::Observer] {
             assert_eq!(certificate(&issued(role), begins).health, Health::Bad, "{role}");
         }
+    }
+
+    #[test]
+    fn a_revoked_certificate_is_bad_as_soon_as_the_list_says_so() {
+        let mut authority = Authority::ephemeral("Test Hospital").unwrap();
+        let life = Validity::days(30).unwrap();
+        let identity = authority.issue(Role::Surgeon, "somebody", None, life).unwrap();
+        let before = authority.credentials(&identity);
+        let (who, at) = {
+            let who = before.as_ref().unwrap().who();
+            (who.clone(), who.not_before)
+        };
+        assert_eq!(certificate(&before, at).health, Health::Good);
+        authority.revoke(&[&who]).unwrap();
+        assert_eq!(certificate(&authority.credentials(&identity), at).health, Health::Bad);
     }
 
     #[test]

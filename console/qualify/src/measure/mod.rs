@@ -224,8 +224,8 @@ impl Lens<'_> {
 }
 
 impl Given {
-    /// What light needs for one way, microseconds; 0 where a round trip of `least_us` shows that the
-    /// way cannot be so long.
+    /// What light needs for one way, microseconds; 0 where a round trip of `least_us` shows that
+    /// the way cannot be so long.
     fn floor_us(&self, least_us: i64) -> i64 {
         let floor = whole(self.distance_km * FIBRE_US_PER_KM);
         if floor > 0 && floor.saturating_mul(2) <= least_us { floor } else { 0 }
@@ -440,8 +440,8 @@ fn cause(given: &Given, clocks: &Clocks) -> String {
     let too_far = clocks.stretches.iter().any(|s| given.floor_us(s.up_min_us + s.down_min_us) == 0);
     let floor = if given.distance_km > 0.0 && too_far {
         format!(
-            "light needs {:.2} ms for {} km and back, longer than the shortest round trip took: the \
-             way is not so long, and the distance was left out",
+            "light needs {:.2} ms for {} km and back, longer than the shortest round trip took: \
+             the way is not so long, and the distance was left out",
             light / 500.0,
             given.distance_km
         )
