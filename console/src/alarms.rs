@@ -145,7 +145,7 @@ fn judge(kind: AlarmKind, facts: &Facts<'_>) -> Option<Signal> {
             .refused
             .map(|words| Signal::new(High, format!("The robot refuses this console: {words}"))),
         AlarmKind::SafeOff => state.filter(|s| s.stage == Stage::SafeOff).map(|s| {
-            let why = reason_words(s.reason);
+            let why = s.reason.words();
             let text =
                 format!("Robot in fault, power off: {why}. The bedside must restart and home");
             Signal::new(High, text)
@@ -154,7 +154,7 @@ fn judge(kind: AlarmKind, facts: &Facts<'_>) -> Option<Signal> {
             if s.reason == Reason::BedsideOwns || is_wished(s.reason) {
                 Signal::new(Medium, "The bedside has the robot. Ask for a hand-over")
             } else {
-                let why = reason_words(s.reason);
+                let why = s.reason.words();
                 Signal::new(High, format!("The bedside has the robot: {why}. Ask for a hand-over"))
             }
         }),
@@ -200,7 +200,7 @@ fn latched(facts: &Facts<'_>) -> Option<Signal> {
     use AlarmPriority::{High, Medium};
     let state = facts.state.filter(|s| s.stage == Stage::Latched)?;
     let text = if !is_wished(state.reason) {
-        let why = reason_words(state.reason);
+        let why = state.reason.words();
         format!("Held: {why}. Release the pedal, then press it")
     } else if deafness(facts, state) == Deafness::Fell {
         "Held: the link to the robot is not good enough. Wait; call the bedside if it lasts"
@@ -221,7 +221,7 @@ fn resting(facts: &Facts<'_>) -> Option<Signal> {
             let text = "Held: no command of this session has reached the robot yet";
             Some(Signal::new(Info, text).growing(FIRST_TRY, Medium))
         }
-        Deafness::Hears => Some(Signal::new(Info, format!("Held: {}", reason_words(state.reason)))),
+        Deafness::Hears => Some(Signal::new(Info, format!("Held: {}", state.reason.words()))),
     }
 }
 
@@ -276,28 +276,6 @@ const fn is_wished(reason: Reason) -> bool {
         | Reason::Drive
         | Reason::Broken
         | Reason::EmergencyStop => false,
-    }
-}
-
-/// A reason as the middle of a sentence.
-pub const fn reason_words(reason: Reason) -> &'static str {
-    match reason {
-        Reason::None => "nothing stopped it yet",
-        Reason::LinkSilent => "the link was silent",
-        Reason::OperatorAbsent => "no foot on the pedal",
-        Reason::Paused => "paused, from here or at the bedside",
-        Reason::Mismatch => "the goal was too far from the tool",
-        Reason::LoopAge => "what you saw was too old",
-        Reason::NewSession => "a new session or a hand-over began",
-        Reason::Integrity => "damaged or contradictory commands arrived",
-        Reason::Limit => "a limit would have been broken",
-        Reason::LeaseExpired => "the link was silent for too long",
-        Reason::BedsideOwns => "it has not been handed over",
-        Reason::HoldError => "an arm left its place",
-        Reason::MissedTicks => "the robot's control loop was late",
-        Reason::Drive => "a drive reported a fault or an arm did not follow",
-        Reason::Broken => "its software found itself broken",
-        Reason::EmergencyStop => "the emergency stop is pressed",
     }
 }
 
@@ -493,7 +471,7 @@ mod tests {
             let mut alarms = Alarms::new();
             alarms.observe(at(0), &good(&state(Stage::Latched, reason)));
             let views = alarms.views(at(0));
-            assert!(views.iter().all(|view| view.text.contains(reason_words(reason))));
+            assert!(views.iter().all(|view| view.text.contains(reason.words())));
             for stage in [Stage::Follow, Stage::Coast, Stage::Brake, Stage::Hold, Stage::Disabled] {
                 let mut alarms = Alarms::new();
                 alarms.observe(at(0), &good(&state(stage, reason)));

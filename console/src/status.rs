@@ -6,7 +6,6 @@
 pub(crate) mod books;
 pub(crate) mod clerk;
 
-use crate::alarms::reason_words;
 use crate::input::page_hand::RELEASE_FIRST;
 use crate::leader_thread::Snapshot;
 use crate::page::{
@@ -205,7 +204,7 @@ impl Scene<'_> {
             link: self.link_view(),
             stage: state.stage,
             reason: state.reason,
-            reason_words: reason_words(state.reason),
+            reason_words: state.reason.words(),
             commands_skipped: snapshot.tally.commands_skipped,
             is_homed: state.is_homed,
             advisory: AdvisoryView {

@@ -292,6 +292,28 @@ impl Reason {
         Self::EmergencyStop,
     ];
 
+    /// Why the robot does not follow, for people at either end: the middle of a sentence.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::None => "nothing stopped it yet",
+            Self::LinkSilent => "the link was silent",
+            Self::OperatorAbsent => "no foot on the pedal",
+            Self::Paused => "paused, by the console or at the bedside",
+            Self::Mismatch => "the goal was too far from the tool",
+            Self::LoopAge => "view and command together were too old",
+            Self::NewSession => "a new session or a hand-over began",
+            Self::Integrity => "damaged or contradictory commands arrived",
+            Self::Limit => "a limit would have been broken",
+            Self::LeaseExpired => "the link was silent for too long",
+            Self::BedsideOwns => "it has not been handed over",
+            Self::HoldError => "an arm left its place",
+            Self::MissedTicks => "the robot's control loop was late",
+            Self::Drive => "a drive reported a fault or an arm did not follow",
+            Self::Broken => "its software found itself broken",
+            Self::EmergencyStop => "the emergency stop is pressed",
+        }
+    }
+
     /// The word for it, as in records and JSON.
     pub const fn name(self) -> &'static str {
         match self {

@@ -667,36 +667,24 @@ fn log_stage(last: Option<Stage>, state: &FollowerState, network: &NetworkWatch)
 fn stage_words(last: Option<Stage>, state: &FollowerState) -> String {
     let (to, operating_state) = (state.stage.name(), state.stage.operating_state().name());
     let from = last.map_or(String::new(), |from| format!("{} to ", from.name()));
-    let why = match reason_words(state.reason) {
-        "" => String::new(),
-        words => format!(", because {words}"),
+    let reason = state.reason;
+    let why = if reason == Reason::None {
+        String::new()
+    } else {
+        format!(", because {}{}", reason.words(), advice(reason))
     };
     format!("stage: {from}{to} ({operating_state}){why}")
 }
 
-/// Why the robot is not following, for the log: what it was, and what to do where a person can.
-/// Empty where there is no reason.
-const fn reason_words(reason: Reason) -> &'static str {
-    match reason {
-        Reason::None => "",
-        Reason::LinkSilent => "the link was silent",
-        Reason::OperatorAbsent => "the pedal is not pressed",
-        Reason::Paused => "it is paused",
-        Reason::Mismatch => "hand and tool were too far apart",
-        Reason::LoopAge => "view plus command were too old",
-        Reason::NewSession => "a new session began",
-        Reason::Integrity => "the peer broke the rules",
-        Reason::Limit => "a limit refused the setpoint",
-        Reason::LeaseExpired => "the link was gone too long",
-        Reason::BedsideOwns => "the bedside has the robot",
-        Reason::HoldError => "an arm was not where it was told to be",
-        Reason::Drive => "a drive reported a fault or an arm did not follow",
-        Reason::MissedTicks => {
-            "the machine stalled and ticks were missed; `doctor` says what it lacks, simulated \
-             arms may run with --tolerate-stalls; after a fault say restart"
-        }
-        Reason::Broken => "a rule of our own was broken; this is a defect",
-        Reason::EmergencyStop => "the emergency stop was pressed; restart releases it",
+/// What a person can do about it, behind the words; empty where that is plain.
+fn advice(reason: Reason) -> &'static str {
+    if reason == Reason::MissedTicks {
+        "; `doctor` says what this machine lacks, simulated arms may run with --tolerate-stalls; \
+         after a fault say restart"
+    } else if reason == Reason::EmergencyStop {
+        "; restart releases it"
+    } else {
+        ""
     }
 }
 
