@@ -42,7 +42,8 @@ fn build() -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
     // The whole workspace is named, so that its crates have the features that `cargo test
-    // --workspace` built them with, and nothing is built twice.
+    // --workspace` built them with, and are not built twice; a crate from elsewhere that some test
+    // asks more features of is, the first time.
     cargo.args(["build", "--offline", "--workspace", "--profile", profile]);
     for program in ["longhand-robot-agent", "longhand-console", "longhand-sim"] {
         cargo.args(["--bin", program]);
