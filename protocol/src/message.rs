@@ -310,7 +310,7 @@ impl Reason {
             Self::MissedTicks => "the robot's control loop was late",
             Self::Drive => "a drive reported a fault or an arm did not follow",
             Self::Broken => "its software found itself broken",
-            Self::EmergencyStop => "the emergency stop is pressed",
+            Self::EmergencyStop => "the emergency stop was pressed",
         }
     }
 
