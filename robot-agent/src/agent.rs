@@ -38,6 +38,7 @@ use longhand_quic::mailbox::Mailbox;
 use longhand_quic::pace::{Granted, Lateness, PUMP_PRIORITY, RealTime, SERVO_PRIORITY};
 use longhand_quic::pump::{PumpError, RobotConfig, RobotPump};
 use longhand_quic::random::random_u64;
+use longhand_quic::stolen::Stolen;
 use longhand_quic::trust::Credentials;
 use std::io;
 use std::net::SocketAddr;
@@ -140,7 +141,7 @@ pub struct Agent {
     network: NetworkWatch,
     arrivals: ArrivalReader,
     granted: Option<Granted>,
-    stolen_before: Option<u64>,
+    stolen: Stolen,
     servo: ServoThread,
     pump: JoinHandle<()>,
     watch: JoinHandle<Option<Stage>>,
@@ -229,7 +230,7 @@ impl Agent {
             network,
             arrivals,
             granted: told.recv().unwrap_or(None),
-            stolen_before: stolen_ms(),
+            stolen: Stolen::from_now(),
             servo,
             pump,
             watch,
@@ -291,9 +292,7 @@ impl Agent {
         Ok(AgentReport {
             granted,
             lateness,
-            stolen_ms: stolen_ms()
-                .zip(self.stolen_before)
-                .map(|(now, was)| now.saturating_sub(was)),
+            stolen_ms: self.stolen.so_far_ms(),
             damaged: self.shared.damaged.load(Ordering::Relaxed),
             network: self.network.record(),
             final_stage,
@@ -586,17 +585,6 @@ fn join<T>(thread: JoinHandle<T>) -> Result<T, AgentError> {
     })
 }
 
-/// Time that the hypervisor has taken from all processors since boot.
-fn stolen_ms() -> Option<u64> {
-    steal_in(&std::fs::read_to_string("/proc/stat").ok()?)
-}
-
-/// Source: proc(5), `steal`: the eighth figure of the first line, in hundredths of a second.
-fn steal_in(stat: &str) -> Option<u64> {
-    let steal: u64 = stat.lines().next()?.split_whitespace().nth(8)?.parse().ok()?;
-    Some(steal.saturating_mul(10))
-}
-
 /// Hands every state to the observer, logs what people want to know, and keeps epochs in reserve.
 /// Gives the last stage.
 struct Watch {
@@ -748,14 +736,6 @@ mod tests {
         }
         let report = with_pump("agent-sound", RobotPump::run, |_| ());
         assert_eq!(report.network_ended, None);
-    }
-
-    #[test]
-    fn stolen_time_is_the_eighth_figure_in_milliseconds() {
-        let stat = "cpu  9 0 7 80 1 0 2 35 0 0\ncpu0 9 0 7 80 1 0 2 99 0 0\n";
-        assert_eq!(steal_in(stat), Some(350));
-        // A kernel that does not count it.
-        assert_eq!(steal_in("cpu  9 0 7 80\n"), None);
     }
 
     #[test]

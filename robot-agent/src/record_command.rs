@@ -5,12 +5,12 @@
 //! (`record::seal`).
 
 use crate::record::file::{Disk, Message, RecordWriter, WriteError};
-use crate::record::schema::{Start, Topic, hex, longs_of_cdr, tick_of_cdr};
+use crate::record::schema::{Start, Topic, longs_of_cdr, tick_of_cdr};
 use crate::record::seal::{Bad, Belief, Flaw, Judged, Seal, Verdict, judge};
 use crate::record::tick::{FIELDS, TickWords, Width, stage_of, when};
 use clap::{Args, Subcommand};
 use longhand_protocol::message::Stage;
-use longhand_quic::trust::{Believed, TrustError, date};
+use longhand_quic::trust::{Believed, TrustError, date, hex};
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Write};

@@ -1,17 +1,20 @@
 //! Figures that are promised of a robot, found by running the virtual world very often.
 //!
-//! Knows: which links, how work is shared among threads, how its progress is shown. Does not know:
+//! Knows: which links, what a world over one is, how progress is shown. Does not know:
 //! what is measured.
 
 pub mod cuts;
 pub mod outages;
 pub mod table;
 
-use longhand_link::{PROFILES, Profile, UnknownProfile};
+use crate::world::{World, WorldConfig, profile_for};
+use indicatif::{ProgressBar, ProgressStyle};
+use longhand_console::input::Hand;
+use longhand_link::{Disturb, LinkModel, PROFILES, Profile, UnknownProfile};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use serde::Serialize;
+use std::io::{self, Write};
 
 /// The link of this name, or all.
 ///
@@ -21,6 +24,37 @@ fn links(name: Option<&str>) -> Result<Vec<&'static Profile>, UnknownProfile> {
         Some(name) => vec![Profile::by_name(name)?],
         None => PROFILES.iter().collect(),
     })
+}
+
+/// A world over this link as it ships, with the robot's profile for it; and that profile's name.
+fn world_over(link: &'static Profile, seed: u64, hand: Box<dyn Hand>) -> (World, &'static str) {
+    let (name, profile) = profile_for(link.name);
+    let world = World::new(WorldConfig {
+        link: LinkModel::from(link),
+        disturb: Disturb::default(),
+        seed,
+        profile,
+        scale: longhand_leader::DEFAULT_SCALE,
+        hand,
+    });
+    (world, name)
+}
+
+/// A bar of so many of `what` on each link.
+fn bar(links: usize, each: u64, what: &str) -> ProgressBar {
+    let all = u64::try_from(links).unwrap_or(1).saturating_mul(each);
+    let template = format!("{{bar:30}} {{human_pos}}/{{human_len}} {what}, {{eta}} left");
+    ProgressBar::new(all).with_style(
+        ProgressStyle::with_template(&template)
+            .unwrap_or_else(|_constant| ProgressStyle::default_bar()),
+    )
+}
+
+/// One JSON object on a line of its own.
+fn print_json(object: &impl Serialize) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer(&mut out, object)?;
+    writeln!(out)
 }
 
 /// Whole numbers and shares, drawn from a seed.
@@ -41,35 +75,4 @@ impl Dice {
     fn share(&mut self) -> f64 {
         f64::from(self.0.next_u32()) / f64::from(u32::MAX)
     }
-}
-
-/// Does `work` for every number below `many` on `jobs` threads, until `stop`. What comes of each
-/// stands at its number; `None` where it was not begun or not ended.
-fn share_out<T: Send>(
-    many: usize,
-    jobs: usize,
-    stop: &AtomicBool,
-    work: impl Fn(usize) -> Option<T> + Sync,
-) -> Vec<Option<T>> {
-    let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<Option<T>>> = Mutex::new((0..many).map(|_| None).collect());
-    let one = || {
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= many || stop.load(Ordering::Relaxed) {
-                return;
-            }
-            let came = work(number);
-            let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(place) = done.get_mut(number) {
-                *place = came;
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(one);
-        }
-    });
-    done.into_inner().unwrap_or_else(PoisonError::into_inner)
 }

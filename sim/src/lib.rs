@@ -16,6 +16,7 @@ pub mod measure;
 pub mod relay;
 pub mod replay_record;
 pub mod scenario;
+pub mod share_out;
 
 pub mod world;
 pub mod world_command;

@@ -8,6 +8,7 @@
 //! in).
 
 use longhand_quic::random::{NoRandom, random_bytes};
+use longhand_quic::trust::hex;
 use std::fmt;
 
 /// 128 random bits that the address must carry.
@@ -24,7 +25,7 @@ impl Token {
 
     /// The token as 32 lower-case hex digits.
     pub(super) fn hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.0)
     }
 
     /// Whether `text` is this token. Takes the same time wherever they first differ.

@@ -32,6 +32,8 @@ use longhand_qualify::measure::path::PathFound;
 use longhand_quic::clock::{console_now, wall_offset_us};
 use longhand_quic::doorbell::Stop;
 use longhand_quic::pump::{PumpError, Target};
+use longhand_quic::random::random_u64;
+use longhand_quic::stolen::Stolen;
 use longhand_quic::trust::Credentials;
 use std::io;
 use std::net::SocketAddr;
@@ -146,8 +148,8 @@ pub fn measure(
     folder: &Path,
     mut look: impl FnMut(&Live) -> bool,
 ) -> Result<Done, QualifyError> {
-    let run = random()?;
-    let stolen_before = stolen_ms();
+    let run = random_u64().map_err(io::Error::other)?;
+    let stolen = Stolen::from_now();
     let stop = Stop::new()?;
     let desk = Arc::new(Desk::new()?);
     let target = Target { addr: config.target, robot: config.robot };
@@ -192,8 +194,7 @@ pub fn measure(
     }
     let path = looking.and_then(path::Survey::join);
     let put = loading.and_then(|thread| thread.join().ok());
-    let stolen = stolen_ms().zip(stolen_before);
-    let stolen_ms = stolen.map(|(now, before)| now.saturating_sub(before));
+    let stolen_ms = stolen.so_far_ms();
     let wall_offset = wall_offset_us();
     let mut reports = roads.into_iter().map(|road| road.finish(wall_offset));
     let (session, twin) = (reports.next().transpose()?, reports.next().transpose()?);
@@ -319,19 +320,4 @@ fn keep(
         }
         std::thread::sleep(LOOK_EVERY);
     }
-}
-
-/// Time that the hypervisor has taken from all processors since boot. Source: proc(5), `steal`, in
-/// hundredths of a second.
-fn stolen_ms() -> Option<u64> {
-    let stat = std::fs::read_to_string("/proc/stat").ok()?;
-    let steal: u64 = stat.lines().next()?.split_whitespace().nth(8)?.parse().ok()?;
-    Some(steal.saturating_mul(10))
-}
-
-fn random() -> io::Result<u64> {
-    let mut bytes = [0_u8; 8];
-    let flags = rustix::rand::GetRandomFlags::empty();
-    while rustix::rand::getrandom(&mut bytes, flags)? != bytes.len() {}
-    Ok(u64::from_le_bytes(bytes))
 }

@@ -15,6 +15,7 @@
 //! | [`marked`] | a UDP socket that sets and reads traffic classes and never fragments |
 //! | [`pace`] | real-time priority and the absolute 1 kHz timer |
 //! | [`random`] | random bytes of the system's own |
+//! | [`stolen`] | processor time that the hypervisor took |
 //! | [`virtual_time`] | both ends of one connection under a virtual clock, for the simulator |
 
 pub mod clock;
@@ -24,6 +25,7 @@ pub mod marked;
 pub mod pace;
 pub mod pump;
 pub mod random;
+pub mod stolen;
 pub mod tls;
 pub mod trust;
 pub mod virtual_time;

@@ -33,7 +33,7 @@ mod signing;
 
 pub(crate) use authority::Birth;
 pub use authority::{Authority, DAYS_DEFAULT, DAYS_MAX, Identity, Validity};
-pub use role::{IdentityError, PeerIdentity, Role, date, robot_dns_name};
+pub use role::{IdentityError, PeerIdentity, Role, date, hex, robot_dns_name};
 pub(crate) use role::{robot_of, shown};
 pub use seal::{Seal, SealError, Sealed, Sha256, authority_fingerprint, sha256};
 pub use signing::{Believed, Signer, SignerKey, SigningError};

@@ -6,7 +6,8 @@
 //! that the file's own size does not justify.
 //! Source: the MCAP specification, mcap.dev/spec; its registry for `ros2`, `ros2msg`, `cdr`.
 
-use super::schema::{Topic, hex};
+use super::schema::Topic;
+use longhand_quic::trust::hex;
 use mcap::records::{MessageHeader, Record, op};
 use mcap::sans_io::linear_reader::{LinearReadEvent, LinearReader, LinearReaderOptions};
 use mcap::{Compression, McapError, WriteOptions};

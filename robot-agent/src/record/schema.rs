@@ -10,6 +10,7 @@
 use super::tap::{COMMAND_WORDS, CommandWords};
 use super::tick::{FIELDS, TICK_WORDS, TickWords, Width};
 use longhand_protocol::wire;
+use longhand_quic::trust::hex;
 
 /// What one message is about. The order is that of the channels in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -306,11 +307,6 @@ pub fn transition_to_cdr(tick: u64, robot_us: u64, words: [&str; 4]) -> Vec<u8> 
         out.string(word);
     }
     out.0
-}
-
-/// Hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Little-endian XCDR1.

@@ -6,14 +6,14 @@ use super::Finding;
 use super::catalogue::{Attack, CATALOGUE, LIVE, Runs};
 use super::raven::beside::{self, Damage};
 use crate::scenario::ScenarioError;
+use crate::share_out::share_out;
 use clap::Args;
 use longhand_console::input::script::ScriptError;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// `longhand-sim attack ...`
 #[derive(Clone, Debug, Args)]
@@ -99,32 +99,13 @@ pub fn tally(
     stop: &AtomicBool,
 ) -> Result<Tally, ScenarioError> {
     let Runs::World(run) = attack.runs else { return Ok(Tally::default()) };
-    let next = AtomicU64::new(0);
-    let tally = Mutex::new(Ok(Tally::default()));
-    let work = || {
-        loop {
-            let n = next.fetch_add(1, Ordering::Relaxed);
-            if n >= seeds || stop.load(Ordering::Relaxed) {
-                return;
-            }
-            let seed = first.saturating_add(n);
-            let tried = run(seed);
-            let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-            match (tried, tally.as_mut()) {
-                (Ok(finding), Ok(tally)) => tally.add(seed, finding),
-                (Err(error), Ok(_)) => *tally = Err(error),
-                (_, Err(_)) => return,
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(work);
-        }
-    });
-    let mut tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner)?;
-    // Threads end in any order; what is printed does not.
-    tally.through.sort();
+    let many = usize::try_from(seeds).unwrap_or(usize::MAX);
+    let seed = |n: usize| first.saturating_add(u64::try_from(n).unwrap_or(u64::MAX));
+    let tried = share_out(many, usize::from(jobs), stop, |n| Some((seed(n), run(seed(n)))));
+    let mut tally = Tally::default();
+    for (seed, finding) in tried.into_iter().flatten() {
+        tally.add(seed, finding?);
+    }
     Ok(tally)
 }
 

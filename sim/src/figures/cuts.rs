@@ -10,16 +10,17 @@
 //! when the wire is cut is still fresh. *Standing still* is within 10 um of where the tip stays. A
 //! goal that was left behind hurries after its hand at up to 90 mm/s; such cuts are counted apart.
 
-use super::{Dice, links, share_out};
+use super::{Dice, bar, links, print_json, world_over};
 use crate::hands::Sweep;
 use crate::measure::Delays;
 use crate::scenario::Bedside;
-use crate::world::{RobotEnd, World, WorldConfig, profile_for};
+use crate::share_out::share_out;
+use crate::world::RobotEnd;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use longhand_console::Spread;
 use longhand_console::status::rounded;
-use longhand_link::{Disturb, LinkModel, Profile, UnknownProfile};
+use longhand_link::{Profile, UnknownProfile};
 use longhand_protocol::geometry::{ArmId, PerArm};
 use longhand_protocol::message::Stage;
 use longhand_protocol::units::{Micros, TICK};
@@ -152,11 +153,7 @@ struct Report {
 /// Errors: [`CutsError`].
 pub fn run(args: &CutsArgs, stop: &AtomicBool) -> Result<ExitCode, CutsError> {
     let links = links(args.link.as_deref())?;
-    let all = u64::try_from(links.len()).unwrap_or(1).saturating_mul(args.count);
-    let bar = ProgressBar::new(all).with_style(
-        ProgressStyle::with_template("{bar:30} {human_pos}/{human_len} cuts, {eta} left")
-            .unwrap_or_else(|_constant| ProgressStyle::default_bar()),
-    );
+    let bar = bar(links.len(), args.count, "cuts");
     let rows = share_out(links.len(), usize::from(args.jobs), stop, |number| {
         on_link(links.get(number)?, args, &bar, stop)
     });
@@ -168,9 +165,7 @@ pub fn run(args: &CutsArgs, stop: &AtomicBool) -> Result<ExitCode, CutsError> {
     let holds = rows.iter().all(|row| row.holds);
     let (seed, count) = (args.seed, args.count);
     if args.json {
-        let report = Report { schema: "longhand cuts v1", seed, count, rows, holds };
-        serde_json::to_writer(io::stdout().lock(), &report).map_err(io::Error::from)?;
-        println!();
+        print_json(&Report { schema: "longhand cuts v1", seed, count, rows, holds })?;
     } else {
         print(args, &rows)?;
     }
@@ -183,15 +178,7 @@ fn on_link(
     bar: &ProgressBar,
     stop: &AtomicBool,
 ) -> Option<Row> {
-    let (name, profile) = profile_for(link.name);
-    let mut world = World::new(WorldConfig {
-        link: LinkModel::from(link),
-        disturb: Disturb::default(),
-        seed: args.seed,
-        profile,
-        scale: longhand_leader::DEFAULT_SCALE,
-        hand: Box::new(Sweep::with_energy()),
-    });
+    let (mut world, name) = world_over(link, args.seed, Box::new(Sweep::with_energy()));
     let mut dice = Dice::new(args.seed);
     let mut bedside = Bedside::default();
     let mut sum = Sum::default();
@@ -320,9 +307,7 @@ impl Sum {
             self.creep = self.creep.max(cut.creep_m);
         }
     }
-}
 
-impl Sum {
     fn row(self, link: &'static str, profile: &'static str) -> Row {
         let within = |delays: &Delays, most: Micros| {
             let summary = delays.summary();

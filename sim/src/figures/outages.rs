@@ -4,21 +4,21 @@
 //! not know: how motion is made gentle.
 //!
 //! Terms: an *outage* begins 100 to 500 ms after the robot began to follow, takes away one
-//! direction or both, and lasts 5 ms to 3 s, as often short as long. Motion *came back* when the
+//! direction or both, and lasts 5 ms to 3.5 s, as often short as long. Motion *came back* when the
 //! robot follows again after it held; the second after that is looked at. Every tick is checked
 //! besides, as in a campaign.
 
-use super::{Dice, links, share_out};
+use super::{Dice, bar, links, print_json, world_over};
 use crate::check::{Checker, Motion};
 use crate::hands;
 use crate::scenario::Bedside;
-use crate::world::{World, WorldConfig, WorldTick, profile_for};
+use crate::share_out::share_out;
+use crate::world::{World, WorldTick, profile_for};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use longhand_console::input::script::ScriptError;
 use longhand_console::status::rounded;
 use longhand_follower::profile::{Profile, RateLimits};
-use longhand_link::{Directions, Disturb, LinkModel, UnknownProfile};
+use longhand_link::{Directions, UnknownProfile};
 use longhand_protocol::geometry::ArmId;
 use longhand_protocol::message::Stage;
 use longhand_protocol::units::{Instant, Micros};
@@ -145,17 +145,13 @@ pub fn run(args: &OutagesArgs, stop: &AtomicBool) -> Result<ExitCode, OutagesErr
     hands::by_name(&args.hand, args.seed)?;
     let worlds_each = usize::try_from(args.count.div_ceil(IN_ONE_WORLD)).unwrap_or(usize::MAX);
     let worlds = worlds_each.saturating_mul(links.len());
-    let all = u64::try_from(links.len()).unwrap_or(1).saturating_mul(args.count);
-    let bar = ProgressBar::new(all).with_style(
-        ProgressStyle::with_template("{bar:30} {human_pos}/{human_len} outages, {eta} left")
-            .unwrap_or_else(|_constant| ProgressStyle::default_bar()),
-    );
+    let bar = bar(links.len(), args.count, "outages");
     let sums = share_out(worlds, usize::from(args.jobs), stop, |number| {
         let link = links.get(number.checked_div(worlds_each)?)?;
         let before = u64::try_from(number.checked_rem(worlds_each)?).ok()? * IN_ONE_WORLD;
         let count = IN_ONE_WORLD.min(args.count.saturating_sub(before));
         let seed = args.seed.wrapping_add(before);
-        let sum = in_world(link.name, seed, &args.hand, count, stop)?;
+        let sum = in_world(link, seed, &args.hand, count, stop)?;
         bar.inc(count);
         Some(sum)
     });
@@ -176,9 +172,7 @@ pub fn run(args: &OutagesArgs, stop: &AtomicBool) -> Result<ExitCode, OutagesErr
     let holds = rows.iter().all(|row| row.holds);
     let (seed, count, hand) = (args.seed, args.count, args.hand.clone());
     if args.json {
-        let report = Report { schema: "longhand outages v1", seed, count, hand, rows, holds };
-        serde_json::to_writer(io::stdout().lock(), &report).map_err(io::Error::from)?;
-        println!();
+        print_json(&Report { schema: "longhand outages v1", seed, count, hand, rows, holds })?;
     } else {
         print(args, &rows)?;
     }
@@ -186,16 +180,15 @@ pub fn run(args: &OutagesArgs, stop: &AtomicBool) -> Result<ExitCode, OutagesErr
 }
 
 /// One world and its outages; `None` where it was stopped, or the hand could not be read again.
-fn in_world(link: &str, seed: u64, hand: &str, count: u64, stop: &AtomicBool) -> Option<Sum> {
-    let (_, profile) = profile_for(link);
-    let mut world = World::new(WorldConfig {
-        link: LinkModel::from(longhand_link::Profile::by_name(link).ok()?),
-        disturb: Disturb::default(),
-        seed,
-        profile,
-        scale: longhand_leader::DEFAULT_SCALE,
-        hand: hands::by_name(hand, seed).ok()?,
-    });
+fn in_world(
+    link: &'static longhand_link::Profile,
+    seed: u64,
+    hand: &str,
+    count: u64,
+    stop: &AtomicBool,
+) -> Option<Sum> {
+    let (mut world, _) = world_over(link, seed, hands::by_name(hand, seed).ok()?);
+    let (_, profile) = profile_for(link.name);
     let checker = Rc::new(RefCell::new(Checker::new(profile)));
     world.watch(Box::new(Rc::clone(&checker)));
     let mut breaker = Breaker::new(seed);

@@ -2,15 +2,14 @@
 //!
 //! Knows: the virtual world and its report. Does not know: real time.
 
+use super::{links, print_json, world_over};
 use crate::measure::Measure;
-use crate::world::{World, WorldConfig, profile_for};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use longhand_console::Spread;
 use longhand_console::input::script::{Script, ScriptError, ScriptedHand};
 use longhand_console::status::rounded;
 use longhand_follower::supervisor::Request;
-use longhand_link::{Disturb, LinkModel};
 use longhand_protocol::message::Stage;
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
@@ -83,7 +82,7 @@ struct Table {
 /// Errors: [`TableError`].
 pub fn run(args: &TableArgs, stop: &AtomicBool) -> Result<(), TableError> {
     let script = Script::load(&args.input)?;
-    let links = super::links(args.link.as_deref())?;
+    let links = links(args.link.as_deref())?;
     let all = links.len();
     let minutes = u64::try_from(all).unwrap_or(1).saturating_mul(args.minutes);
     let bar = ProgressBar::new(minutes).with_style(
@@ -110,8 +109,7 @@ pub fn run(args: &TableArgs, stop: &AtomicBool) -> Result<(), TableError> {
         let schema = "longhand link table v1";
         let (seed, minutes, input) = (args.seed, args.minutes, args.input.clone());
         let table = Table { schema, seed, minutes, input, complete: made == all, rows };
-        serde_json::to_writer(io::stdout().lock(), &table).map_err(io::Error::from)?;
-        println!();
+        print_json(&table)?;
     }
     if made == all { Ok(()) } else { Err(TableError::Incomplete { made, all }) }
 }
@@ -127,15 +125,8 @@ fn row(
     bar: &ProgressBar,
     stop: &AtomicBool,
 ) -> Option<Row> {
-    let (name, profile) = profile_for(link.name);
-    let mut world = World::new(WorldConfig {
-        link: LinkModel::from(link),
-        disturb: Disturb::default(),
-        seed: args.seed,
-        profile,
-        scale: longhand_leader::DEFAULT_SCALE,
-        hand: Box::new(ScriptedHand::new(script.clone())),
-    });
+    let hand = Box::new(ScriptedHand::new(script.clone()));
+    let (mut world, name) = world_over(link, args.seed, hand);
     let mut measure = Measure::default();
     let mut handed_over_after = PATIENCE;
     for _ in 0..args.minutes {

@@ -204,7 +204,8 @@ pub(crate) fn name_urn(name: &str) -> String {
     format!("{NAME_URN}{name}")
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
+/// Bytes as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
