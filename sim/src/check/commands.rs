@@ -176,10 +176,13 @@ impl Commands {
         })
     }
 
-    /// The next newer command of the same session that is here.
+    /// The next newer command of the same session that is here. After a console's stall it may be
+    /// the newest, however many numbers were skipped.
     fn next(&self, used: &Used) -> Option<Used> {
         let later = (1..=LOOK_AHEAD).map(|n| Seq::new(used.number.get().saturating_add(n)));
-        later.filter_map(|number| self.find(number)).find(|next| next.key == used.key)
+        let near = later.filter_map(|number| self.find(number));
+        let newest = self.newest.filter(|newest| newest.number > used.number);
+        near.chain(newest).find(|next| next.key == used.key)
     }
 
     /// I02, I03, I04, I16, I18: what is in use was let through, is no older than what was, and is

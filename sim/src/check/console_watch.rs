@@ -210,9 +210,12 @@ impl ConsoleWatch {
                 *tied = None;
                 continue;
             }
-            let hand = tick.sample.hands.get(arm).pose.position();
+            // A hand that is no number is not heard: the last that was one stands.
+            let told = tick.sample.is_finite();
+            let hand = told.then(|| tick.sample.hands.get(arm).pose.position());
             if was != Engagement::Following {
-                *tied = Some(Tied { hand, owed: Vector3::zeros(), hurried: 0.0, ticks: 0 });
+                let owed = Vector3::zeros();
+                *tied = hand.map(|hand| Tied { hand, owed, hurried: 0.0, ticks: 0 });
                 continue;
             }
             let step = now.position() - before.position();
@@ -297,9 +300,9 @@ impl Hasher for Hashed {
 }
 
 impl Tied {
-    /// I24: a tick on, the hand is at `hand`, metres, and its goal made `step`; one that is behind
-    /// makes at least `least` in a tick.
-    fn go(&mut self, hand: Vector3<f64>, step: Vector3<f64>, least: f64) -> Found {
+    /// I24: a tick on, the hand is at `hand`, metres, if it is heard, and its goal made `step`; one
+    /// that is behind makes at least `least` in a tick.
+    fn go(&mut self, hand: Option<Vector3<f64>>, step: Vector3<f64>, least: f64) -> Found {
         let owed = self.owed.norm();
         if owed > OWED_M {
             self.ticks = self.ticks.saturating_add(1);
@@ -307,10 +310,9 @@ impl Tied {
         } else {
             (self.ticks, self.hurried) = (0, 0.0);
         }
+        let hand = hand.unwrap_or(self.hand);
         let moved = hand - std::mem::replace(&mut self.hand, hand);
-        if moved.iter().all(|x| x.is_finite()) {
-            self.owed += moved * SCALE - step;
-        }
+        self.owed += moved * SCALE - step;
         if self.ticks < HURRY {
             return Ok(());
         }

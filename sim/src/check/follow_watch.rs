@@ -33,10 +33,10 @@ const OFF_RAD: f64 = 2e-3;
 /// It may go away for less than this many ticks: a goal that turned round. Chosen: ten times what
 /// the tip takes to take a speed on.
 const AWAY: u32 = 50;
-/// And by less than this: between two commands a tip is ahead of the one in use. Chosen: what a
-/// goal at full speed makes in twenty ticks.
-const GROWN_M: f64 = 2e-3;
-const GROWN_RAD: f64 = 0.04;
+/// And by less than this. Chosen: what a tip at full speed goes on until it stands, 25 ms at 5 m/s2
+/// and 1000 m/s3, while its goal has turned round and goes the other way as fast.
+const GROWN_M: f64 = 4e-3;
+const GROWN_RAD: f64 = 0.08;
 /// A command that is in use for more ticks than this has a hole behind it. Chosen: a tick late, and
 /// one more.
 const HOLE: u32 = 2;
