@@ -217,6 +217,7 @@ impl Console {
             asks: asked,
             news_lost: 0,
             had: None,
+            resume: 0,
             why: String::new(),
         };
         let door = Door::new(config.robot, ends);

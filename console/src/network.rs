@@ -90,6 +90,9 @@ pub(crate) struct Ends {
     pub(crate) news_lost: u64,
     /// The epoch of the newest session that this console had, on whatever connection.
     pub(crate) had: Option<Epoch>,
+    /// What the newest welcome said; zero before the first. In memory only: a console that is
+    /// started anew is another.
+    pub(crate) resume: u64,
     /// Why the last connection or attempt ended, in words; empty before.
     pub(crate) why: String,
 }
@@ -249,7 +252,7 @@ pub(crate) struct RobotLink {
 }
 
 impl RobotLink {
-    fn welcome(&mut self, key: SessionKey, terms: Terms) -> Result<(), Close> {
+    fn welcome(&mut self, key: SessionKey, terms: Terms, resume: u64) -> Result<(), Close> {
         // A welcome in session: the lease ended there (the bedside took the robot, or the link was
         // silent too long), and another session begins on this connection, at a higher epoch.
         let (half, before) = match self.phase {
@@ -283,6 +286,7 @@ impl RobotLink {
             Phase::Live { half, epoch: key.epoch, commands: outgoing, leaving, states: incoming };
         let robot = self.who.clone();
         ends.had = Some(key.epoch);
+        ends.resume = resume;
         ends.tell(News::Welcome { robot, key, terms });
         let words = format!("in session with {}", self.who);
         ends.tell(News::Link { state: Shown::Up, words });
@@ -342,7 +346,7 @@ impl Link for RobotLink {
     fn frame(&mut self, body: &[u8], _out: &mut Outbox) -> Result<(), Close> {
         let frame = wire::decode_frame(body).map_err(|error| nonsense(error.advice()))?;
         match frame {
-            Frame::Welcome { key, terms } => self.welcome(key, terms),
+            Frame::Welcome { key, terms, resume } => self.welcome(key, terms, resume),
             Frame::Witness(witness) => {
                 lock(&self.ends).tell(News::Record(witness));
                 Ok(())
@@ -380,7 +384,9 @@ impl Link for RobotLink {
     fn poll_frame(&mut self, out: &mut Outbox) {
         match self.phase {
             Phase::Hello(half) => {
-                let hello = Frame::Hello { version: PROTOCOL_VERSION, robot: self.robot, half };
+                let resume = lock(&self.ends).resume;
+                let version = PROTOCOL_VERSION;
+                let hello = Frame::Hello { version, robot: self.robot, half, resume };
                 if say(&hello, out) {
                     self.phase = Phase::Awaiting(half);
                 }

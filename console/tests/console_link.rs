@@ -60,6 +60,9 @@ enum Seen {
     Closed(Closed),
 }
 
+/// By what a console may resume.
+const WORD: u64 = 0x0123_4567_89ab_cdef;
+
 struct FakeRobot {
     manner: Manner,
     seen: Sender<Seen>,
@@ -124,15 +127,17 @@ impl FakeLink {
             profile: ProfileHash::new(9),
         };
         self.session = Some(RobotSession::new(key));
-        say(out, Frame::Welcome { key, terms: terms() });
+        say(out, Frame::Welcome { key, terms: terms(), resume: WORD });
     }
 }
 
 impl Link for FakeLink {
     fn frame(&mut self, body: &[u8], out: &mut Outbox) -> Result<(), Close> {
         match wire::decode_frame(body).unwrap() {
-            Frame::Hello { version, robot, half } => {
+            Frame::Hello { version, robot, half, resume } => {
                 assert_eq!((version, robot), (PROTOCOL_VERSION, ROBOT));
+                // A console says what the last welcome said, and nothing before the first.
+                assert_eq!(resume, WORD * u64::from(self.connection > 1));
                 self.seen.send(Seen::Hello(half)).ok();
                 match self.manner {
                     Manner::Refuses(why) => {

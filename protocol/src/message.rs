@@ -475,6 +475,8 @@ pub enum Frame {
         robot: RobotId,
         /// The console's random half of the session id.
         half: u64,
+        /// What the last welcome said; zero where there was none.
+        resume: u64,
     },
     /// Robot to console: the session is made.
     Welcome {
@@ -482,6 +484,9 @@ pub enum Frame {
         key: SessionKey,
         /// What the leader must keep to.
         terms: Terms,
+        /// 64 random bits, never zero: who says them in a hello of the same certificate is the
+        /// console that was let in, and no copy of its certificate.
+        resume: u64,
     },
     /// Robot to console: how far the robot's record has come, for the console to keep.
     Witness(Witness),

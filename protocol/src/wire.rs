@@ -56,8 +56,8 @@ const KEYED: usize = HEADER + 8 + 16 + 8;
 const POSE: usize = 7 * 4;
 const ARM_COMMAND: usize = POSE + 6 * 4 + 4;
 const ARM_STATE: usize = 6 * 4 + 4 + 2 * POSE + 4;
-const HELLO_LEN: usize = HEADER + 8 + 8 + CRC_LEN;
-const WELCOME_LEN: usize = KEYED + 8 + 6 * 8 + 3 * 8 + CRC_LEN;
+const HELLO_LEN: usize = HEADER + 8 + 8 + 8 + CRC_LEN;
+const WELCOME_LEN: usize = KEYED + 8 + 6 * 8 + 3 * 8 + 8 + CRC_LEN;
 const WITNESS_LEN: usize = HEADER + 1 + 16 + 8 + 8 + 2 * 16 + CRC_LEN;
 const REFUSED_LEN: usize = HEADER + 1 + 8 + 8 + CRC_LEN;
 const STATE_COMMAND_LEN: usize = HEADER + 1 + CRC_LEN;
@@ -75,7 +75,7 @@ const PROBE_FILL: usize = PROBE_LEN - HEADER - 4 * 8 - CRC_LEN;
 // WIRE.md says these numbers. At 1 kHz a command costs 204 * 8 = 1.63 Mbit/s before QUIC and IP.
 const _: () = assert!(COMMAND_LEN == 204);
 const _: () = assert!(STATE_LEN == 328);
-const _: () = assert!(FRAME_MAX == 124);
+const _: () = assert!(FRAME_MAX == 132);
 // One QUIC datagram frame must hold either, at the smallest QUIC packet of 1200 bytes.
 const _: () = assert!(COMMAND_LEN < 1_000 && STATE_LEN < 1_000);
 const _: () = assert!(WITNESS_LEN <= FRAME_MAX);
@@ -373,11 +373,13 @@ pub fn decode_path_answer(bytes: &[u8]) -> Result<PathAnswer, WireError> {
 pub fn encode_frame(frame: &Frame, out: &mut [u8; FRAME_MAX]) -> usize {
     out.fill(0);
     match *frame {
-        Frame::Hello { version, robot, half } => {
+        Frame::Hello { version, robot, half, resume } => {
             let header = RawHeader { version, ..RawHeader::of(KIND_HELLO) };
-            seal(&RawHello { header, robot: robot.get(), half }, out)
+            seal(&RawHello { header, robot: robot.get(), half, resume }, out)
         }
-        Frame::Welcome { key, terms } => seal(&RawWelcome::from_parts(key, terms), out),
+        Frame::Welcome { key, terms, resume } => {
+            seal(&RawWelcome::from_parts(key, terms, resume), out)
+        },
         Frame::Witness(witness) => seal(&RawWitness::from(witness), out),
         Frame::Refused(refusal) => seal(&RawRefused::from(refusal), out),
         Frame::StateCommand(word) => seal(&RawWord::of(KIND_STATE_COMMAND, word), out),
@@ -403,7 +405,8 @@ pub fn decode_frame(bytes: &[u8]) -> Result<Frame, WireError> {
         KIND_HELLO => {
             let raw = read::<RawHello>(unwrap_crc(bytes, HELLO_LEN)?)?;
             let robot = RobotId::new(raw.robot);
-            Ok(Frame::Hello { version: raw.header.version, robot, half: raw.half })
+            let (half, resume) = (raw.half, raw.resume);
+            Ok(Frame::Hello { version: raw.header.version, robot, half, resume })
         }
         KIND_WELCOME => read::<RawWelcome>(unwrap_crc(bytes, WELCOME_LEN)?)?.parse(),
         KIND_WITNESS => read::<RawWitness>(unwrap_crc(bytes, WITNESS_LEN)?)?.parse(),
@@ -721,6 +724,7 @@ struct RawHello {
     header: RawHeader,
     robot: u64,
     half: u64,
+    resume: u64,
 }
 
 #[derive(Encode, Decode)]
@@ -737,6 +741,7 @@ struct RawWelcome {
     loop_age_max: u64,
     loop_age_warn: u64,
     latch_after: u64,
+    resume: u64,
 }
 
 #[derive(Encode, Decode)]
@@ -872,7 +877,7 @@ impl From<&StateReport> for RawState {
 }
 
 impl RawWelcome {
-    fn from_parts(key: SessionKey, terms: Terms) -> Self {
+    fn from_parts(key: SessionKey, terms: Terms, resume: u64) -> Self {
         Self {
             header: RawHeader::of(KIND_WELCOME),
             robot: key.robot.get(),
@@ -886,6 +891,7 @@ impl RawWelcome {
             loop_age_max: terms.loop_age_max.as_micros(),
             loop_age_warn: terms.loop_age_warn.as_micros(),
             latch_after: terms.latch_after.as_micros(),
+            resume,
         }
     }
 }
@@ -1110,7 +1116,7 @@ impl RawWelcome {
             loop_age_warn: Micros::from_micros(self.loop_age_warn),
             latch_after: Micros::from_micros(self.latch_after),
         };
-        Ok(Frame::Welcome { key, terms })
+        Ok(Frame::Welcome { key, terms, resume: self.resume })
     }
 }
 

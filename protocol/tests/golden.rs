@@ -254,17 +254,19 @@ fn frame_fields(frame: &Frame) -> (&'static str, Map<String, Value>) {
     let mut f = Map::new();
     let place = |word| StateCommand::ALL.iter().position(|w| *w == word).unwrap();
     match *frame {
-        Frame::Hello { version, robot, half } => {
+        Frame::Hello { version, robot, half, resume } => {
             header(&mut f, 16);
             f.insert("version".into(), json!(version));
             f.insert("robot".into(), big(robot.get()));
             f.insert("half".into(), big(half));
+            f.insert("resume".into(), big(resume));
             ("hello", f)
         }
-        Frame::Welcome { key, terms } => {
+        Frame::Welcome { key, terms, resume } => {
             header(&mut f, 17);
             key_fields(&mut f, &key);
             terms_fields(&mut f, &terms);
+            f.insert("resume".into(), big(resume));
             ("welcome", f)
         }
         Frame::Refused(refusal) => {

@@ -74,6 +74,7 @@ struct WelcomeBody {
     profile: u64,
     terms: [f64; 6],
     spans: [u64; 3],
+    resume: u64,
 }
 
 type Said = (u64, u64, u64, u64);
@@ -146,11 +147,13 @@ proptest! {
         let mut out = [0; FRAME_MAX];
         let len = encode_frame(&frame, &mut out);
         match frame {
-            Frame::Hello { half, .. } => {
-                prop_assert_eq!(same::<(Header, u64, u64)>(&out[..len]).2, half);
+            Frame::Hello { half, resume, .. } => {
+                let raw = same::<(Header, u64, u64, u64)>(&out[..len]);
+                prop_assert_eq!((raw.2, raw.3), (half, resume));
             }
-            Frame::Welcome { terms, .. } => {
+            Frame::Welcome { terms, resume, .. } => {
                 let raw = same::<WelcomeBody>(&out[..len]);
+                prop_assert_eq!(raw.resume, resume);
                 prop_assert_eq!(raw.terms[5], terms.anchor_max.angle_rad);
             }
             Frame::Refused(refusal) => {

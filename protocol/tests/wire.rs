@@ -254,8 +254,8 @@ fn a_peer_of_another_version_can_ask_and_be_told() {
         crc_again(&mut out[..len]);
         let got = decode_frame(&out[..len]);
         match frame {
-            Frame::Hello { robot, half, .. } => {
-                assert_eq!(got, Ok(Frame::Hello { version: 9, robot, half }));
+            Frame::Hello { robot, half, resume, .. } => {
+                assert_eq!(got, Ok(Frame::Hello { version: 9, robot, half, resume }));
             }
             Frame::Refused(refusal) => assert_eq!(got, Ok(Frame::Refused(refusal))),
             Frame::Welcome { .. }
@@ -272,7 +272,7 @@ fn a_peer_of_another_version_can_ask_and_be_told() {
 
 #[test]
 fn terms_that_cannot_be_meant_are_refused() {
-    let Frame::Welcome { key, terms } = sample_frames()[1] else { panic!("the welcome") };
+    let Frame::Welcome { key, terms, resume } = sample_frames()[1] else { panic!("the welcome") };
     for (speed, error) in [
         (f64::NAN, WireError::NotFinite),
         (f64::INFINITY, WireError::NotFinite),
@@ -281,7 +281,7 @@ fn terms_that_cannot_be_meant_are_refused() {
     ] {
         let terms = Terms { tip_speed_max: speed, ..terms };
         let mut out = [0; FRAME_MAX];
-        let len = encode_frame(&Frame::Welcome { key, terms }, &mut out);
+        let len = encode_frame(&Frame::Welcome { key, terms, resume }, &mut out);
         assert_eq!(decode_frame(&out[..len]), Err(error));
     }
 }

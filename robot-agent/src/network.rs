@@ -3,10 +3,11 @@
 //! Knows: peers, leases, sessions; runs on the pump's thread. Does not know: stages or motion. If
 //! this side dies, the robot sees a lost link.
 //!
-//! One surgeon holds the robot at a time. The holder who comes again (a lost link, a restarted
-//! console) takes over their own lease, with a new session and a higher epoch, and the connection
-//! that had it is told so and closed. Anybody else is refused as long as the robot is the holder's
-//! to operate. When the bedside takes the robot, or the lease runs out, the session is dead, and a
+//! One surgeon holds the robot at a time. The holder who comes again over a new connection, and says
+//! what the last welcome said, takes over their own lease, with a new session and a higher epoch,
+//! and the connection that had it is told so and closed. Anybody else is refused as long as the
+//! robot is the holder's to operate: so is their own certificate without that word, which may be a
+//! copy (A12). When the bedside takes the robot, or the lease runs out, the session is dead, and a
 //! new one is granted on the same connection by another welcome; but another surgeon who asks then,
 //! and asks again, takes the holder's place, and the bedside is told whom it hands the robot to.
 
@@ -126,9 +127,9 @@ pub(crate) struct Lease {
     config: NetworkConfig,
     holder: Option<Holder>,
     next_link: u64,
-    /// Whose session was the last.
-    last_holder: Option<Surgeon>,
-    /// Others whom the present holder's lease was held against, by certificate.
+    /// Whose session was the last, and the word by which they resume.
+    last_holder: Option<(Surgeon, u64)>,
+    /// Whom the present holder's lease was held against, by certificate.
     claimants: BTreeSet<String>,
     /// Certificates that are not believed any more, by serial number.
     revoked: BTreeSet<String>,
@@ -154,6 +155,8 @@ struct Surgeon {
 struct Holder {
     link: u64,
     who: Surgeon,
+    /// Said in the welcome, to this console alone.
+    resume: u64,
     session: RobotSession,
     /// A new session was granted and its welcome not yet sent.
     unsaid: Option<SessionKey>,
@@ -186,7 +189,7 @@ impl NetworkWatch {
         let lease = lock(&self.0);
         match (&lease.holder, &lease.last_holder) {
             (Some(holder), _) => holder.who.name.clone(),
-            (None, Some(last)) => format!("{}, who is not connected", last.name),
+            (None, Some((last, _))) => format!("{}, who is not connected", last.name),
             (None, None) => "the first surgeon to connect".to_owned(),
         }
     }
@@ -319,6 +322,18 @@ pub(crate) enum DoorLink {
     Engineer(EngineerLink),
 }
 
+/// What was said in a hello, and what was drawn to answer it.
+struct Hello {
+    version: u8,
+    robot: RobotId,
+    /// Of the session's id: the console's and the robot's.
+    halves: (u64, u64),
+    /// The word by which the console says that it resumes.
+    said: u64,
+    /// The word of a holder who does not.
+    fresh: u64,
+}
+
 /// A state command without its answer on the wire yet.
 struct Open {
     word: StateCommand,
@@ -372,25 +387,31 @@ impl Lease {
         self.holder.as_mut().filter(|holder| holder.link == link)
     }
 
-    /// Whether somebody else holds the robot, as far as this claimant is concerned. The holder's
-    /// own certificate may come again once the holder is silent: a copy of it cannot take a robot
-    /// out of a live hand (A12). Anybody else has to wait until the bedside has the robot, which a
-    /// lease that ran out brings about by itself.
+    /// Whether somebody else holds the robot, as far as this claimant is concerned. Who `resumes`
+    /// may come again once the holder is silent. Anybody else has to wait until the bedside has the
+    /// robot, which a lease that ran out brings about by itself; then it moves only for whom the
+    /// bedside hands it to.
     ///
     /// Where the holder is connected, they must have been refused once before. Why: a console that
     /// lost the robot to another asks once by itself when its link returns, and after that refusal
     /// only when a person asks (WIRE.md, close code 6). Let in at once, it would throw out whom the
     /// bedside has let in meanwhile.
-    fn is_held_against(&self, fingerprint: &str) -> bool {
+    fn is_held_against(&self, claimant: &Surgeon, resumes: bool) -> bool {
         let bedside = self.last_stage >= Stage::Bedside;
-        let Some(holder) = &self.holder else {
-            let is_another = |last: &Surgeon| last.fingerprint != fingerprint;
-            return !bedside && self.last_holder.as_ref().is_some_and(is_another);
-        };
-        if holder.who.fingerprint == fingerprint {
-            return robot_now().since(holder.heard_at) < self.config.terms.latch_after;
+        match &self.holder {
+            None => !bedside && !resumes && self.last_holder.is_some(),
+            Some(holder) if resumes => {
+                robot_now().since(holder.heard_at) < self.config.terms.latch_after
+            }
+            Some(_) => !(bedside && self.claimants.contains(&claimant.fingerprint)),
         }
-        !(bedside && self.claimants.contains(fingerprint))
+    }
+
+    /// Whether this is the console that holds or held the robot last, by certificate and word.
+    fn resumes(&self, claimant: &Surgeon, word: u64) -> bool {
+        let holder = self.holder.as_ref().map(|holder| (&holder.who, holder.resume));
+        let last = self.last_holder.as_ref().map(|(who, resume)| (who, *resume));
+        word != 0 && holder.or(last) == Some((claimant, word))
     }
 
     /// The lease is held against this claimant.
@@ -400,10 +421,12 @@ impl Lease {
         }
     }
 
-    /// The robot is `who`'s now, on this connection. Whoever held it is told so.
-    fn give(&mut self, link: u64, who: Surgeon, from: SocketAddr, session: RobotSession) {
+    /// The robot is this one's now. Whoever held it is told so.
+    fn give(&mut self, to: Holder, from: SocketAddr) {
+        let who = &to.who;
         if let Some(replaced) = self.retire() {
-            let words = if self.last_holder.as_ref().is_some_and(|last| *last == who) {
+            let resume = self.last_holder.as_ref().map(|(_, resume)| *resume);
+            let words = if resume == Some(to.resume) {
                 format!("your lease was taken over from {from}")
             } else {
                 tracing::warn!(name = who.name, %from, "second claimant let in by the bedside");
@@ -413,14 +436,14 @@ impl Lease {
             self.ended.insert(replaced, Close::new(CloseCode::TakenOver, words));
         }
         self.claimants.clear();
-        self.holder = Some(Holder { link, who, session, unsaid: None, heard_at: robot_now() });
+        self.holder = Some(to);
     }
 
     /// Ends the lease; gives the connection that had it.
     fn retire(&mut self) -> Option<u64> {
         let holder = self.holder.take()?;
         count_session(&mut self.record, &holder.session);
-        self.last_holder = Some(holder.who);
+        self.last_holder = Some((holder.who, holder.resume));
         Some(holder.link)
     }
 
@@ -444,7 +467,7 @@ impl Lease {
             Err(words) => {
                 tracing::error!("{words}");
                 self.ended.insert(holder.link, Close::new(CloseCode::Refused, words));
-                self.last_holder = Some(holder.who);
+                self.last_holder = Some((holder.who, holder.resume));
             }
         }
     }
@@ -483,13 +506,15 @@ fn add(counts: &mut BTreeMap<&'static str, u64>, rejects: &Rejects) {
 }
 
 impl RobotLink {
-    /// The robot's half of a session id.
+    /// The robot's half of a session id, and a word by which a new holder may resume; not zero.
     ///
     /// Errors: the system has none. The wire has no word for that; the connection is closed in
     /// words.
-    fn half(&self) -> Result<u64, Close> {
+    fn drawn(&self) -> Result<(u64, u64), Close> {
         let mut lease = lock(&self.lease);
-        (lease.config.random)().map_err(|error| {
+        let draw = lease.config.random;
+        let both = draw().and_then(|half| Ok((half, draw()?.max(1))));
+        both.map_err(|error| {
             let words = format!("the robot cannot begin a session: {error}");
             tracing::error!("{words}");
             lease.count_refused(&words);
@@ -497,8 +522,8 @@ impl RobotLink {
         })
     }
 
-    /// `halves`: the console's and the robot's.
-    fn hello(&mut self, version: u8, robot: RobotId, halves: (u64, u64)) -> Result<Frame, Refusal> {
+    fn hello(&mut self, hello: Hello) -> Result<Frame, Refusal> {
+        let Hello { version, robot, halves, said, fresh } = hello;
         let mut lease = lock(&self.lease);
         let refuse = |why, expected, got| Refusal { why, expected, got };
         if version != PROTOCOL_VERSION {
@@ -514,8 +539,10 @@ impl RobotLink {
         }
         // The stage decides below whether somebody else may come.
         lease.look();
-        if lease.is_held_against(&self.who.fingerprint) {
-            tracing::warn!(name = self.who.name, "second claimant refused: the lease is held");
+        let resumes = lease.resumes(&self.who, said);
+        if lease.is_held_against(&self.who, resumes) {
+            let (name, from) = (&self.who.name, self.from);
+            tracing::warn!(name, %from, "second claimant refused: the lease is held");
             lease.remember(&self.who);
             let (free, held) = (Epoch::ZERO, lease.config.epochs.last());
             return Err(refuse(RefusalKind::LeaseHeld, free.get(), held.get()));
@@ -526,8 +553,11 @@ impl RobotLink {
         })?;
         let key = session.key();
         tracing::info!(name = self.who.name, epoch = key.epoch.get(), "session granted");
-        lease.give(self.id, self.who.clone(), self.from, session);
-        Ok(Frame::Welcome { key, terms: lease.config.terms })
+        // Who resumes keeps the word: a welcome that is lost on the way costs nobody the robot.
+        let resume = if resumes { said } else { fresh };
+        let (link, who, heard_at) = (self.id, self.who.clone(), robot_now());
+        lease.give(Holder { link, who, resume, session, unsaid: None, heard_at }, self.from);
+        Ok(Frame::Welcome { key, terms: lease.config.terms, resume })
     }
 
     /// Hands a state command to the servo thread, which decides.
@@ -604,9 +634,9 @@ impl Link for RobotLink {
         let frame = wire::decode_frame(body)
             .map_err(|error| nonsense(format!("frame refused: {}", error.advice())))?;
         let answer = match frame {
-            Frame::Hello { version, robot, half } => {
-                let ours = self.half()?;
-                self.hello(version, robot, (half, ours))
+            Frame::Hello { version, robot, half, resume: said } => {
+                let (ours, fresh) = self.drawn()?;
+                self.hello(Hello { version, robot, halves: (half, ours), said, fresh })
             }
             Frame::StateCommand(word) => {
                 self.state_command(word)?;
@@ -698,8 +728,9 @@ impl Link for RobotLink {
         let mut lease = lock(&self.lease);
         let terms = lease.config.terms;
         let Some(holder) = lease.held_by(self.id) else { return };
+        let resume = holder.resume;
         if let Some(key) = holder.unsaid
-            && say(&Frame::Welcome { key, terms }, out).is_ok()
+            && say(&Frame::Welcome { key, terms, resume }, out).is_ok()
         {
             holder.unsaid = None;
         }
@@ -1023,7 +1054,7 @@ pub(crate) mod tests {
         assert_eq!(probe_in(&mut bob, 5, 9).unwrap().received, 1);
         let _ready = said(&mut out);
         // What a surgeon may ask for, an engineer may not.
-        let hello = Frame::Hello { version: PROTOCOL_VERSION, robot: RobotId::new(1), half: 6 };
+        let hello = spoken(0);
         for word in [hello, Frame::StateCommand(StateCommand::Resume)] {
             give(&mut ann, &word, &mut out).unwrap();
             let refusal = Refusal { why: RefusalKind::Role, expected: 0, got: 0 };
@@ -1079,18 +1110,30 @@ pub(crate) mod tests {
         frames
     }
 
-    fn hello(link: &mut RobotLink) -> Frame {
-        link.hello(PROTOCOL_VERSION, RobotId::new(1), (5, 6)).unwrap_or_else(Frame::Refused)
+    /// A hello, and the word by which it resumes.
+    fn spoken(resume: u64) -> Frame {
+        Frame::Hello { version: PROTOCOL_VERSION, robot: RobotId::new(1), half: 6, resume }
+    }
+
+    fn hello(link: &mut RobotLink, said: u64) -> Frame {
+        let (version, robot) = (PROTOCOL_VERSION, RobotId::new(1));
+        let hello = Hello { version, robot, halves: (5, 6), said, fresh: random_u64().unwrap() };
+        link.hello(hello).unwrap_or_else(Frame::Refused)
     }
 
     fn welcomed(link: &mut RobotLink) -> SessionKey {
-        let frame = hello(link);
-        let Frame::Welcome { key, .. } = frame else { panic!("{frame:?}") };
-        key
+        resumed(link, 0).0
+    }
+
+    /// Let in with this word; and the word for the next time.
+    fn resumed(link: &mut RobotLink, said: u64) -> (SessionKey, u64) {
+        let frame = hello(link, said);
+        let Frame::Welcome { key, resume, .. } = frame else { panic!("{frame:?}") };
+        (key, resume)
     }
 
     fn refused(link: &mut RobotLink) -> Refusal {
-        let frame = hello(link);
+        let frame = hello(link, 0);
         let Frame::Refused(refusal) = frame else { panic!("{frame:?}") };
         refusal
     }
@@ -1213,7 +1256,7 @@ pub(crate) mod tests {
         let (mut lee, mut two) = (bench.connect("dr-lee", 1), bench.connect("dr-two", 2));
         welcomed(&mut lee);
         let (mut buf, mut out) = ([0; wire::STATE_LEN], Outbox::new());
-        let flood = Frame::Hello { version: PROTOCOL_VERSION, robot: RobotId::new(1), half: 6 };
+        let flood = spoken(0);
         for stage in [Stage::Follow, Stage::Coast] {
             bench.stage(stage);
             give(&mut two, &flood, &mut out).unwrap();
@@ -1237,11 +1280,13 @@ pub(crate) mod tests {
     fn a_connection_whose_lease_was_taken_over_is_told_by_whom_and_closed() {
         let mut bench = Bench::new("taken");
         let (mut first, mut second) = (bench.connect("dr-lee", 1), bench.connect("dr-lee", 2));
-        let old = welcomed(&mut first);
+        let (old, word) = resumed(&mut first, 0);
+        assert!(matches!(hello(&mut second, word), Frame::Refused(_)), "the holder lives");
         assert_eq!(refused(&mut second).got, old.epoch.get());
         assert_eq!((first.poll_close(), second.poll_close()), (None, None));
         bench.silence();
-        assert!(welcomed(&mut second).epoch > old.epoch);
+        let (new, same) = resumed(&mut second, word);
+        assert!(new.epoch > old.epoch && same == word);
         let close = first.poll_close().unwrap();
         assert_eq!(close.code, CloseCode::TakenOver);
         assert_eq!(close.reason, "your lease was taken over from 10.0.0.2:2");
@@ -1252,6 +1297,31 @@ pub(crate) mod tests {
         drop(first);
         assert!(lock(&bench.door.0).ended.is_empty());
         assert!(lock(&bench.door.0).holder.is_some(), "the lease is the second's");
+    }
+
+    #[test]
+    fn a_copy_of_the_holders_certificate_waits_for_the_bedside() {
+        let mut bench = Bench::new("copy");
+        let (mut lee, mut thief) = (bench.connect("dr-lee", 1), bench.connect("dr-lee", 2));
+        bench.stage(Stage::Follow);
+        let (old, word) = resumed(&mut lee, 0);
+        bench.silence();
+        for guess in [0, word ^ 1] {
+            assert!(matches!(hello(&mut thief, guess), Frame::Refused(_)));
+        }
+        // Nor when the holder's connection is gone.
+        drop(lee);
+        assert!(matches!(hello(&mut thief, word.rotate_left(1)), Frame::Refused(_)));
+        let mut again = bench.connect("dr-lee", 3);
+        assert!(resumed(&mut again, word).0.epoch > old.epoch);
+        // Another surgeon who knows the word does not resume by it.
+        let mut two = bench.connect("dr-two", 4);
+        bench.silence();
+        assert!(matches!(hello(&mut two, word), Frame::Refused(_)));
+        // Once the bedside has the robot, a console that was started anew is let in.
+        drop(again);
+        bench.stage(Stage::Bedside);
+        assert!(resumed(&mut thief, 0).1 != word);
     }
 
     #[test]
@@ -1312,7 +1382,7 @@ pub(crate) mod tests {
         drop(lee);
         let lease = lock(&bench.door.0);
         assert!(lease.ended.is_empty() && lease.holder.is_none());
-        let last = lease.last_holder.as_ref().map(|last| last.fingerprint.as_str());
+        let last = lease.last_holder.as_ref().map(|(last, _)| last.fingerprint.as_str());
         assert_eq!(last, Some("print of dr-lee"));
         assert!(lease.config.epochs.last() > key.epoch);
     }
@@ -1321,7 +1391,7 @@ pub(crate) mod tests {
     fn without_random_numbers_no_session_begins_and_none_goes_on() {
         let mut bench = Bench::new("random");
         let mut lee = bench.connect("dr-lee", 1);
-        let hello = Frame::Hello { version: PROTOCOL_VERSION, robot: RobotId::new(1), half: 6 };
+        let hello = spoken(0);
         let mut out = Outbox::new();
         lock(&bench.door.0).config.random = || Err(NoRandom);
         let before = lock(&bench.door.0).config.epochs.last();

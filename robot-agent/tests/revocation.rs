@@ -59,7 +59,8 @@ impl Link for Line {
 
     fn poll_frame(&mut self, out: &mut Outbox) {
         if !self.has_greeted {
-            let hello = Frame::Hello { version: PROTOCOL_VERSION, robot: ROBOT, half: 7 };
+            let (version, half) = (PROTOCOL_VERSION, 7);
+            let hello = Frame::Hello { version, robot: ROBOT, half, resume: 0 };
             let mut body = [0; wire::FRAME_MAX];
             let length = wire::encode_frame(&hello, &mut body);
             self.has_greeted = out.push(&body[..length]).is_ok();

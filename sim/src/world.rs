@@ -103,7 +103,7 @@ impl World {
         for request in [Request::Enable, Request::HandOver] {
             robot.ask(request);
         }
-        let key = begun.then(|| robot.first_key());
+        let key = begun.then(|| robot.first_welcome());
         let console = ConsoleEnd::new(config.hand, terms, config.scale, config.seed, key);
         Self {
             at: Micros::ZERO,

@@ -243,7 +243,7 @@ fn a_pedal_held_through_a_black_hole_does_not_reengage() {
     let scene = Scene::new();
     let agent = scene.agent(&["--hand-over"]);
     let (relay, through) = scene.relay(ANY, &agent.addr, "ideal");
-    let client = Client::start_with(&through, &scene.identity("dr-lee"), true);
+    let client = Client::start_with(&through, &scene.identity("dr-lee"), true, 0);
     let heard = agent.until(0, "commands", scene::Moment::has_fresh_commands);
     // Pressed before the robot was there to be held: that is no press.
     let still = agent.until_later(heard, 1_500);
@@ -373,12 +373,17 @@ fn garbage_and_old_sessions_move_nothing_and_each_is_counted_by_name() {
     let first = Client::start(&agent.addr, &scene.identity("dr-lee"));
     let old_key = first.key(0);
     let old = first.said();
-    // A copy of the same certificate takes no robot out of a live hand.
-    let client = Client::start(&agent.addr, &scene.identity("dr-lee"));
-    assert!(client.refusal().contains("another console holds the robot"), "{}", client.refusal());
-    // The holder falls silent: the same surgeon may come again, and the session is a new one.
+    // A copy of the same certificate takes the robot neither out of a live hand, nor out of a
+    // silent one: it does not know what the welcome said.
+    let copy = Client::start(&agent.addr, &scene.identity("dr-lee"));
+    assert!(copy.refusal().contains("another console holds the robot"), "{}", copy.refusal());
+    // The holder falls silent: the same console may come again, and the session is a new one.
     first.hush(true);
+    let client =
+        Client::start_with(&agent.addr, &scene.identity("dr-lee"), false, first.word());
     let key = client.key(0);
+    assert_eq!(copy.sessions(), 0);
+    drop(copy);
     first.hush(false);
     assert!(key.epoch > old_key.epoch && key.session != old_key.session);
     client.engage();

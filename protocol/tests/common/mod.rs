@@ -116,6 +116,7 @@ pub fn sample_frames() -> [Frame; 8] {
             version: PROTOCOL_VERSION,
             robot: sample_key().robot,
             half: 0x1112_1314_1516_1718,
+            resume: 0x2122_2324_2526_2728,
         },
         Frame::Welcome {
             key: sample_key(),
@@ -128,6 +129,7 @@ pub fn sample_frames() -> [Frame; 8] {
                 loop_age_warn: Micros::from_millis(200),
                 latch_after: Micros::from_millis(200),
             },
+            resume: 0x3132_3334_3536_3738,
         },
         Frame::Refused(Refusal { why: RefusalKind::LeaseHeld, expected: 42, got: 41 }),
         Frame::Witness(Witness {
@@ -339,10 +341,11 @@ pub fn any_frame() -> impl Strategy<Value = Frame> {
             latch_after: gap,
         });
     prop_oneof![
-        (any::<u8>(), any::<u64>(), any::<u64>()).prop_map(|(version, robot, half)| {
-            Frame::Hello { version, robot: RobotId::new(robot), half }
+        (any::<u8>(), any::<[u64; 3]>()).prop_map(|(version, [robot, half, resume])| {
+            Frame::Hello { version, robot: RobotId::new(robot), half, resume }
         }),
-        (any_key(), terms).prop_map(|(key, terms)| Frame::Welcome { key, terms }),
+        (any_key(), terms, any::<u64>())
+            .prop_map(|(key, terms, resume)| Frame::Welcome { key, terms, resume }),
         (0..RefusalKind::ALL.len(), any::<u64>(), any::<u64>()).prop_map(|(i, expected, got)| {
             Frame::Refused(Refusal { why: RefusalKind::ALL[i], expected, got })
         }),

@@ -141,11 +141,7 @@ pub const CATALOGUE: [Attack; 40] = [
         "a stolen console certificate from another address",
         "no epoch while the lease is held, and it is said; after loss the bedside confirms",
         World(words::second_claimant),
-        Some(
-            "after 200 ms of silence a copy of the holder's own certificate is granted without the \
-             bedside (robot-agent/src/network.rs, `is_held_against`): \
-             processes::garbage_and_old_sessions_move_nothing_and_each_is_counted_by_name",
-        ),
+        None,
     ),
     row(
         "A13",

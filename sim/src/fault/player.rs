@@ -407,7 +407,8 @@ fn every_tick(fault: &mut Playing, at: Micros, world: &mut World) {
             world.robot().ask(Request::HandOver);
             let (version, robot) = (PROTOCOL_VERSION, world.key().robot);
             let mut body = [0; wire::FRAME_MAX];
-            let hello = Frame::Hello { version, robot, half: fault.event.stream };
+            let half = fault.event.stream;
+            let hello = Frame::Hello { version, robot, half, resume: 0 };
             let len = wire::encode_frame(&hello, &mut body);
             let bytes = body.get(..len).unwrap_or_default().to_vec();
             world.inject(Direction::Up, Road::Frame, bytes);

@@ -42,6 +42,8 @@ pub struct ConsoleEnd {
     /// connections that end; a console never goes back to an old session.
     epoch: Epoch,
     half: u64,
+    /// As the newest welcome said it; zero before, and after it died.
+    resume: u64,
     /// The carrier says when a connection begins and when it is gone.
     is_told: bool,
     connected: bool,
@@ -64,16 +66,17 @@ pub(super) struct Wants {
 }
 
 impl ConsoleEnd {
-    /// With a `key` the console is connected and its session has begun; without one it has to
+    /// With what a welcome says the console is connected and its session has begun; else it has to
     /// connect first, and hears from the carrier how that went.
     pub(super) fn new(
         hand: Box<dyn Hand>,
         terms: Terms,
         scale: f64,
         seed: u64,
-        key: Option<SessionKey>,
+        begun: Option<(SessionKey, u64)>,
     ) -> Self {
         let clock = VirtualClock::new(ZERO);
+        let key = begun.map(|(key, _)| key);
         let mut leader = Leader::new(terms, scale);
         let output = leader.step(clock.read(Micros::ZERO), &HandSample::default(), None);
         Self {
@@ -87,6 +90,7 @@ impl ConsoleEnd {
             session: key.map(ConsoleSession::new),
             epoch: key.map_or(Epoch::ZERO, |key| key.epoch),
             half: seed,
+            resume: begun.map_or(0, |(_, resume)| resume),
             is_told: key.is_none(),
             connected: key.is_some(),
             asked_at: None,
@@ -152,6 +156,7 @@ impl ConsoleEnd {
     pub(super) fn die(&mut self, until: Micros) {
         self.dead_until = Some(until);
         self.session = None;
+        self.resume = 0;
         self.connected = false;
         self.report = None;
         self.command = None;
@@ -202,10 +207,11 @@ impl ConsoleEnd {
             return;
         }
         self.heard_at = at;
-        if let Ok(Frame::Welcome { key, terms }) = wire::decode_frame(bytes)
+        if let Ok(Frame::Welcome { key, terms, resume }) = wire::decode_frame(bytes)
             && key.epoch > self.epoch
         {
             self.epoch = key.epoch;
+            self.resume = resume;
             self.session = Some(ConsoleSession::new(key));
             self.terms = terms;
             self.leader.begin_session(terms);
@@ -231,7 +237,9 @@ impl ConsoleEnd {
         let ask = self.connected && self.session.is_none() && self.asked_at.is_none_or(patience);
         let hello = ask.then(|| {
             self.asked_at = Some(at);
-            encoded(&Frame::Hello { version: PROTOCOL_VERSION, robot: ROBOT, half: self.half })
+            let (version, robot) = (PROTOCOL_VERSION, ROBOT);
+            let (half, resume) = (self.half, self.resume);
+            encoded(&Frame::Hello { version, robot, half, resume })
         });
         Wants { connection, hello }
     }

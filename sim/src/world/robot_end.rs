@@ -14,7 +14,7 @@ use longhand_follower::{Follower, PeerFaults, TickOutput};
 use longhand_protocol::geometry::PerArm;
 use longhand_protocol::message::{
     FollowerState, Frame, PROTOCOL_VERSION, ProfileHash, Refusal, RefusalKind, RobotId, SessionId,
-    SessionKey, Terms,
+    SessionKey, Stage, Terms,
 };
 use longhand_protocol::session::{Accepted, Reject, RobotSession};
 use longhand_protocol::units::{Epoch, Instant, Micros, Robot, TICK};
@@ -52,6 +52,8 @@ pub struct RobotEnd {
     /// The same and the present session's.
     peer_faults: PeerFaults,
     console_half: u64,
+    /// By what the console that holds the robot may resume.
+    resume: u64,
     seed: u64,
     heard_at: Micros,
     unsaid: Option<Micros>,
@@ -93,6 +95,7 @@ impl RobotEnd {
             ended: PeerFaults::default(),
             peer_faults: PeerFaults::default(),
             console_half: seed,
+            resume: word(seed, key.epoch),
             seed,
             heard_at: Micros::ZERO,
             unsaid: None,
@@ -102,8 +105,9 @@ impl RobotEnd {
         }
     }
 
-    pub(super) const fn first_key(&self) -> SessionKey {
-        self.key
+    /// What the first welcome would say.
+    pub(super) const fn first_welcome(&self) -> (SessionKey, u64) {
+        (self.key, self.resume)
     }
 
     /// Its clock.
@@ -203,7 +207,7 @@ impl RobotEnd {
         if self.network_is_down(at) {
             return None;
         }
-        let Ok(Frame::Hello { version, robot, half }) = wire::decode_frame(bytes) else {
+        let Ok(Frame::Hello { version, robot, half, resume }) = wire::decode_frame(bytes) else {
             return None;
         };
         let refuse =
@@ -215,15 +219,20 @@ impl RobotEnd {
             return refuse(RefusalKind::Robot, ROBOT.get(), robot.get());
         }
         let again = self.session.is_some() && half == self.console_half;
-        let silent = at.saturating_sub(self.heard_at) >= self.terms.latch_after;
-        if self.session.is_some() && !again && !silent {
+        let lives = at.saturating_sub(self.heard_at) < self.terms.latch_after;
+        let resumes = resume != 0 && resume == self.resume;
+        let is_free = !lives && (resumes || self.state.stage >= Stage::Bedside);
+        if self.session.is_some() && !again && !is_free {
             return refuse(RefusalKind::LeaseHeld, 0, 1);
         }
         if !again {
             self.grant(half);
         }
+        if !resumes && !again {
+            self.resume = word(self.seed, self.key.epoch);
+        }
         self.unsaid = None;
-        Some(encoded(&Frame::Welcome { key: self.key, terms: self.terms }))
+        Some(encoded(&Frame::Welcome { key: self.key, terms: self.terms, resume: self.resume }))
     }
 
     fn grant(&mut self, half: u64) {
@@ -310,13 +319,18 @@ impl RobotEnd {
             return None;
         }
         self.unsaid = self.says_again.then(|| at.saturating_add(SAY_AGAIN));
-        Some(encoded(&Frame::Welcome { key: self.key, terms: self.terms }))
+        Some(encoded(&Frame::Welcome { key: self.key, terms: self.terms, resume: self.resume }))
     }
 
     pub(super) fn report(&mut self) -> Option<[u8; wire::STATE_LEN]> {
         let state = self.state;
         Some(self.session.as_mut()?.report(state))
     }
+}
+
+/// By what the console that was let in now may resume: seeded, and never zero.
+const fn word(seed: u64, epoch: Epoch) -> u64 {
+    (seed.rotate_left(16) ^ epoch.get().wrapping_mul(0x9e37_79b9_7f4a_7c15)) | 1
 }
 
 /// The key of the world's first session.

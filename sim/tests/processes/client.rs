@@ -42,6 +42,8 @@ struct Inner {
     pedal: bool,
     session: Option<ConsoleSession>,
     keys: Vec<SessionKey>,
+    /// As the newest welcome said it.
+    resume: u64,
     last: Option<StateReport>,
     goals: PerArm<ArmCommand>,
     ticks: u32,
@@ -112,11 +114,12 @@ pub struct Client {
 impl Client {
     /// Foot off the pedal.
     pub fn start(robot: &str, identity: &Path) -> Self {
-        Self::start_with(robot, identity, false)
+        Self::start_with(robot, identity, false, 0)
     }
 
-    /// Foot on the pedal, or off it, from the first command on.
-    pub fn start_with(robot: &str, identity: &Path, pedal: bool) -> Self {
+    /// Foot on the pedal, or off it, from the first command on; and the word by which it resumes
+    /// what another held, or zero.
+    pub fn start_with(robot: &str, identity: &Path, pedal: bool, resume: u64) -> Self {
         let pump = ConsolePump::new(ConsoleConfig {
             local: None,
             credentials: Credentials::load(identity).unwrap(),
@@ -124,7 +127,7 @@ impl Client {
             qlog: None,
         });
         let (pump, target) = (pump.unwrap(), Target { addr: robot.parse().unwrap(), robot: ROBOT });
-        let inner = Arc::new(Mutex::new(Inner { pedal, ..Inner::default() }));
+        let inner = Arc::new(Mutex::new(Inner { pedal, resume, ..Inner::default() }));
         let (doorbell, stop) = (Doorbell::new().unwrap(), Stop::new().unwrap());
         let mut door = Door(Arc::clone(&inner));
         let (bell, end) = (doorbell.clone(), stop.clone());
@@ -144,6 +147,16 @@ impl Client {
     /// Waits for the session after `sessions` others.
     pub fn key(&self, sessions: usize) -> SessionKey {
         until("a welcome", || self.inner.lock().unwrap().keys.get(sessions).copied())
+    }
+
+    /// The word by which it may resume.
+    pub fn word(&self) -> u64 {
+        self.inner.lock().unwrap().resume
+    }
+
+    /// How many sessions it was granted so far.
+    pub fn sessions(&self) -> usize {
+        self.inner.lock().unwrap().keys.len()
     }
 
     /// Waits for words of refusal.
@@ -249,7 +262,8 @@ impl Link for Line {
     fn frame(&mut self, body: &[u8], _out: &mut Outbox) -> Result<(), Close> {
         let mut inner = self.inner.lock().unwrap();
         match wire::decode_frame(body).unwrap() {
-            Frame::Welcome { key, .. } => {
+            Frame::Welcome { key, resume, .. } => {
+                inner.resume = resume;
                 inner.session = Some(ConsoleSession::new(key));
                 inner.keys.push(key);
                 inner.said = None;
@@ -285,7 +299,8 @@ impl Link for Line {
     fn poll_frame(&mut self, out: &mut Outbox) {
         if !self.has_greeted {
             let half = console_now().as_micros();
-            let hello = Frame::Hello { version: PROTOCOL_VERSION, robot: ROBOT, half };
+            let resume = self.inner.lock().unwrap().resume;
+            let hello = Frame::Hello { version: PROTOCOL_VERSION, robot: ROBOT, half, resume };
             let mut body = [0; wire::FRAME_MAX];
             let length = wire::encode_frame(&hello, &mut body);
             self.has_greeted = out.push(&body[..length]).is_ok();

@@ -243,8 +243,9 @@ pub fn reset(seed: u64) -> Tried {
     Ok(record.in_vain(&alone))
 }
 
-/// A12, as far as the lease goes: a second claimant while the holder speaks; or one who is granted
-/// the robot while it stands latched, and whose pedal is down from the first word on.
+/// A12, as far as the lease goes: a second claimant while the holder speaks, or has fallen silent;
+/// or one who is granted the robot while it stands latched, and whose pedal is down from the first
+/// word on.
 pub fn second_claimant(seed: u64) -> Tried {
     if seed % 2 == 1 {
         return successor(seed);
@@ -253,15 +254,23 @@ pub fn second_claimant(seed: u64) -> Tried {
     let plan = Plan::drawn(seed, &["ideal"], &HANDS);
     let mut dice = Dice::new(seed, 12);
     let mut claims = 0_u64;
+    // Long enough to latch, and shorter than the lease.
+    let silent = Micros::from_millis(dice.below(900).saturating_add(300));
     let (record, alone) = with_and_without(
         &plan,
         1_500,
-        |_| {},
+        |trial| {
+            if seed.is_multiple_of(4) {
+                let until = trial.now().saturating_add(silent);
+                trial.world().console().stall(until);
+            }
+        },
         |_trial| {
             Behind(move |_, world: &mut World| {
                 claims = claims.saturating_add(1);
                 let robot = world.key().robot;
-                let hello = Frame::Hello { version: PROTOCOL_VERSION, robot, half: dice.bits() };
+                let (version, half) = (PROTOCOL_VERSION, dice.bits());
+                let hello = Frame::Hello { version, robot, half, resume: 0 };
                 let mut body = [0; wire::FRAME_MAX];
                 let len = wire::encode_frame(&hello, &mut body);
                 let bytes = body.get(..len).unwrap_or_default().to_vec();
