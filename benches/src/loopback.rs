@@ -119,7 +119,7 @@ fn tables(rounds: u32, watch: &Watch, said: &Said, granted: &str) -> Vec<Table> 
     all.spread_max = f64::INFINITY;
     vec![
         table("command way: hand sample to servo mailbox, 204 bytes", &said.up, &[coarse]),
-        table("state way: servo tick to console's receipt, 328 bytes", &said.down, &[coarse]),
+        table("state way: servo tick to console's receipt, 336 bytes", &said.down, &[coarse]),
         table("both ways of one command", &said.both, &[coarse]),
         all,
         table(

@@ -114,7 +114,7 @@ impl TapRig {
         let now = robot_time(self.tick);
         let intent = self.hand.intent(self.tick, &self.state);
         let command = Command { key: session_key(1), number: Seq::new(self.tick), intent };
-        let inbox = [Inbound { command, received_at: now }];
+        let inbox = [Inbound { command, received_at: now, checksum: 0 }];
         let received = [[self.tick; COMMAND_WORDS]];
         let turn = Turn {
             now,

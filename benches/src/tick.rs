@@ -154,7 +154,7 @@ impl Rig {
         self.tick = self.tick.saturating_add(1);
         let intent = self.hand.intent(self.tick, &self.state);
         let command = Command { key: session_key(1), number: Seq::new(self.tick), intent };
-        self.waiting.push(Inbound { command, received_at: robot_time(self.tick) });
+        self.waiting.push(Inbound { command, received_at: robot_time(self.tick), checksum: 0 });
     }
 
     fn step(&mut self, recorder: Option<&mut Recorder>) {

@@ -41,7 +41,7 @@ pub fn measure(rounds: u32) -> Result<Vec<Table>, String> {
             ],
         ),
         compare(
-            "a state on the wire, 328 bytes",
+            "a state on the wire, 336 bytes",
             Unit::Nanos,
             rounds,
             vec![

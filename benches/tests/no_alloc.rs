@@ -173,7 +173,8 @@ impl Bench {
         let key = session_key(1);
         let (joints, jaw) = HOME;
         let arm = SimulatedPsm::new(&PSM_CLASSIC, &joints, jaw, robot_time(0));
-        let empty = Inbound { command: Command::default(), received_at: robot_time(0) };
+        let empty =
+            Inbound { command: Command::default(), received_at: robot_time(0), checksum: 0 };
         let health = Arc::new(Health::default());
         let (tap, tapped) = tap(100_000, &health);
         Self {
@@ -283,7 +284,7 @@ impl Bench {
         match self.robot.handle_datagram(robot_time(tick), datagram) {
             Ok(accepted) => {
                 let (command, received_at) = (accepted.command, accepted.received_at);
-                self.inbox[place] = Inbound { command, received_at };
+                self.inbox[place] = Inbound { command, received_at, checksum: 0 };
                 1
             }
             Err(_counted) => {

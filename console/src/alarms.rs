@@ -23,6 +23,8 @@ pub enum AlarmKind {
     NoLink,
     /// The robot, or its certificate check, does not let this console in.
     Refused,
+    /// The robot acts on commands that this console did not send.
+    Altered,
     /// The robot is in fault.
     SafeOff,
     /// The bedside owns the robot.
@@ -47,9 +49,10 @@ pub enum AlarmKind {
 
 impl AlarmKind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::NoLink,
         Self::Refused,
+        Self::Altered,
         Self::SafeOff,
         Self::Bedside,
         Self::Latched,
@@ -69,6 +72,7 @@ impl AlarmKind {
             Self::Resting => false,
             Self::NoLink
             | Self::Refused
+            | Self::Altered
             | Self::SafeOff
             | Self::Bedside
             | Self::Latched
@@ -97,6 +101,8 @@ pub struct Facts<'a> {
     pub refused: Option<&'a str>,
     /// Why the last pause or resume was not taken, in words.
     pub ask_refused: Option<&'a str>,
+    /// Within the last second the robot used a command that this console did not send so.
+    pub altered: bool,
     /// For how long the leader thread stood still, at worst, within the last second.
     pub stalled: Micros,
     /// What was not granted, and what follows from it.
@@ -144,6 +150,13 @@ fn judge(kind: AlarmKind, facts: &Facts<'_>) -> Option<Signal> {
         AlarmKind::Refused => facts
             .refused
             .map(|words| Signal::new(High, format!("The robot refuses this console: {words}"))),
+        AlarmKind::Altered => facts.altered.then(|| {
+            Signal::new(
+                High,
+                "The robot acts on commands that this console did not send: they are changed on \
+                 the way. Keep the pedal up, and have the bedside take the robot",
+            )
+        }),
         AlarmKind::SafeOff => state.filter(|s| s.stage == Stage::SafeOff).map(|s| {
             let why = s.reason.words();
             let text =
@@ -604,6 +617,7 @@ mod tests {
             (good(&s), AlarmKind::LoopAge, Medium),
             (good(&limited), AlarmKind::Limited, Info),
             (Facts { refused: Some("no"), ..base }, AlarmKind::Refused, High),
+            (Facts { altered: true, ..base }, AlarmKind::Altered, High),
             (Facts { ask_refused: Some("no"), ..base }, AlarmKind::AskRefused, Info),
             (Facts { not_real_time: Some("no"), ..base }, AlarmKind::NotRealTime, Info),
             (Facts { stalled: STALLED_AFTER, ..base }, AlarmKind::Stalled, Medium),

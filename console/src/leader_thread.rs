@@ -118,6 +118,8 @@ pub(crate) struct Tally {
     pub(crate) states_accepted: u64,
     pub(crate) states_lost: u64,
     pub(crate) states_rejected: u64,
+    /// States by which the robot used a command that this console did not send so.
+    pub(crate) commands_altered: u64,
     /// States that the leader thread passed over because newer ones waited.
     pub(crate) states_passed: u64,
     /// As the robot counts, added up over its sessions.
@@ -146,6 +148,8 @@ pub(crate) struct Snapshot {
     /// The least and most that the newest echo can have taken from hand to joint, by the clocks'
     /// offset. For display.
     pub(crate) hand_to_joint: Option<(Micros, Micros)>,
+    /// When the robot last used a command that this console did not send so.
+    pub(crate) altered_at: Option<Instant<Console>>,
     pub(crate) tally: Tally,
 }
 
@@ -271,6 +275,7 @@ impl LeaderThread {
     fn receive(&mut self, run: &mut Running) -> Option<(StateReport, Instant<Console>)> {
         let live = run.live.as_mut()?;
         let Live { session, states, heard_at, echoed, .. } = live;
+        let altered = session.altered();
         let (records, same_clock) = (&mut self.records, self.same_clock);
         let mut newest = None;
         let mut bytes = [0_u8; STATE_LEN];
@@ -285,6 +290,10 @@ impl LeaderThread {
                 newest = Some((report, received_at));
             }
         });
+        if session.altered() > altered {
+            self.leader.let_go();
+            run.snapshot.altered_at = *heard_at;
+        }
         let passed = &mut run.snapshot.tally.states_passed;
         *passed = passed.saturating_add(drained.lost());
         newest
@@ -386,6 +395,7 @@ impl Running {
         tally.states_accepted = sum.states_accepted;
         tally.states_lost = sum.states_lost;
         tally.states_rejected = sum.states_rejected;
+        tally.commands_altered = sum.commands_altered;
         tally.commands_accepted = sum.commands_accepted;
         tally.commands_skipped = sum.commands_skipped;
         tally.commands_lost = sum.commands_lost;
@@ -451,6 +461,7 @@ impl Live {
             states_accepted: past.states_accepted.saturating_add(session.accepted()),
             states_lost: past.states_lost.saturating_add(session.lost()),
             states_rejected: past.states_rejected.saturating_add(session.rejects().total()),
+            commands_altered: past.commands_altered.saturating_add(session.altered()),
             commands_accepted: past.commands_accepted.saturating_add(self.robot.accepted),
             commands_lost: past.commands_lost.saturating_add(self.lost),
             commands_skipped: past.commands_skipped.saturating_add(self.skipped),
@@ -610,6 +621,7 @@ mod tests {
             hand_time: Instant::from_micros(1_000),
             received_at: Instant::from_micros(3_100),
             applied_at: Instant::from_micros(3_500),
+            checksum: 0,
         };
         report.state.robot_time = Instant::from_micros(3_600);
         let mut echoed = Seq::ZERO;

@@ -18,7 +18,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use longhand_console::input::script::Script;
-use longhand_console::page::{LinkState, PageRequest};
+use longhand_console::page::{AlarmPriority, AlarmView, LinkState, PageRequest};
 use longhand_console::{Console, ConsoleConfig, ConsoleStatus, HandChoice, PagePort};
 use longhand_leader::advisory::Advisory;
 use longhand_protocol::message::{
@@ -46,6 +46,8 @@ enum Manner {
     Refuses(RefusalKind),
     /// Welcomes, with a session id that is not of the console's half.
     Replays,
+    /// Welcomes, and hears other words than the console says, from this command on.
+    Hears(u64),
 }
 
 enum Seen {
@@ -143,7 +145,9 @@ impl Link for FakeLink {
                     Manner::Refuses(why) => {
                         say(out, Frame::Refused(Refusal { why, expected: 1, got: 2 }));
                     }
-                    Manner::Welcomes | Manner::Replays => self.welcome(half, out),
+                    Manner::Welcomes | Manner::Replays | Manner::Hears(_) => {
+                        self.welcome(half, out)
+                    }
                 }
             }
             Frame::StateCommand(command) => {
@@ -192,7 +196,10 @@ impl Link for FakeLink {
             buf[..5].copy_from_slice(b"what?");
             return Some(5);
         }
-        let Accepted { command, received_at, .. } = self.newest.take()?;
+        let Accepted { command, received_at, checksum, .. } = self.newest.take()?;
+        let number = command.number.get();
+        let altered = matches!(self.manner, Manner::Hears(from) if number >= from);
+        let checksum = if altered { !checksum } else { checksum };
         let now = robot_now();
         let state = FollowerState {
             robot_time: now,
@@ -203,6 +210,7 @@ impl Link for FakeLink {
                 hand_time: command.intent.hand_time,
                 received_at,
                 applied_at: now,
+                checksum,
             },
             ..FollowerState::default()
         };
@@ -378,6 +386,25 @@ fn a_welcome_of_another_half_is_not_believed() {
     assert!(why.reason.contains("console's half"), "{why}");
     let report = bench.end();
     assert_eq!((report.sessions, report.commands_sent), (0, 0));
+}
+
+#[test]
+fn a_robot_that_hears_other_words_than_were_said_is_alarmed_and_let_go() {
+    let bench = Bench::new(Manner::Hears(1_000));
+    let mut pressed = 0;
+    loop {
+        let (_, accepted) = bench.command();
+        let present = accepted.command.intent.levels.operator_present;
+        if accepted.command.number.get() >= 1_000 && !present {
+            break;
+        }
+        pressed += u32::from(present);
+    }
+    assert!(pressed > 0, "the pedal counted until then");
+    let told = |a: &AlarmView| a.text.contains("commands that this console did not send");
+    let status = bench.status_where(|s| s.alarms.iter().any(told));
+    assert_eq!(status.alarms.iter().find(|a| told(a)).unwrap().priority, AlarmPriority::High);
+    assert!(bench.end().commands_altered > 0);
 }
 
 #[test]

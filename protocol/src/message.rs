@@ -348,6 +348,8 @@ pub struct Echo {
     pub received_at: Instant<Robot>,
     /// When the servo thread first used it, robot clock.
     pub applied_at: Instant<Robot>,
+    /// Its CRC-64/XZ as the servo thread read it: what the console sent, or somebody else's words.
+    pub checksum: u64,
 }
 
 /// One arm as the robot sees it.
@@ -639,7 +641,8 @@ impl RefusalKind {
             Self::Role => "this certificate's role may not command; use a surgeon's certificate",
             Self::LeaseHeld => {
                 "another console holds the robot; wait until it ends. A surgeon may have the \
-                 bedside release the robot, and ask again"
+                 bedside release the robot, and ask again. A console that was started anew is \
+                 let in when the lease of the one before has run out, 3 s after its last word"
             }
             Self::State => "that does not apply in the robot's present state",
             Self::InFault => "the robot is in fault; it needs a local restart",

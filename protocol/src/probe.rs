@@ -14,9 +14,9 @@
 use crate::units::{Console, Instant, Micros, Robot};
 
 /// Words of [`ProbeAnswer::seen`].
-pub const SEEN_WORDS: usize = 29;
+pub const SEEN_WORDS: usize = 30;
 /// How many numbers, the newest among them, [`ProbeAnswer::seen`] tells of.
-pub const SEEN_MAX: u64 = 29 * 64;
+pub const SEEN_MAX: u64 = 30 * 64;
 
 /// One probe: console to robot, as long as a command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -34,9 +34,9 @@ pub const FIRST_MAX: Seq = Seq::new(60_000);
 
 /// For how many of the newest numbers a repeat's content is compared with the first copy's.
 pub const COMPARED: usize = 64;
-/// The same, as numbers count.
-const COMPARED_NUMBERS: u64 = 64;
-const _: () = assert!(COMPARED == 64 && COMPARED_NUMBERS == 64);
+/// Of how many of the newest commands a console knows what it sent. Chosen: twice the oldest loop
+/// that any profile allows, 1 s.
+const SAID: usize = 2_048;
 
 const _: () = assert!(SKIP_AFTER.shorter_than(DISAGREEMENT_MAX));
 const _: () = assert!(TICK.shorter_than(SKIP_AFTER));
@@ -242,6 +242,8 @@ pub struct Accepted {
     pub received_at: Instant<Robot>,
     /// It has the largest number so far. An older one may fill the playout buffer, no more.
     pub newest: bool,
+    /// The checksum of its bytes.
+    pub checksum: u64,
 }
 
 /// The robot's end: judges commands, numbers states. About 1.5 KiB, no heap.
@@ -250,7 +252,7 @@ pub struct RobotSession {
     key: SessionKey,
     window: SeqWindow,
     ends: Option<Ends<Console, Robot>>,
-    recent: Recent,
+    recent: Recent<COMPARED>,
     reported: Seq,
     rejects: Rejects,
 }
@@ -280,7 +282,8 @@ impl RobotSession {
         let judged = self.judge(now, bytes);
         match judged {
             Ok((command, admitted)) => {
-                Ok(Accepted { command, received_at: now, newest: admitted.newest })
+                let (newest, checksum) = (admitted.newest, wire::stored_crc(bytes));
+                Ok(Accepted { command, received_at: now, newest, checksum })
             }
             Err(reject) => {
                 self.rejects.add(reject);
@@ -370,15 +373,18 @@ impl RobotSession {
     }
 }
 
-/// The console's end: numbers commands, judges states. About 1.5 KiB, no heap.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// The console's end: numbers commands, judges states. About 34 KiB, no heap.
+#[derive(Clone, Debug, PartialEq)]
 pub struct ConsoleSession {
     key: SessionKey,
     sent: Seq,
     began: Option<Instant<Console>>,
     window: SeqWindow,
     ends: Option<Ends<Robot, Console>>,
-    recent: Recent,
+    recent: Recent<COMPARED>,
+    /// What was sent, for longer than a command takes there and its echo back.
+    said: Recent<SAID>,
+    altered: u64,
     echoed: Seq,
     clock: ClockSync,
     rejects: Rejects,
@@ -394,6 +400,8 @@ impl ConsoleSession {
             window: SeqWindow::new(),
             ends: None,
             recent: Recent::new(),
+            said: Recent::new(),
+            altered: 0,
             echoed: Seq::ZERO,
             clock: ClockSync::new(),
             rejects: Rejects { counts: [0; Reject::ALL.len()] },
@@ -413,7 +421,10 @@ impl ConsoleSession {
         let behind = owed.checked_since(next).unwrap_or(0);
         let stalled = TICK.saturating_mul(behind) > SKIP_AFTER;
         self.sent = if stalled { owed } else { next };
-        wire::encode_command(&Command { key: self.key, number: self.sent, intent: *intent })
+        let command = Command { key: self.key, number: self.sent, intent: *intent };
+        let bytes = wire::encode_command(&command);
+        self.said.keep(self.sent, wire::stored_crc(&bytes));
+        bytes
     }
 
     /// Judges one datagram that arrived at `now`, console clock: `Some` only when it is the newest.
@@ -430,6 +441,10 @@ impl ConsoleSession {
     ) -> Result<Option<StateReport>, Reject> {
         match self.judge(now, bytes) {
             Ok((report, admitted)) => {
+                let echo = &report.state.echo;
+                if self.said.contradicts(echo.number, echo.checksum) {
+                    self.altered = self.altered.saturating_add(1);
+                }
                 self.observe(now, &report, admitted.newest);
                 Ok(admitted.newest.then_some(report))
             }
@@ -545,6 +560,12 @@ impl ConsoleSession {
         &self.clock
     }
 
+    /// States by which the robot uses a command that this end did not send so: somebody who has
+    /// keys changes commands on the way (A20), or the robot's memory does.
+    pub const fn altered(&self) -> u64 {
+        self.altered
+    }
+
     /// What was refused, by reason.
     pub const fn rejects(&self) -> &Rejects {
         &self.rejects
@@ -574,7 +595,7 @@ fn check_key(own: &SessionKey, got: &SessionKey) -> Result<(), Reject> {
 /// The window's answer, and whether a repeat says what the first copy said.
 fn check_number(
     window: &SeqWindow,
-    recent: &Recent,
+    recent: &Recent<COMPARED>,
     number: Seq,
     crc: u64,
 ) -> Result<Admitted, Reject> {
@@ -638,20 +659,21 @@ fn span(from: u64, to: u64) -> i128 {
     i128::from(to).saturating_sub(i128::from(from))
 }
 
-/// The checksums of the last numbers taken: enough to tell a repeat from a contradiction.
+/// The checksums of the last numbers taken or sent: enough to tell a repeat from a contradiction.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Recent {
-    /// Number and checksum; the number's place is `number % COMPARED`. Newer ones push out older.
-    kept: [(Seq, u64); COMPARED],
+struct Recent<const KEPT: usize> {
+    /// Number and checksum; the number's place is `number % KEPT`. Newer ones push out older.
+    kept: [(Seq, u64); KEPT],
 }
 
-impl Recent {
+impl<const KEPT: usize> Recent<KEPT> {
     const fn new() -> Self {
-        Self { kept: [(Seq::ZERO, 0); COMPARED] }
+        Self { kept: [(Seq::ZERO, 0); KEPT] }
     }
 
     fn place(number: Seq) -> usize {
-        usize::try_from(number.get() % COMPARED_NUMBERS).unwrap_or(0)
+        let place = u64::try_from(KEPT).ok().and_then(|kept| number.get().checked_rem(kept));
+        place.and_then(|place| usize::try_from(place).ok()).unwrap_or(0)
     }
 
     fn contradicts(&self, number: Seq, crc: u64) -> bool {
@@ -794,7 +816,7 @@ mod tests {
                     prop_assert_eq!(session.rejects.count(reject), count + 1);
                     prop_assert_eq!(session.rejects.total(), before.rejects.total() + 1);
                     session.rejects = before.rejects;
-                    prop_assert_eq!(session, before);
+                    prop_assert_eq!(&session, &before);
                     session.rejects.add(reject);
                 }
             }
@@ -808,12 +830,12 @@ mod tests {
                 if number % 3 == 0 {
                     let _ = session.handle_datagram(now, &good_state(number));
                 }
-                let before = session;
+                let before = session.clone();
                 if let Err(reject) = session.handle_datagram(now, &state_bytes(change, number)) {
                     let count = before.rejects.count(reject);
                     prop_assert_eq!(session.rejects.count(reject), count + 1);
                     session.rejects = before.rejects;
-                    prop_assert_eq!(session, before);
+                    prop_assert_eq!(&session, &before);
                     session.rejects.add(reject);
                 }
             }

@@ -41,7 +41,7 @@ pub const MAGIC: u16 = u16::from_le_bytes(*b"LH");
 pub const COMMAND_LEN: usize = KEYED + 8 + 8 + 8 + 8 + 4 + 4 + 2 * ARM_COMMAND + 8 + CRC_LEN;
 /// The size of every state datagram, bytes. Constant, for the same reason.
 pub const STATE_LEN: usize =
-    KEYED + 8 + 8 + 4 + 3 * 4 + 4 * 8 + 2 * ARM_STATE + 3 * 8 + 3 * 4 + 8 + CRC_LEN;
+    KEYED + 8 + 8 + 4 + 3 * 4 + 5 * 8 + 2 * ARM_STATE + 3 * 8 + 3 * 4 + 8 + CRC_LEN;
 /// The size of every probe, bytes: a command's, so that the link treats them alike.
 pub const PROBE_LEN: usize = COMMAND_LEN;
 /// The size of every answer to a probe, bytes: a state's, for the same reason.
@@ -74,7 +74,7 @@ const PROBE_FILL: usize = PROBE_LEN - HEADER - 4 * 8 - CRC_LEN;
 
 // WIRE.md says these numbers. At 1 kHz a command costs 204 * 8 = 1.63 Mbit/s before QUIC and IP.
 const _: () = assert!(COMMAND_LEN == 204);
-const _: () = assert!(STATE_LEN == 328);
+const _: () = assert!(STATE_LEN == 336);
 const _: () = assert!(FRAME_MAX == 132);
 // One QUIC datagram frame must hold either, at the smallest QUIC packet of 1200 bytes.
 const _: () = assert!(COMMAND_LEN < 1_000 && STATE_LEN < 1_000);
@@ -379,7 +379,7 @@ pub fn encode_frame(frame: &Frame, out: &mut [u8; FRAME_MAX]) -> usize {
         }
         Frame::Welcome { key, terms, resume } => {
             seal(&RawWelcome::from_parts(key, terms, resume), out)
-        },
+        }
         Frame::Witness(witness) => seal(&RawWitness::from(witness), out),
         Frame::Refused(refusal) => seal(&RawRefused::from(refusal), out),
         Frame::StateCommand(word) => seal(&RawWord::of(KIND_STATE_COMMAND, word), out),
@@ -431,9 +431,9 @@ pub fn decode_frame(bytes: &[u8]) -> Result<Frame, WireError> {
     }
 }
 
-/// The checksum that `bytes` end in; zero where there is no room for one. Tells two datagrams of
-/// one number apart without keeping them.
-pub(crate) fn stored_crc(bytes: &[u8]) -> u64 {
+/// The checksum that a message ends in; zero where there is no room for one. Tells two datagrams
+/// of one number apart without keeping them.
+pub fn stored_crc(bytes: &[u8]) -> u64 {
     bytes.last_chunk::<CRC_LEN>().map_or(0, |crc| u64::from_le_bytes(*crc))
 }
 
@@ -594,6 +594,7 @@ struct RawEcho {
     hand_time: u64,
     received_at: u64,
     applied_at: u64,
+    checksum: u64,
 }
 
 #[derive(Encode, Decode)]
@@ -860,6 +861,7 @@ impl From<&StateReport> for RawState {
                 hand_time: state.echo.hand_time.as_micros(),
                 received_at: state.echo.received_at.as_micros(),
                 applied_at: state.echo.applied_at.as_micros(),
+                checksum: state.echo.checksum,
             },
             psm1: one.into(),
             psm2: two.into(),
@@ -1082,6 +1084,7 @@ impl RawEcho {
             hand_time: Instant::from_micros(self.hand_time),
             received_at: Instant::from_micros(self.received_at),
             applied_at: Instant::from_micros(self.applied_at),
+            checksum: self.checksum,
         }
     }
 }

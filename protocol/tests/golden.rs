@@ -106,7 +106,7 @@ fn field_bytes(kind: &str, value: &Value) -> Vec<u8> {
         "u32" => u32::try_from(number(value)).unwrap().to_le_bytes().into(),
         "u64" => number(value).to_le_bytes().into(),
         "bytes16" | "bytes160" => unhex(value.as_str().unwrap()),
-        "29xu64" => {
+        "30xu64" => {
             value.as_array().unwrap().iter().flat_map(|word| number(word).to_le_bytes()).collect()
         }
         "f64" => value.as_f64().unwrap().to_le_bytes().into(),
@@ -222,6 +222,7 @@ fn state_fields(report: &StateReport) -> Map<String, Value> {
     f.insert("echo.hand_time".into(), json!(state.echo.hand_time.as_micros()));
     f.insert("echo.received_at".into(), json!(state.echo.received_at.as_micros()));
     f.insert("echo.applied_at".into(), json!(state.echo.applied_at.as_micros()));
+    f.insert("echo.checksum".into(), big(state.echo.checksum));
     for (name, arm) in [("psm1", one), ("psm2", two)] {
         f.insert(format!("{name}.measured_js"), json!(arm.measured_js.0));
         f.insert(format!("{name}.measured_jaw"), json!(arm.measured_jaw));

@@ -274,6 +274,7 @@ fn exchange(
         hand_time: got.command.intent.hand_time,
         received_at: got.received_at,
         applied_at: robot_time,
+        checksum: got.checksum,
     };
     let state = FollowerState { robot_time, echo, ..FollowerState::default() };
     (Instant::from_micros(hand_us + 2 * DELAY + 300), robot.report(state).to_vec())

@@ -61,7 +61,7 @@ struct StateBody {
     reason: u8,
     flags: u16,
     ages: [u32; 3],
-    echo: [u64; 4],
+    echo: [u64; 5],
     arms: [ArmState; 2],
     counters: ([u64; 3], [u32; 3]),
     profile: u64,
@@ -93,7 +93,7 @@ struct ProbeAnswerBody {
     times: [u64; 3],
     counts: [u64; 3],
     reordered: u32,
-    seen: [u64; 29],
+    seen: [u64; 30],
 }
 
 /// Read by wincode and written by wincode, the body is what it was.

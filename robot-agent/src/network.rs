@@ -3,13 +3,14 @@
 //! Knows: peers, leases, sessions; runs on the pump's thread. Does not know: stages or motion. If
 //! this side dies, the robot sees a lost link.
 //!
-//! One surgeon holds the robot at a time. The holder who comes again over a new connection, and says
-//! what the last welcome said, takes over their own lease, with a new session and a higher epoch,
-//! and the connection that had it is told so and closed. Anybody else is refused as long as the
-//! robot is the holder's to operate: so is their own certificate without that word, which may be a
-//! copy (A12). When the bedside takes the robot, or the lease runs out, the session is dead, and a
-//! new one is granted on the same connection by another welcome; but another surgeon who asks then,
-//! and asks again, takes the holder's place, and the bedside is told whom it hands the robot to.
+//! One surgeon holds the robot at a time. The holder who comes again over a new connection, and
+//! says what the last welcome said, takes over their own lease, with a new session and a higher
+//! epoch, and the connection that had it is told so and closed. Anybody else is refused as long as
+//! the robot is the holder's to operate: so is their own certificate without that word, which may
+//! be a copy (A12). When the bedside takes the robot, or the lease runs out, the session is dead,
+//! and a new one is granted on the same connection by another welcome; but another surgeon who asks
+//! then, and asks again, takes the holder's place, and the bedside is told whom it hands the robot
+//! to.
 
 use crate::epoch::{Epochs, NotDurable};
 use crate::probing::{Measuring, Runs};
@@ -1142,7 +1143,7 @@ pub(crate) mod tests {
     fn a_link_whose_task_dies_leaves_no_lease_behind() {
         let mut bench = Bench::new("dies");
         let mut lee = bench.connect("dr-lee", 1);
-        let key = welcomed(&mut lee);
+        let (key, word) = resumed(&mut lee, 0);
         bench.stage(Stage::Hold);
         let died = std::thread::spawn(move || {
             let _dropped_by_the_panic = lee;
@@ -1152,7 +1153,7 @@ pub(crate) mod tests {
         let record = bench.watch().record();
         assert_eq!((record.holder, record.sessions), (None, 1));
         // Nobody has to wait for the dead one's silence.
-        assert!(welcomed(&mut bench.connect("dr-lee", 2)).epoch > key.epoch);
+        assert!(resumed(&mut bench.connect("dr-lee", 2), word).0.epoch > key.epoch);
     }
 
     #[test]
@@ -1223,13 +1224,13 @@ pub(crate) mod tests {
         let mut bench = Bench::new("absent");
         let watch = bench.watch();
         let mut lee = bench.connect("dr-lee", 1);
-        welcomed(&mut lee);
+        let (_, word) = resumed(&mut lee, 0);
         drop(lee);
         assert_eq!(watch.handed_to(), "dr-lee, who is not connected");
         bench.stage(Stage::Latched);
         assert_eq!(refused(&mut bench.connect("dr-two", 2)).why, RefusalKind::LeaseHeld);
         let mut lee = bench.connect("dr-lee", 3);
-        welcomed(&mut lee);
+        resumed(&mut lee, word);
         assert_eq!(watch.handed_to(), "dr-lee");
     }
 
@@ -1280,6 +1281,7 @@ pub(crate) mod tests {
     fn a_connection_whose_lease_was_taken_over_is_told_by_whom_and_closed() {
         let mut bench = Bench::new("taken");
         let (mut first, mut second) = (bench.connect("dr-lee", 1), bench.connect("dr-lee", 2));
+        bench.stage(Stage::Follow);
         let (old, word) = resumed(&mut first, 0);
         assert!(matches!(hello(&mut second, word), Frame::Refused(_)), "the holder lives");
         assert_eq!(refused(&mut second).got, old.epoch.get());

@@ -364,7 +364,8 @@ fn unpack(words: &[u64; COMMAND_WORDS]) -> Option<Inbound> {
     let mut bytes = [0; wire::COMMAND_LEN];
     to_bytes(body, &mut bytes);
     let command: Command = wire::decode_command(&bytes).ok()?;
-    Some(Inbound { command, received_at: Instant::from_micros(*received_at) })
+    let received_at = Instant::from_micros(*received_at);
+    Some(Inbound { command, received_at, checksum: wire::stored_crc(&bytes) })
 }
 
 /// A state as words. The key is the network side's to fill in; its epoch carries the follower's

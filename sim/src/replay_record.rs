@@ -189,7 +189,8 @@ impl Player {
         let unread = Unfit::Words("a command in it cannot be read by this release");
         let Some((_, received_at, bytes)) = command_of_cdr(data) else { return Err(unread) };
         let command = wire::decode_command(bytes).map_err(|_| unread)?;
-        self.inbox.push(Inbound { command, received_at: Instant::from_micros(received_at) });
+        let (received_at, checksum) = (Instant::from_micros(received_at), wire::stored_crc(bytes));
+        self.inbox.push(Inbound { command, received_at, checksum });
         Ok(())
     }
 

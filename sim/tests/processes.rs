@@ -379,8 +379,7 @@ fn garbage_and_old_sessions_move_nothing_and_each_is_counted_by_name() {
     assert!(copy.refusal().contains("another console holds the robot"), "{}", copy.refusal());
     // The holder falls silent: the same console may come again, and the session is a new one.
     first.hush(true);
-    let client =
-        Client::start_with(&agent.addr, &scene.identity("dr-lee"), false, first.word());
+    let client = Client::start_with(&agent.addr, &scene.identity("dr-lee"), false, first.word());
     let key = client.key(0);
     assert_eq!(copy.sessions(), 0);
     drop(copy);

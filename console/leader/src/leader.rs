@@ -44,7 +44,8 @@ pub struct Leader {
     engagement: Engagement,
     /// The alignment asked for on the way in: tighter after a clutch, until it follows or holds.
     align_bound: f64,
-    /// The device fell silent with the pedal down: only a release that it reports itself counts.
+    /// The device fell silent with the pedal down, or the leader let go: only a release that it
+    /// reports itself counts.
     pedal_unknown: bool,
     vigil: Vigil,
     /// The newest sample that was all numbers.
@@ -85,6 +86,12 @@ impl Leader {
         self.terms = terms;
         self.seen = None;
         self.engagement = Engagement::Disconnected;
+    }
+
+    /// The robot does not do what this console says: the pedal does not count until it was released
+    /// and pressed again.
+    pub const fn let_go(&mut self) {
+        self.pedal_unknown = true;
     }
 
     /// One tick: `hand` is the newest sample of the device, `report` the newest state if one has
@@ -455,6 +462,23 @@ mod tests {
         leader.step(at(140), &released, None);
         let pressed = hand(150, 0.0);
         assert!(leader.step(at(150), &pressed, None).intent.levels.operator_present);
+    }
+
+    #[test]
+    fn a_leader_that_let_go_waits_for_release_and_press() {
+        let mut leader = Leader::new(TERMS, 0.2);
+        let mut present = |ms: u64, pressed: bool, lets_go: bool| {
+            if lets_go {
+                leader.let_go();
+            }
+            let sample = HandSample { operator_present: pressed, ..hand(ms, 0.1) };
+            let at = Instant::from_micros(ms * 1_000);
+            let out = leader.step(at, &sample, Some(&report(Stage::Follow, 0.0)));
+            out.intent.levels.operator_present
+        };
+        assert!(present(1, true, false));
+        assert!(!present(2, true, true) && !present(3, true, false));
+        assert!(!present(4, false, false) && present(5, true, false));
     }
 
     #[test]

@@ -187,6 +187,7 @@ impl Books {
             commands_sent: tally.commands_sent,
             commands_skipped: tally.commands_skipped,
             states_rejected: tally.states_rejected,
+            commands_altered: tally.commands_altered,
             stages: stages
                 .map(|((stage, entered), ticks)| StageReport {
                     stage: stage.name(),
@@ -420,6 +421,8 @@ pub struct ConsoleReport {
     pub commands_skipped: u64,
     /// States that were not believed.
     pub states_rejected: u64,
+    /// States by which the robot used a command that this console did not send so.
+    pub commands_altered: u64,
     /// Every stage.
     #[serde(serialize_with = "by_stage")]
     pub stages: Vec<StageReport>,

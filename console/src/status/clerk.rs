@@ -261,6 +261,7 @@ impl Notes {
                 terms: self.link.terms.as_ref(),
                 refused: self.link.refused.as_deref(),
                 ask_refused: self.ask_refused.as_ref().map(|(words, _)| words.as_str()),
+                altered: self.snapshot.altered_at.is_some_and(|at| now.since(at) <= EVENT_HOLDS),
                 stalled: if is_recent { stalled } else { Micros::ZERO },
                 not_real_time: self.not_real_time.as_deref(),
                 record: self.record_alarm,

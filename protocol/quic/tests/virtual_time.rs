@@ -122,7 +122,7 @@ fn same_seed_sends_the_same_bytes_and_another_seed_others() {
         let mut line = Line::connected(seed);
         for n in 0..200_u8 {
             line.pair.datagram(line.at, Party::Console, &[n; 204]);
-            line.pair.datagram(line.at, Party::Robot, &[n; 328]);
+            line.pair.datagram(line.at, Party::Robot, &[n; 336]);
             line.ms(1);
         }
         line.pair.died(line.at, Party::Robot, line.at.saturating_add(DELAY));
@@ -185,7 +185,7 @@ fn rebound_console_and_new_keys_lose_no_later_datagram() {
     assert!(line.pair.update_keys());
     for n in 0..200_u8 {
         line.pair.datagram(line.at, Party::Console, &[n; 204]);
-        line.pair.datagram(line.at, Party::Robot, &[n; 328]);
+        line.pair.datagram(line.at, Party::Robot, &[n; 336]);
         line.ms(1);
     }
     line.ms(50);

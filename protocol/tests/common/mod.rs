@@ -96,6 +96,7 @@ pub fn sample_state() -> StateReport {
                 hand_time: Instant::from_micros(9_876_500_000),
                 received_at: Instant::from_micros(1_299_990_000),
                 applied_at: Instant::from_micros(1_299_999_999),
+                checksum: 0x4142_4344_4546_4748,
             },
             arms: PerArm { psm1: arm1, psm2: arm2 },
             counters: Counters {
@@ -292,8 +293,15 @@ pub fn any_state() -> impl Strategy<Value = StateReport> {
     let spans = (any_span(), any_span(), any_span());
     let counters = (any::<[u64; 3]>(), any::<[u32; 3]>());
     let arms = (any_arm_state(), any_arm_state());
-    (any_key(), any::<[u64; 6]>(), words, spans, counters, arms).prop_map(
-        |(key, [n, time, echo, hand, got, used], words, spans, (big, small), (psm1, psm2))| {
+    (any_key(), any::<[u64; 7]>(), words, spans, counters, arms).prop_map(
+        |(
+            key,
+            [n, time, echo, hand, got, used, checksum],
+            words,
+            spans,
+            (big, small),
+            (psm1, psm2),
+        )| {
             let state = FollowerState {
                 robot_time: Instant::from_micros(time),
                 stage: Stage::ALL[words.0],
@@ -307,6 +315,7 @@ pub fn any_state() -> impl Strategy<Value = StateReport> {
                     hand_time: Instant::from_micros(hand),
                     received_at: Instant::from_micros(got),
                     applied_at: Instant::from_micros(used),
+                    checksum,
                 },
                 arms: PerArm { psm1, psm2 },
                 counters: Counters {
@@ -344,8 +353,11 @@ pub fn any_frame() -> impl Strategy<Value = Frame> {
         (any::<u8>(), any::<[u64; 3]>()).prop_map(|(version, [robot, half, resume])| {
             Frame::Hello { version, robot: RobotId::new(robot), half, resume }
         }),
-        (any_key(), terms, any::<u64>())
-            .prop_map(|(key, terms, resume)| Frame::Welcome { key, terms, resume }),
+        (any_key(), terms, any::<u64>()).prop_map(|(key, terms, resume)| Frame::Welcome {
+            key,
+            terms,
+            resume
+        }),
         (0..RefusalKind::ALL.len(), any::<u64>(), any::<u64>()).prop_map(|(i, expected, got)| {
             Frame::Refused(Refusal { why: RefusalKind::ALL[i], expected, got })
         }),

@@ -679,7 +679,7 @@ mod tests {
                 }
                 *intent.arms.get_mut(arm) = ArmCommand { servo_cp, servo_cv, jaw: 0.0 };
             }
-            let inbox = [Inbound { command, received_at: now }];
+            let inbox = [Inbound { command, received_at: now, checksum: 0 }];
             let output = self.follower.step(&TickInput {
                 now,
                 scheduled_at: now,

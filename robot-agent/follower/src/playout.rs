@@ -24,6 +24,8 @@ pub struct Inbound {
     pub command: Command,
     /// When the network side took it, robot clock.
     pub received_at: Instant<Robot>,
+    /// The checksum of its bytes, for the surgeon to compare.
+    pub checksum: u64,
 }
 
 /// Where one arm should be at this moment.
@@ -232,6 +234,7 @@ impl Playout {
                 hand_time: intent.hand_time,
                 received_at: used.received_at,
                 applied_at: Instant::ORIGIN,
+                checksum: used.checksum,
             },
         }
     }
@@ -453,7 +456,8 @@ mod tests {
             arm.servo_cp = Pose::new(Vector3::new(x, 0.0, 0.0), UnitQuaternion::identity());
             arm.servo_cv.linear.x = 0.05;
         }
-        Inbound { command, received_at: Instant::from_micros(7_000_000 + n * 1_000 + delay_us) }
+        let received_at = Instant::from_micros(7_000_000 + n * 1_000 + delay_us);
+        Inbound { command, received_at, checksum: n }
     }
 
     fn run(limits: PlayoutLimits, arrivals: &mut [Inbound], ticks: u64) -> Vec<Option<Pick>> {

@@ -307,7 +307,9 @@ impl Wild {
         intent.echo_robot_time = now.before(self.loop_age);
         intent.valid_for = Micros::from_millis(100);
         intent.levels.operator_present = self.mode != Mode::Released;
-        let Some(last) = &self.last else { return Inbound { command, received_at: now } };
+        let Some(last) = &self.last else {
+            return Inbound { command, received_at: now, checksum: 0 };
+        };
         for arm in ArmId::ALL {
             let state = last.state.arms.get(arm);
             let out = intent.arms.get_mut(arm);
@@ -331,7 +333,7 @@ impl Wild {
                 };
             }
         }
-        Inbound { command, received_at: now }
+        Inbound { command, received_at: now, checksum: 0 }
     }
 
     /// Loses ticks now and then; the arms stand where too many are lost at once.

@@ -89,7 +89,7 @@ impl Bench {
                 intent.arms.get_mut(arm).jaw = state.setpoint_jaw + self.opening;
             }
         }
-        Inbound { command, received_at: self.now() }
+        Inbound { command, received_at: self.now(), checksum: 0 }
     }
 
     fn ask(&mut self, request: Request) {

@@ -153,7 +153,7 @@ impl Rig {
         let body: [u64; COMMAND_WORDS - 1] = from_bytes(&bytes).unwrap();
         words[1..].copy_from_slice(&body);
         let command = wire::decode_command(&bytes).unwrap();
-        (vec![Inbound { command, received_at: now }], vec![words])
+        (vec![Inbound { command, received_at: now, checksum: 0 }], vec![words])
     }
 
     /// So many ticks, the recorder awake.

@@ -200,7 +200,7 @@ pub const CATALOGUE: [Attack; 40] = [
         "a proxy with keys: x inverted, scale times ten, jaw inverted",
         "limits hold; the console notices within 100 ms",
         World(insiders::manipulated),
-        Some("the console does not compare what it commanded with what was done"),
+        None,
     ),
     row(
         "A21",

@@ -51,6 +51,7 @@ pub(crate) struct Commands {
     /// When the command in use came into use.
     in_use_since: Option<Instant<Robot>>,
     in_use: Seq,
+    used: Option<Used>,
     epoch: Epoch,
     /// `None` before the first tick.
     fresh_at: Option<Instant<Robot>>,
@@ -76,6 +77,7 @@ impl Commands {
             kept: vec![None; KEPT],
             in_use_since: None,
             in_use: Seq::ZERO,
+            used: None,
             epoch: Epoch::new(0),
             fresh_at: None,
             delay_max,
@@ -145,7 +147,10 @@ impl Commands {
     ) -> Result<(Micros, Option<Used>), (Invariant, String)> {
         let state = &tick.output.state;
         let number = state.echo.number;
-        let used = self.find(number);
+        // One that stays in use, as where a robot stands for long, is not forgotten.
+        let stays = self.used.filter(|used| used.number == number);
+        let used = self.find(number).or(stays);
+        self.used = used;
         self.same_holder(tick, number, used.as_ref())?;
         if number != self.in_use || self.in_use_since.is_none() {
             self.fresh_at = Some(tick.now);

@@ -56,6 +56,7 @@ pub struct ConsoleEnd {
     seen: Seen,
     sample: HandSample,
     output: LeaderOutput,
+    ignores_altered: bool,
     command: Option<[u8; wire::COMMAND_LEN]>,
 }
 
@@ -102,6 +103,7 @@ impl ConsoleEnd {
             seen: Seen::default(),
             sample: HandSample::default(),
             output,
+            ignores_altered: false,
             command: None,
         }
     }
@@ -114,6 +116,11 @@ impl ConsoleEnd {
     /// The hand.
     pub fn hand(&mut self) -> &mut dyn Hand {
         self.hand.as_mut()
+    }
+
+    /// Whoever has taken this console's place does not care what the robot makes of the commands.
+    pub const fn ignore_altered(&mut self, ignores: bool) {
+        self.ignores_altered = ignores;
     }
 
     /// The leader.
@@ -195,7 +202,12 @@ impl ConsoleEnd {
 
     fn judge(&mut self, at: Micros, bytes: &[u8]) -> Option<Result<Option<StateReport>, Reject>> {
         let now = self.clock.read(at);
-        let judged = self.session.as_mut()?.handle_datagram(now, bytes);
+        let session = self.session.as_mut()?;
+        let altered = session.altered();
+        let judged = session.handle_datagram(now, bytes);
+        if session.altered() > altered && !self.ignores_altered {
+            self.leader.let_go();
+        }
         if let Ok(Some(report)) = &judged {
             self.report = Some(*report);
         }

@@ -194,8 +194,8 @@ impl RobotEnd {
             if self.inbox.len() >= INBOX_MAX {
                 self.inbox.remove(0);
             }
-            self.inbox
-                .push(Inbound { command: accepted.command, received_at: accepted.received_at });
+            let Accepted { command, received_at, checksum, .. } = *accepted;
+            self.inbox.push(Inbound { command, received_at, checksum });
         } else {
             self.peer_faults = self.count_peer_faults();
         }

@@ -128,7 +128,8 @@ impl Player {
             let hand_time = Instant::from_micros(ORIGIN_US + (number - 1) * TICK.as_micros());
             let intent = Intent { hand_time, valid_for: Micros::MAX, ..Intent::default() };
             let command = Command { number: Seq::new(number), intent, ..Command::default() };
-            let inbound = Inbound { command, received_at: Instant::from_micros(at) };
+            let received_at = Instant::from_micros(at);
+            let inbound = Inbound { command, received_at, checksum: 0 };
             self.lanes.iter_mut().for_each(|lane| lane.playout.push(inbound));
         }
         let now = Instant::from_micros(self.now_us);

@@ -3,10 +3,11 @@
 //!
 //! Knows: what an insider can do. Does not know: what stops one.
 
-use super::hands_on::{AtHand, Change, sealed};
+use super::hands_on::{AtHand, Behind, Change, sealed};
 use super::trial::{ANY, Dice, HANDS, MOVING, Plan, QUIET, Trial};
 use crate::attack::Tried;
 use crate::measure::float;
+use crate::world::World;
 use crate::world::carrier::link_clock;
 use crate::world::plant::Broken;
 use longhand_leader::advisory::Advisory;
@@ -17,6 +18,8 @@ use longhand_protocol::message::{Command, Stage};
 use longhand_protocol::units::{Micros, TICK};
 use longhand_protocol::wire;
 use nalgebra::Vector3;
+use std::cell::Cell;
+use std::rc::Rc;
 
 /// Rewrites every command, its checksum right.
 fn rewrite(mut how: impl FnMut(Micros, &mut Command)) -> impl FnMut(Micros, &mut Vec<u8>) -> bool {
@@ -101,13 +104,20 @@ pub fn drift(seed: u64) -> Tried {
     Ok(finding)
 }
 
+/// So long after the word can be there the console has to have noticed. Source: A20.
+const TOLD_WITHIN: Micros = Micros::from_millis(100);
+
 /// A20: a proxy with keys turns x round, makes ten of one, and opens the jaw that should close.
 pub fn manipulated(seed: u64) -> Tried {
     let plan = Plan::drawn(seed, &ANY, &MOVING);
     let kind = seed % 3;
     let mut from: Option<PerArm<Vector3<f64>>> = None;
     let mut trial = Trial::begin(&plan)?;
+    trial.world().console().ignore_altered(false);
+    let (first, noticed) = (Rc::new(Cell::new(None)), Rc::new(Cell::new(None)));
+    let (changed, sees) = (Rc::clone(&first), Rc::clone(&noticed));
     let change = rewrite(move |_, command| {
+        let said = command.intent;
         let arms = &mut command.intent.arms;
         let places = PerArm::from_fn(|arm| arms.get(arm).servo_cp.position());
         let from = *from.get_or_insert(places);
@@ -123,12 +133,30 @@ pub fn manipulated(seed: u64) -> Tried {
             one.servo_cp = Pose::new(inside, one.servo_cp.rotation());
             one.jaw = if kind == 2 { 1.0 - one.jaw } else { one.jaw };
         }
+        if changed.get().is_none() && command.intent != said {
+            changed.set(Some(command.number.get()));
+        }
     });
     trial.meddle(Change::new(trial.witness(), change));
+    trial.meddle(Behind(move |at, world: &mut World| {
+        let altered = world.console().session().is_some_and(|session| session.altered() > 0);
+        if altered && sees.get().is_none() {
+            sees.set(Some(at));
+        }
+    }));
     trial.run(2_500);
     let record = trial.end();
     let mut finding = record.finding();
     record.at_most(Stage::Latched, &mut finding);
+    let used = |number: u64| record.moments.iter().find(|moment| moment.number >= number);
+    if let Some(used) = first.get().and_then(used) {
+        // The word that it was used has to come back.
+        let due = used.at.saturating_add(used.loop_age).saturating_add(TOLD_WITHIN);
+        let soon = noticed.get().is_some_and(|at| at <= due);
+        finding.must(soon, || format!("noticed at {:?}, used at {}", noticed.get(), used.at));
+        let took = noticed.get().map_or(Micros::MAX, |at| at.saturating_sub(used.at));
+        finding.figure("noticed_after_ms", took.as_secs_f64() * 1e3);
+    }
     finding.figure("fastest_mm_s", record.fastest() * 1e3);
     Ok(finding)
 }
