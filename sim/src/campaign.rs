@@ -7,7 +7,7 @@ use crate::fault::{CATALOGUE, Lives};
 use crate::measure::float;
 use crate::scenario::{Engagements, Outcome, Scenario, ScenarioError, Transport};
 use indicatif::{ProgressBar, ProgressStyle};
-use longhand_quic::clock::robot_now;
+use rustix::time::{ClockId, clock_gettime};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -24,7 +24,8 @@ pub struct Report {
     pub runs: u64,
     /// Virtual milliseconds.
     pub ticks: u64,
-    /// Microseconds of the wall's clock in which cores worked, summed over them.
+    /// Microseconds that cores worked on the runs, summed over them: not those that something else
+    /// had.
     pub busy_us: u64,
     /// How often each kind of fault was in a run and did something.
     pub faults: BTreeMap<String, u64>,
@@ -114,19 +115,33 @@ pub fn run_seed(campaign: u64, n: u64) -> u64 {
     (z ^ (z >> 31)) >> 16
 }
 
-/// Runs `runs` runs over `transport` on `jobs` threads, until `stop`; where `until_violation`, no
-/// run after the first that fails, but every one before it.
+/// What is to be run.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Of the campaign; [`run_seed`] gives each run's.
+    pub seed: u64,
+    /// How many.
+    pub runs: u64,
+    /// What carries the bytes.
+    pub transport: Transport,
+    /// Threads.
+    pub jobs: usize,
+    /// No run after the first that fails, but every one before it.
+    pub until_violation: bool,
+}
+
+/// What this thread has had of its core, microseconds.
+fn core_us() -> u64 {
+    let spent = clock_gettime(ClockId::ThreadCPUTime);
+    let part = |value: i64| u64::try_from(value).unwrap_or(0);
+    part(spent.tv_sec).saturating_mul(1_000_000).saturating_add(part(spent.tv_nsec) / 1_000)
+}
+
+/// Runs a plan, until `stop`; with a bar on the terminal where it is to be shown.
 ///
 /// Errors: [`ScenarioError`]; none that a drawn scenario can have.
-pub fn run(
-    seed: u64,
-    runs: u64,
-    transport: Transport,
-    jobs: usize,
-    until_violation: bool,
-    stop: &AtomicBool,
-    show: bool,
-) -> Result<Report, ScenarioError> {
+pub fn run(plan: &Plan, stop: &AtomicBool, show: bool) -> Result<Report, ScenarioError> {
+    let Plan { seed, runs, transport, jobs, until_violation } = *plan;
     let next = AtomicU64::new(0);
     let failing = AtomicU64::new(u64::MAX);
     let report = Mutex::new(Report { transport, ..Report::default() });
@@ -147,9 +162,9 @@ pub fn run(
             }
             let seed = run_seed(seed, n);
             let scenario = Scenario::drawn(seed, RUN_SECONDS, transport);
-            let began = robot_now();
+            let before = core_us();
             let outcome = scenario.run(stop, None);
-            let busy = robot_now().since(began).as_micros();
+            let busy = core_us().saturating_sub(before);
             let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
             match outcome {
                 Ok(outcome) if outcome.stopped => return,

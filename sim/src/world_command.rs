@@ -244,9 +244,10 @@ pub fn campaign(args: &CampaignArgs, stop: &AtomicBool) -> Result<ExitCode, Worl
     let seed = args.seed.unwrap_or_else(|| run_seed(robot_now().as_micros(), 0));
     let runs = runs_in(args.hours);
     eprintln!("campaign of {runs} runs, seed {seed}");
-    let until = args.until_violation;
-    let jobs = usize::from(args.jobs);
-    let report = campaign::run(seed, runs, args.transport, jobs, until, stop, true)?;
+    let until_violation = args.until_violation;
+    let (transport, jobs) = (args.transport, usize::from(args.jobs));
+    let plan = campaign::Plan { seed, runs, transport, jobs, until_violation };
+    let report = campaign::run(&plan, stop, true)?;
     let mut out = io::stdout().lock();
     if args.json {
         writeln!(out, "{}", campaign_json(seed, &report))?;
@@ -255,7 +256,7 @@ pub fn campaign(args: &CampaignArgs, stop: &AtomicBool) -> Result<ExitCode, Worl
     }
     // With `--until-violation` a campaign that found one is whole.
     let found = !report.violations.is_empty();
-    if report.runs < runs && !(until && found) {
+    if report.runs < runs && !(until_violation && found) {
         return Err(WorldCommandError::Incomplete { made: report.runs, all: runs });
     }
     Ok(verdict(!found))

@@ -349,7 +349,13 @@ fn two_consoles_of_one_surgeon_do_not_take_the_robot_from_each_other() {
     until("the second to be refused", || second.log().contains("another console").then_some(()));
     first.signal(Signal::STOP);
     let latched = agent.until_stage(moving, "Latched");
-    let moving = agent.until_in_motion(latched, 3.0);
+    // It may be a copy: it is let in when the lease has run out, and moves nothing before the
+    // bedside hands the robot over.
+    let bedside = agent.until_stage(latched, "Bedside");
+    until("the second to be let in", || second.log().contains("link=in session").then_some(()));
+    agent.must_stay("Bedside", bedside, agent.until_later(bedside, 200));
+    scene.says("hand-over");
+    let moving = agent.until_in_motion(bedside, 3.0);
     first.signal(Signal::CONT);
     until("the first to be told", || first.log().contains("ask to resume").then_some(()));
 
@@ -363,7 +369,9 @@ fn two_consoles_of_one_surgeon_do_not_take_the_robot_from_each_other() {
     assert_eq!(second.stop().code, Some(0));
     assert_eq!(first.stop().code, Some(0));
     let robot = agent.stop();
-    assert_eq!(number(&robot, "/network/sessions"), 2, "{robot}");
+    // The first's and the second's; and one between, where the first's lease was renewed sooner
+    // than the second had asked.
+    assert!((2..=3).contains(&number(&robot, "/network/sessions")), "{robot}");
 }
 
 #[test]

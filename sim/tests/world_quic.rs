@@ -258,7 +258,9 @@ fn addresses_and_keys_that_change_all_the_time_never_stop_the_arm() {
 #[test]
 fn a_short_campaign_covers_all_kinds_of_quic_and_violates_nothing() {
     let stop = AtomicBool::new(false);
-    let report = campaign::run(2, 30, Transport::Quic, 2, false, &stop, false).unwrap();
+    let (transport, until_violation) = (Transport::Quic, false);
+    let plan = campaign::Plan { seed: 2, runs: 30, transport, jobs: 2, until_violation };
+    let report = campaign::run(&plan, &stop, false).unwrap();
     assert_eq!(report.violations, []);
     assert!(report.faults.contains_key("F19") && report.faults.contains_key("F23"));
 }

@@ -127,7 +127,9 @@ fn a_checker_that_expects_more_finds_a_violation() {
 #[test]
 fn a_short_campaign_covers_and_violates_nothing() {
     let stop = AtomicBool::new(false);
-    let report = campaign::run(1, 40, Transport::Plain, 2, false, &stop, false).unwrap();
+    let (transport, until_violation) = (Transport::Plain, false);
+    let plan = campaign::Plan { seed: 1, runs: 40, transport, jobs: 2, until_violation };
+    let report = campaign::run(&plan, &stop, false).unwrap();
     assert_eq!(report.violations, []);
     assert_eq!(report.runs, 40);
     assert!(report.faults.len() > 25, "{:?}", report.faults);

@@ -134,8 +134,9 @@ pub struct Pair {
     not_before: Micros,
     backoff: Backoff,
     robot_back_at: Option<Micros>,
-    /// Nothing leaves until then.
-    stalled_until: Option<Micros>,
+    /// Nothing leaves either end until then.
+    robot_stalled: Option<Micros>,
+    console_stalled: Option<Micros>,
     due: Option<Micros>,
 }
 
@@ -168,7 +169,8 @@ impl Pair {
             not_before: Micros::ZERO,
             backoff: Backoff::new(),
             robot_back_at: None,
-            stalled_until: None,
+            robot_stalled: None,
+            console_stalled: None,
             due: None,
         };
         pair.start_robot();
@@ -204,7 +206,7 @@ impl Pair {
 
     /// A datagram sets out; nothing happens where no connection stands.
     pub fn datagram(&mut self, at: Micros, from: Party, bytes: &[u8]) {
-        let (now, sends) = (self.instant(at), self.sends(at));
+        let (now, sends) = (self.instant(at), self.sends(at, from));
         let end = of(&mut self.console, &mut self.robot, from);
         if let Some(end) = end {
             self.draws.lend(|| end.datagram(now, bytes, sends, &mut self.out));
@@ -214,7 +216,7 @@ impl Pair {
 
     /// A frame sets out; nothing happens where no connection stands.
     pub fn frame(&mut self, at: Micros, from: Party, body: &[u8]) {
-        let (now, sends) = (self.instant(at), self.sends(at));
+        let (now, sends) = (self.instant(at), self.sends(at, from));
         let end = of(&mut self.console, &mut self.robot, from);
         if let Some(end) = end {
             self.draws.lend(|| end.frame(now, body, sends, &mut self.out));
@@ -225,7 +227,11 @@ impl Pair {
     /// A packet arrives at the other end of where it came from. A port that is not the console's
     /// now leads nowhere.
     pub fn packet(&mut self, at: Micros, packet: &Packet) {
-        let (now, sends) = (self.instant(at), self.sends(at));
+        let to = match packet.from {
+            Party::Console => Party::Robot,
+            Party::Robot => Party::Console,
+        };
+        let (now, sends) = (self.instant(at), self.sends(at, to));
         let (end, source) = match packet.from {
             Party::Console => (self.robot.as_mut(), console_addr(packet.port)),
             Party::Robot if packet.port == self.port => (self.console.as_mut(), ROBOT_ADDR),
@@ -248,9 +254,13 @@ impl Pair {
         self.console.as_mut().is_some_and(End::update_keys)
     }
 
-    /// Nothing leaves either end before `until`: what waits is bounded as the product's queue is.
-    pub fn stall(&mut self, at: Micros, until: Micros) {
-        self.stalled_until = Some(until);
+    /// Nothing leaves this end before `until`: what waits is bounded as the product's queue is.
+    pub fn stall(&mut self, at: Micros, party: Party, until: Micros) {
+        let stalled = match party {
+            Party::Robot => &mut self.robot_stalled,
+            Party::Console => &mut self.console_stalled,
+        };
+        *stalled = (*stalled).max(Some(until));
         self.look_ahead(at);
     }
 
@@ -261,7 +271,6 @@ impl Pair {
 
     /// Does what is due.
     pub fn turn(&mut self, at: Micros) {
-        let resumes = self.stalled_until.take_if(|until| *until <= at).is_some();
         if self.robot_back_at.take_if(|due| *due <= at).is_some() {
             self.start_robot();
         }
@@ -272,9 +281,17 @@ impl Pair {
         if self.attempt_at.take_if(|due| *due <= at).is_some() {
             self.attempt(at);
         }
-        let (now, sends) = (self.instant(at), self.sends(at));
-        for end in [self.robot.as_mut(), self.console.as_mut()].into_iter().flatten() {
-            self.draws.lend(|| end.turn(now, resumes, sends, &mut self.out));
+        let now = self.instant(at);
+        let ends = [
+            (self.robot.as_mut(), &mut self.robot_stalled),
+            (self.console.as_mut(), &mut self.console_stalled),
+        ];
+        for (end, stalled) in ends {
+            let resumes = stalled.take_if(|until| *until <= at).is_some();
+            let sends = stalled.is_none();
+            if let Some(end) = end {
+                self.draws.lend(|| end.turn(now, resumes, sends, &mut self.out));
+            }
         }
         self.after(at);
         // Whatever wants to be woken in the past has just been woken.
@@ -320,7 +337,7 @@ impl Pair {
         config.transport_config(Arc::clone(&self.parts.console_transport));
         let first: [u8; 20] = self.draws.bytes();
         config.initial_dst_cid_provider(Arc::new(move || ConnectionId::new(&first)));
-        let (now, sends) = (self.instant(at), self.sends(at));
+        let (now, sends) = (self.instant(at), self.sends(at, Party::Console));
         let name = robot_dns_name(hospital::ROBOT);
         let out = &mut self.out;
         self.draws.lend(|| {
@@ -361,12 +378,17 @@ impl Pair {
     fn look_ahead(&mut self, at: Micros) {
         let ends = [self.console.as_ref(), self.robot.as_ref()].into_iter().flatten();
         let quic = ends.filter_map(End::due).min().map(|due| self.world_time(due).max(at));
-        let ours = [self.attempt_at, self.attempt_ends, self.robot_back_at, self.stalled_until];
-        self.due = ours.into_iter().flatten().chain(quic).min();
+        let stalled = self.robot_stalled.into_iter().chain(self.console_stalled);
+        let ours = [self.attempt_at, self.attempt_ends, self.robot_back_at];
+        self.due = ours.into_iter().flatten().chain(stalled).chain(quic).min();
     }
 
-    fn sends(&self, at: Micros) -> bool {
-        self.stalled_until.is_none_or(|until| until <= at)
+    fn sends(&self, at: Micros, party: Party) -> bool {
+        let stalled = match party {
+            Party::Robot => self.robot_stalled,
+            Party::Console => self.console_stalled,
+        };
+        stalled.is_none_or(|until| until <= at)
     }
 
     fn instant(&self, at: Micros) -> Instant {

@@ -203,7 +203,10 @@ fn rebound_console_and_new_keys_lose_no_later_datagram() {
 fn stalled_ends_keep_the_newest_four_datagrams() {
     let mut line = Line::connected(6);
     line.events.clear();
-    line.pair.stall(line.at, line.at.saturating_add(Micros::from_millis(100)));
+    let until = line.at.saturating_add(Micros::from_millis(100));
+    for party in [Party::Console, Party::Robot] {
+        line.pair.stall(line.at, party, until);
+    }
     for n in 0..50_u8 {
         line.pair.datagram(line.at, Party::Console, &[n; 204]);
         line.ms(1);

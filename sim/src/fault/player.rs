@@ -322,10 +322,16 @@ fn begin(fault: &mut Playing, at: Micros, world: &mut World) {
             }
         }
         "F21" => world.carrier().skew(0, fault.ms(0)),
-        "F22" => acts = world.carrier().stall(at, until),
+        "F22" => {
+            acts = world.carrier().stall(at, Direction::Up, until)
+                && world.carrier().stall(at, Direction::Down, until);
+        }
         "F23" => acts = world.carrier().update_keys(),
         "F25" if fault.event.value(0) >= 0.5 => world.kill_console(span),
-        "F25" => world.console().stall(until),
+        "F25" => {
+            world.console().stall(until);
+            world.carrier().stall(at, Direction::Down, until);
+        }
         "F26" => world.kill_network(span),
         "F28" => clock(fault, at, world),
         "F39" => {
@@ -398,6 +404,10 @@ fn every_tick(fault: &mut Playing, at: Micros, world: &mut World) {
             let until = at.saturating_add(fault.ms(0));
             world.robot().stall(until);
             world.console().stall(until);
+            // Where a machine's time is stolen, its network thread has none either.
+            for end in [Direction::Up, Direction::Down] {
+                world.carrier().stall(at, end, until);
+            }
             fault.fired = fault.fired.saturating_add(1);
         }
         "F37" if fault.is_due(at, fault.ms(0)) => {

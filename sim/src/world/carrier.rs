@@ -106,9 +106,10 @@ pub trait Carrier {
         false
     }
 
-    /// Neither end may send before `until`; whether there is anything that could be stopped so.
-    fn stall(&mut self, at: Micros, until: Micros) -> bool {
-        let _cannot = (at, until);
+    /// The end that `direction` leads to sends nothing before `until`; whether there is anything
+    /// that could be stopped so.
+    fn stall(&mut self, at: Micros, direction: Direction, until: Micros) -> bool {
+        let _cannot = (at, direction, until);
         false
     }
 

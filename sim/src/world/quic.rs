@@ -36,10 +36,18 @@ const fn way(direction: Direction) -> usize {
 }
 
 /// Who sends in this direction.
-const fn sender(direction: Direction) -> Party {
+const fn send_of(direction: Direction) -> Party {
     match direction {
         Direction::Up => Party::Console,
         Direction::Down => Party::Robot,
+    }
+}
+
+/// Who is at the end of this direction.
+const fn end_of(direction: Direction) -> Party {
+    match direction {
+        Direction::Up => Party::Robot,
+        Direction::Down => Party::Console,
     }
 }
 
@@ -77,7 +85,7 @@ impl Lane {
         if let Some(bit) = delivery.wrong_bit {
             flip(&mut bytes, bit);
         }
-        let packet = Packet { from: sender(delivery.direction), port, bytes };
+        let packet = Packet { from: send_of(delivery.direction), port, bytes };
         if self.skew == Micros::ZERO {
             return self.arrive(at, packet);
         }
@@ -155,7 +163,7 @@ impl Quic {
 
 impl Carrier for Quic {
     fn send(&mut self, at: Micros, direction: Direction, road: Road, bytes: &[u8]) {
-        let from = sender(direction);
+        let from = send_of(direction);
         for index in 0..self.lanes.len() {
             let Some(lane) = self.lanes.get_mut(index) else { return };
             match road {
@@ -203,11 +211,7 @@ impl Carrier for Quic {
     fn died(&mut self, at: Micros, direction: Direction, back_at: Micros) {
         for index in 0..self.lanes.len() {
             if let Some(lane) = self.lanes.get_mut(index) {
-                let end = match direction {
-                    Direction::Up => Party::Robot,
-                    Direction::Down => Party::Console,
-                };
-                lane.pair.died(at, end, back_at);
+                lane.pair.died(at, end_of(direction), back_at);
             }
             self.set_stands(index, direction, false);
         }
@@ -236,8 +240,9 @@ impl Carrier for Quic {
         updated.count() > 0
     }
 
-    fn stall(&mut self, at: Micros, until: Micros) -> bool {
-        self.lanes.iter_mut().for_each(|lane| lane.pair.stall(at, until));
+    fn stall(&mut self, at: Micros, direction: Direction, until: Micros) -> bool {
+        let end = end_of(direction);
+        self.lanes.iter_mut().for_each(|lane| lane.pair.stall(at, end, until));
         true
     }
 
