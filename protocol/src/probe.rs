@@ -75,11 +75,11 @@ pub const PATH_BYTES_MAX: u16 = 8_972;
 /// 5 minutes; twice that.
 pub const KEPT_BACK_MAX: Micros = Micros::from_secs(600);
 
-/// A question about the path itself, outside QUIC: console to robot, of any length up to
-/// [`PATH_BYTES_MAX`]. What is behind its head is fill: a load, or the size that is tried.
+/// A question about the path itself, outside QUIC, or a load inside it: console to robot, of any
+/// length up to [`PATH_BYTES_MAX`]. What is behind its head is fill: a load, or the size tried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PathProbe {
-    /// The twin's run.
+    /// The twin's run; of a load inside the session that session's.
     pub run: u64,
     /// Any; the answer repeats it.
     pub number: u64,

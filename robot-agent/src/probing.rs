@@ -5,12 +5,14 @@
 //!
 //! Bounds, and what happens when they are reached: eight runs are remembered, the oldest is
 //! forgotten; 64 answers wait, the newest is dropped; the twin answers 4000 probes a second, and
-//! path probes (`path`) with 64 Mbit/s and 512 MB a run.
+//! path probes (`path`) with 64 Mbit/s and 512 MB a run; a load inside a session (`filling`) with
+//! as much.
 //!
 //! The *twin* answers the same bytes on a UDP socket of its own, so that QUIC's own cost can be
 //! seen. It is off unless asked for, knows only runs that a certificate has begun, and answers only
 //! to the address that the certificate came from: nobody can have it answer to somebody else.
 
+mod filling;
 mod path;
 
 use longhand_protocol::message::Frame;
@@ -46,6 +48,7 @@ const TWIN_LOOKS_EVERY: Duration = Duration::from_millis(200);
 #[derive(Clone, Default)]
 pub(crate) struct Runs {
     known: Arc<Mutex<VecDeque<Run>>>,
+    filled: Arc<Mutex<filling::Second>>,
     twin_port: u16,
 }
 
@@ -58,6 +61,7 @@ struct Run {
     receipts: Receipts,
     twin: Receipts,
     path: path::Counted,
+    filled: path::Counted,
     /// Connections that measure with it now.
     live: u32,
 }
@@ -84,12 +88,14 @@ pub(crate) struct Measuring {
     from: IpAddr,
     run: Option<u64>,
     waiting: VecDeque<ProbeAnswer>,
+    filling: filling::Filling,
 }
 
 impl Measuring {
     pub(crate) fn new(runs: Runs, peer: &PeerIdentity, from: SocketAddr) -> Self {
         let (fingerprint, from) = (peer.fingerprint.clone(), from.ip());
-        Self { runs, fingerprint, from, run: None, waiting: VecDeque::with_capacity(WAITING_MAX) }
+        let waiting = VecDeque::with_capacity(WAITING_MAX);
+        Self { runs, fingerprint, from, run: None, waiting, filling: filling::Filling::default() }
     }
 
     /// Begins a run, or goes on with one of this certificate's.
@@ -111,6 +117,7 @@ impl Measuring {
                 receipts: Receipts::new(),
                 twin: Receipts::new(),
                 path: path::Counted::default(),
+                filled: path::Counted::default(),
                 live: 1,
             });
         }
@@ -119,11 +126,11 @@ impl Measuring {
         Frame::ProbeReady { run, twin_port: self.runs.twin_port }
     }
 
-    /// Takes a datagram, if it is a probe of this connection's run.
+    /// Takes a datagram, if it is a probe, or part of a load, of this connection's run.
     pub(crate) fn take(&mut self, now: Instant<Robot>, bytes: &[u8]) -> bool {
         let Some(run) = self.run else { return false };
         let Some(probe) = wire::decode_probe(bytes).ok().filter(|probe| probe.run == run) else {
-            return false;
+            return self.fill(now, run, bytes);
         };
         let mut known = self.runs.lock();
         let mine = |known: &&mut Run| known.run == run && known.fingerprint == self.fingerprint;
@@ -136,9 +143,9 @@ impl Measuring {
         true
     }
 
-    /// The next answer, stamped and written; its length in bytes.
+    /// The next answer, stamped and written; its length in bytes. Probes before any load.
     pub(crate) fn answer(&mut self, now: Instant<Robot>, buf: &mut [u8]) -> Option<usize> {
-        let answer = self.waiting.pop_front()?;
+        let Some(answer) = self.waiting.pop_front() else { return self.fill_back(now, buf) };
         let bytes = written(answer, now);
         buf.get_mut(..bytes.len())?.copy_from_slice(&bytes);
         Some(bytes.len())

@@ -142,7 +142,8 @@ pub struct RunArgs {
     #[command(flatten)]
     disturb: DisturbArgs,
     /// Everything random comes from this number; printed, so that a run can be repeated
-    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true,
+          value_parser = whole::<0, { u64::MAX }>)]
     seed: u64,
     /// Stop after this many seconds; without it, on Ctrl-C
     #[arg(long = "for", value_name = "SECONDS", value_parser = Micros::from_written_secs,
@@ -441,6 +442,11 @@ fn address(text: &str, purpose: &'static str) -> Result<SocketAddr, LinkError> {
 /// Writes to standard output. A reader that has gone away (`| head`) is no error.
 fn say(text: &str) {
     let _gone = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+fn whole<const LEAST: u64, const MOST: u64>(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| (LEAST..=MOST).contains(number));
+    number.ok_or_else(|| format!("a whole number from {LEAST} to {MOST} is wanted"))
 }
 
 fn share(text: &str) -> Result<f64, String> {

@@ -160,6 +160,69 @@ fn a_measured_link_replayed_is_measured_the_same() {
 
 /// The round trip of `ideal`, us. Source: links.md section 6, 0.05 + 0.05 ms.
 const IDEAL_US: u64 = 100;
+/// A link of 10 ms each way that goes dark for 5 s: up, then down, then both.
+fn dark_link() -> String {
+    let header = r##"#{"format":"longhand-link-trace-1","kind":"owd","time_base":"relative_us","##;
+    let more = r##""dirs":"ud","sampling_us":1000,"loss_semantics":"explicit","##;
+    let end = r##""interpolation":"step","probe":"udp","source":"test","licence":"none","##;
+    let last = r##""sha256_source":"","notes":""}"##;
+    let columns = "t_us,dir,owd_us,lost,dup,rate_bps,queue_bytes,route_id,flags";
+    let holes = ["8,u", "18,d", "28,b"].iter().zip(["13,u", "23,d", "33,b"]);
+    let hole = |(from, until): (&&str, &str)| {
+        let row = |at: &str, flag: &str| {
+            let (second, way) = at.split_once(',').unwrap();
+            format!("{second}000000,{way},10000,,,,,,{flag}\n")
+        };
+        row(from, "outage_drop") + &row(until, "none")
+    };
+    let holes: String = holes.map(hole).collect();
+    format!(
+        "{header}{more}{end}{last}\n{columns}\n0,b,10000,,,,,,none\n{holes}90000000,b,10000,,,,,,none\n"
+    )
+}
+
+/// Of a relay's log the probes (up) or answers (down): how many were offered, and how many of those
+/// were dropped. QUIC puts each into a packet of its own, which is longer than any other of its.
+fn packets(log: &str, way: &str, length: std::ops::Range<usize>) -> (u64, u64) {
+    let text = std::fs::read_to_string(log).unwrap();
+    let rows = text.lines().skip(1).map(|row| row.split(',').collect::<Vec<_>>());
+    let of_way = rows.filter(|row| row[1] == way && length.contains(&row[2].parse().unwrap()));
+    of_way.fold((0, 0), |(all, lost), row| (all + 1, lost + u64::from(row[3] != "delivered")))
+}
+
+/// Black holes of 5 s inside the session: they end it after 3 s. What was sent in it has its way as
+/// in the relay's own log; what was due without one is told as that.
+#[test]
+fn black_holes_inside_quic_have_the_directions_of_the_relays_log() {
+    let scene = Scene::new();
+    scene.issue("trust", "engineer", "ann");
+    let agent = scene.agent(&[]);
+    let (trace, log) = (scene.path("dark.csv"), scene.path("log.csv"));
+    std::fs::write(&trace, dark_link()).unwrap();
+    let asked = ["link", "run", "--listen", ANY, "--to", &agent.addr, "--trace", &trace];
+    let mut relay = Process::start(SIM, &[&asked[..], &["--log", &log, "--json"]].concat());
+    let through = relay.word_after("relay ");
+    let report = qualify(&scene, "ann", &through, &["--for", "36s", "--noise", "0s"]).json();
+    let ended = relay.stop();
+    let (up_all, up_lost) = packets(&log, "up", PROBE_PACKET);
+    let (down_all, down_lost) = packets(&log, "down", ANSWER_PACKET);
+    let road = &report["quic"];
+    let told = |pointer: &str| road.pointer(pointer).and_then(Value::as_u64).unwrap();
+    let (lost_up, lost_down) = (told("/up/loss/events"), told("/down/loss/events"));
+    let (unknown, none) = (told("/lost_unknown/events"), told("/own/no_session"));
+    eprintln!(
+        "relay: {up_lost} of {up_all} up, {down_lost} of {down_all} down; told: {lost_up} {lost_down}, \
+         unknown {unknown}, no session {none}, sessions {}; {}",
+        report["about"]["sessions"], road["outages"]["list"]
+    );
+    assert!(ended.code == Some(0) || ended.code == Some(3), "{ended:?}");
+    assert_eq!((lost_up, lost_down), (up_lost, down_lost), "{}", road["own"]);
+}
+
+/// Lengths of packets with one probe, or one answer, in them.
+const PROBE_PACKET: std::ops::Range<usize> = 200..460;
+const ANSWER_PACKET: std::ops::Range<usize> = 330..600;
+
 /// The length of the replayed run, us.
 const SEAM_US: u64 = 15_000_000;
 
@@ -286,7 +349,7 @@ fn a_middlebox_is_told_by_what_it_does_each_way() {
         mtu: Some((1_400, 1_281)),
         forgets_after_ms: Some(1_500),
         rebinds_every: Some(2),
-        bps: None,
+        ..Ills::default()
     };
     let middlebox = Middlebox::start(at, ills);
     let more = ["--for", "8s", "--noise", "0s", "--rate", "50", "--idle-probe=1s,2s"];
@@ -305,12 +368,81 @@ fn a_middlebox_is_told_by_what_it_does_each_way() {
 }
 
 #[test]
+fn marks_taken_off_on_the_way_down_alone_are_told_so() {
+    let (scene, agent, at) = with_twin();
+    let middlebox = Middlebox::start(at, Ills { bleaches_down: true, ..Ills::default() });
+    let more = ["--for", "5s", "--noise", "0s", "--rate", "50", "--twin", &middlebox.addr];
+    let report = qualify(&scene, "ann", &agent.addr, &more).json();
+    let path = &report["path"];
+    assert_eq!(fates(&report, "up"), ["kept"; 4], "{path}");
+    assert_eq!(fates(&report, "down"), ["both_changed", "both_changed", "ecn_changed", "kept"]);
+}
+
+/// A NAT that gives this console another port in the middle of the run: the session goes on, for
+/// QUIC knows its peer by more than an address, and the report says what the robot saw.
+#[test]
+fn a_nat_that_gives_another_port_in_the_run_is_told_and_the_session_bears_it() {
+    let (scene, agent, at) = with_twin();
+    let ills = Ills { rebinds_after_ms: Some(8_000), ..Ills::default() };
+    let session = Middlebox::start(agent.addr.parse().unwrap(), ills);
+    let twin = Middlebox::start(at, ills);
+    let more = ["--for", "14s", "--noise", "0s", "--rate", "100", "--twin", &twin.addr];
+    let report = qualify(&scene, "ann", &session.addr, &more).json();
+    assert_eq!(report["about"]["sessions"], 1, "{}", report["about"]);
+    // What was on its way back to the old port is lost: a round trip's worth, not seconds of it.
+    let back = real(&report, "/quic/rtt/count");
+    assert!(back > 1_300.0, "{}", report["quic"]["outages"]);
+    let sources = report["path"]["sources"].as_array().unwrap();
+    assert_eq!(sources.len(), 2, "{}", report["path"]);
+    assert_ne!(sources[0]["address"], sources[1]["address"]);
+    assert!(real(&report, "/path/sources/1/at_s") > 6.0, "{}", report["path"]);
+    agent.must_stay("Disabled", 0, agent.moments().len() - 1);
+}
+
+#[test]
+fn a_load_inside_the_session_shows_there_what_it_does_each_way() {
+    let scene = Scene::new();
+    scene.issue("trust", "engineer", "ann");
+    let agent = scene.agent(&[]);
+    // Nothing but the session's own port: no plain UDP is needed for it.
+    let ills = Ills { bps: Some(2e6), ..Ills::default() };
+    let middlebox = Middlebox::start(agent.addr.parse().unwrap(), ills);
+    let more = ["--for", "3s", "--noise", "0s", "--rate", "100", "--load-for", "3s"];
+    // Three quarters of a narrow link: it all comes through, each way, and is counted right.
+    let modest = ["--load", "1.5M", "--load-direction", "both"];
+    let report = qualify(&scene, "ann", &middlebox.addr, &[&more[..], &modest].concat()).json();
+    let load = &report["load"];
+    assert_eq!((&load["within"], &load["twin"]), (&"session".into(), &Value::Null), "{load}");
+    for way in ["up", "down"] {
+        let bps = |what: &str| real(&report, &format!("/load/{way}/{what}"));
+        assert!(bps("offered_bps") > 1.2e6 && bps("offered_bps") < 1.8e6, "{load}");
+        assert!(bps("came_bps") > 0.8 * bps("offered_bps"), "{load}");
+        assert!(bps("came_bps") < 1.2 * bps("offered_bps"), "{load}");
+    }
+    // Twice what the link takes: what waits is late, and what does not fit is lost. Up alone.
+    let much = ["--load", "4M", "--load-direction", "up"];
+    let report = qualify(&scene, "ann", &middlebox.addr, &[&more[..], &much].concat()).json();
+    let load = &report["load"];
+    assert!(load["down"].is_null(), "{load}");
+    let offered = real(&report, "/load/up/offered_bps");
+    assert!(real(&report, "/load/up/came_bps") < 0.8 * offered, "{load}");
+    assert!(real(&report, "/load/quic/adds_ms/0") > 20.0, "{load}");
+    assert!(real(&report, "/load/quic/loaded/quantiles/3/ms") > 20.0, "{load}");
+    let lost =
+        |way: &str, place: usize| real(&report, &format!("/load/quic/loss_{way}/{place}/share"));
+    assert!(lost("up", 1) > lost("up", 0) + 0.1, "{load}");
+    assert!(lost("down", 1) < 0.05, "the way down was not loaded: {load}");
+    agent.must_stay("Disabled", 0, agent.moments().len() - 1);
+    assert_eq!(agent.stop()["network"]["sessions"], 0);
+}
+
+#[test]
 fn a_load_shows_what_it_does_to_delay_and_loss_and_ends_by_itself() {
     let (scene, agent, at) = with_twin();
     let ills = Ills { bps: Some(1e6), ..Ills::default() };
     let middlebox = Middlebox::start(at, ills);
     let more = ["--for", "3s", "--noise", "0s", "--rate", "50", "--twin", &middlebox.addr];
-    let load = ["--load", "4M", "--load-direction", "up", "--load-for", "3s"];
+    let load = ["--load", "4M", "--load-in", "udp", "--load-direction", "up", "--load-for", "3s"];
     let report = qualify(&scene, "ann", &agent.addr, &[&more[..], &load[..]].concat()).json();
     let load = &report["load"];
     assert!(load["down"].is_null(), "{load}");

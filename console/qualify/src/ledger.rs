@@ -223,6 +223,11 @@ impl Ledger {
         self.open.get_mut(place)
     }
 
+    fn is_sent(&self, number: u64) -> bool {
+        let place = number.checked_sub(self.first).and_then(|place| usize::try_from(place).ok());
+        place.and_then(|place| self.open.get(place)).is_some_and(|open| open.state == State::Sent)
+    }
+
     fn came(&mut self, number: u64) {
         if let Some(open) = self.open(number)
             && open.state == State::Sent
@@ -245,21 +250,27 @@ impl Ledger {
         }
         // Farther back than the bits reach only the count tells, and it tells how many, not which.
         // Where few came a hole covers both ways, and they were the first, on their way when it
-        // began; where most came the others are single losses within a hole on the way down.
+        // began; where most came the others are single losses within a hole on the way down. What
+        // was never sent (the session was gone) cannot have come.
         let since = answer.received.saturating_sub(self.received);
         let untold = since.saturating_sub(told);
         let dark = self.newest.saturating_add(1)..window;
         if answer.newest > self.newest {
-            let all = dark.end.saturating_sub(dark.start).max(1);
+            let all = u64::try_from(dark.clone().filter(|n| self.is_sent(*n)).count()).unwrap_or(0);
             let came = untold.min(all);
             let is_single = came.saturating_mul(2) >= all;
-            for (place, number) in (0_u64..).zip(dark) {
-                let share = |place: u64| place.saturating_mul(came).div_ceil(all);
+            let mut place = 0_u64;
+            for number in dark {
+                if !self.is_sent(number) {
+                    continue;
+                }
+                let share = |place: u64| place.saturating_mul(came).div_ceil(all.max(1));
                 let spread = share(place.saturating_add(1)) > share(place);
                 let has_come = if is_single { spread } else { place < came };
                 if has_come {
                     self.came(number);
                 }
+                place = place.saturating_add(1);
             }
             self.newest = answer.newest;
         }

@@ -42,8 +42,18 @@ pub fn write(
     let (clocks, mut hint): (&Clocks, usize) = (&measures.clocks, 0);
     // The way down is read by when the answer left, which rises: a backlog leaves all at once.
     let (mut left, mut late) = (0_u64, 0_u64);
+    let mut is_gap = false;
     samples.visit(&mut |place, slot| {
         let at = place.saturating_mul(given.period_us);
+        let is_dark = matches!(slot.fate, Fate::NoSession | Fate::LostSomewhere);
+        if is_dark != is_gap && slot.fate != Fate::NotSent {
+            is_gap = is_dark;
+            let flag = if is_gap { "gap" } else { "none" };
+            left = (at + late).max(left + 1);
+            // Of the slot itself follows a row with the same time: this one stands just before it.
+            let before = at.saturating_sub(1);
+            each(&format!("{before},u,,,,,,,{flag}\n{left},d,,,,,,,{flag}\n"));
+        }
         match slot.fate {
             Fate::Back { up_us, .. } => {
                 let Some(stretch) = clocks.at(place, &mut hint) else { return };
@@ -63,7 +73,8 @@ pub fn write(
                 left = (at + late).max(left + 1);
                 each(&format!("{at},u,,0\n{left},d,,1\n"));
             }
-            // What this machine left out, or nobody knows: as the slot before.
+            // What this machine left out: as the slot before. What nobody knows lies in a gap, which
+            // no replay bridges.
             Fate::LostSomewhere | Fate::NotSent | Fate::NoSession => {}
         }
     });

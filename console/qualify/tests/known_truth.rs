@@ -10,10 +10,13 @@ mod common;
 
 use common::{Hole, RobotClock, Run, constant, exact, model, run};
 use longhand_link::Directions;
+use longhand_protocol::probe::{Probe, Receipts};
+use longhand_protocol::units::Instant;
+use longhand_qualify::ledger::Ledger;
 use longhand_qualify::measure::outage::{Mode, Way};
 use longhand_qualify::measure::quantile::Spread;
 use longhand_qualify::measure::{Measures, measure};
-use longhand_qualify::slot::Fate;
+use longhand_qualify::slot::{Fate, Slot};
 
 const SECOND: u64 = 1_000_000;
 
@@ -150,6 +153,52 @@ fn on_weather_too_every_hole_has_its_direction_start_and_length() {
                 assert!(near, "{name} {way:?}: {found:?} {truth:?}");
             }
         }
+    }
+}
+
+/// In a session, a hole of 5 s ends it after 3: what was sent until then has its direction exactly,
+/// and what was due without a session is told as that, never as a loss of the link's.
+#[test]
+fn a_session_that_a_hole_ended_still_knows_every_direction() {
+    for (way, fate) in [(Directions::Up, Fate::LostUp), (Directions::Down, Fate::LostDown)] {
+        let mut ledger = Ledger::new(5_000_000, 1_000, 12_000);
+        let mut receipts = Receipts::new();
+        let mut slots = Vec::new();
+        for number in 1..=12_000_u64 {
+            let due = ledger.due_us(number);
+            match number {
+                // Gone from 3 s behind the hole's beginning until a new session stands.
+                6_001..=8_300 => {
+                    ledger.unsent(number, Fate::NoSession);
+                    continue;
+                }
+                _ => ledger.sent(number, due),
+            }
+            let is_dark = (3_001..=8_000).contains(&number);
+            // Beside the hole, every hundredth is lost on the way up.
+            let is_stray = number % 100 == 50;
+            if is_stray || is_dark && way == Directions::Up {
+                continue;
+            }
+            let probe = Probe { run: 1, number, ..Probe::default() };
+            let answer = receipts.take(&probe, Instant::from_micros(due + 9_000)).unwrap();
+            if !is_dark {
+                ledger.answer(&answer, due + 20_000);
+            }
+        }
+        ledger.finish(|slot| slots.push(slot));
+        let count = |fate| slots.iter().filter(|slot: &&Slot| slot.fate == fate).count();
+        let strays = (1..=12_000_usize).filter(|n| n % 100 == 50 && !(6_001..=8_300).contains(n));
+        let strays = strays.filter(|n| way == Directions::Down || !(3_001..=6_000).contains(n));
+        let in_hole = if way == Directions::Up { 3_000 } else { 2_970 };
+        let up = strays.count() + if way == Directions::Up { 3_000 } else { 0 };
+        assert_eq!(count(Fate::NoSession), 2_300, "{way:?}");
+        assert_eq!(count(Fate::LostUp), up, "{way:?}");
+        assert_eq!(count(Fate::LostDown), if fate == Fate::LostDown { in_hole } else { 0 });
+        // None of those in the hole may have another fate than the hole's, but for the strays.
+        let hole = slots.iter().skip(3_000).take(3_000);
+        let other = hole.filter(|slot| slot.fate != fate).count();
+        assert!(other <= 30, "{way:?}: {other}");
     }
 }
 

@@ -14,7 +14,7 @@ use longhand_console::qualify::{
 };
 use longhand_protocol::message::RobotId;
 use longhand_protocol::units::Micros;
-use longhand_qualify::measure::load::{Effect, Loaded};
+use longhand_qualify::measure::load::{Effect, Loaded, Within};
 use longhand_qualify::measure::path::{MarkFate, Mtu};
 use longhand_qualify::measure::{Given, Measures, long, measure as measured, rtt_histogram};
 use longhand_qualify::number::{count, real, whole};
@@ -104,18 +104,20 @@ struct Run {
     #[arg(long, value_name = "NAME|FILE", default_value = "atis-laparoscopic")]
     require: String,
     /// Probes a second, 50 to 2000. The watchdog is replayed at 1000 and 2000.
-    #[arg(long, value_name = "HZ", default_value_t = 1_000,
-          value_parser = clap::value_parser!(u64).range(50..=2_000))]
+    #[arg(long, value_name = "HZ", default_value_t = 1_000, value_parser = whole_number::<50, 2_000>,
+          allow_negative_numbers = true)]
     rate: u64,
     /// The robot's number, which its certificate must carry.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole_number::<0, { u64::MAX }>,
+          allow_negative_numbers = true)]
     robot_id: u64,
     /// Length of the way between both ends: light needs its time, which narrows the one-way delay.
     #[arg(long, value_name = "KM", default_value_t = 0.0, value_parser = written_distance,
           allow_hyphen_values = true)]
     distance_km: f64,
     /// Declare that the wall clocks of both machines agree within so many microseconds (GPS, PTP).
-    #[arg(long, value_name = "US")]
+    #[arg(long, value_name = "US", value_parser = whole_number::<0, 60_000_000>,
+          allow_negative_numbers = true)]
     common_clock_us: Option<u64>,
     /// Where the robot answers probes on plain UDP; left out, at its own address, at the port that
     /// it names. Behind a relay or a port forwarding, say it.
@@ -125,20 +127,25 @@ struct Run {
     #[arg(long)]
     no_twin: bool,
     /// How long to measure this machine's own noise first; 0s for not at all.
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = written_time)]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = written_time,
+          allow_hyphen_values = true)]
     noise: Micros,
-    /// Then measure again with so much other traffic on plain UDP beside it: 5M, 20M, 500k (bit/s),
-    /// up to 50M. The robot must have been started with --probe-twin. Others on this link will
-    /// feel it.
-    #[arg(long, value_name = "RATE", value_parser = written_rate, conflicts_with = "no_twin")]
+    /// Then measure again with so much other traffic on the same path: 5M, 20M, 500k (bit/s), up to
+    /// 50M. Others on this link will feel it.
+    #[arg(long, value_name = "RATE", value_parser = written_rate, allow_hyphen_values = true)]
     load: Option<u64>,
+    /// What carries the load: the session itself, or plain UDP beside it, as video has a connection
+    /// of its own; for that the robot must have been started with --probe-twin.
+    #[arg(long, value_name = "WHERE", value_enum, default_value_t = LoadIn::Session,
+          requires = "load")]
+    load_in: LoadIn,
     /// Which way to load.
     #[arg(long, value_name = "WAY", value_enum, default_value_t = Direction::Both,
           requires = "load")]
     load_direction: Direction,
     /// How long to load, up to 60s; it stops by itself.
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = written_time,
-          requires = "load")]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = load_time,
+          requires = "load", allow_hyphen_values = true)]
     load_for: Micros,
     /// Ask how long this console may be silent until an answer finds no way back: a NAT forgets.
     /// All silences at once, so it takes as long as the longest; those longer than --for are left
@@ -161,6 +168,15 @@ struct Run {
     json: bool,
 }
 
+/// What carries the load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LoadIn {
+    /// The session that commands use.
+    Session,
+    /// Plain UDP beside it.
+    Udp,
+}
+
 /// Which way to load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Direction {
@@ -170,6 +186,15 @@ enum Direction {
     Down,
     /// Both ways.
     Both,
+}
+
+impl LoadIn {
+    const fn within(self) -> Within {
+        match self {
+            Self::Session => Within::Session,
+            Self::Udp => Within::Udp,
+        }
+    }
 }
 
 impl Qualify {
@@ -199,12 +224,22 @@ fn written_rate(text: &str) -> Result<u64, String> {
     Ok(bps)
 }
 
-/// `30s`, `10m`, `24h`, or seconds.
+fn whole_number<const LEAST: u64, const MOST: u64>(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| (LEAST..=MOST).contains(number));
+    number.ok_or_else(|| format!("a whole number from {LEAST} to {MOST} is wanted"))
+}
+
 /// A run: nothing can be said of less than a second.
 fn run_time(text: &str) -> Result<Micros, String> {
     let time = written_time(text)?;
     let is_enough = time >= Micros::from_secs(1);
     is_enough.then_some(time).ok_or_else(|| "1 s to 168 h, written as 30s, 10m or 24h".to_owned())
+}
+
+/// A load: at least a second, and not longer than others on the link should bear.
+fn load_time(text: &str) -> Result<Micros, String> {
+    let time = written_time(text).ok().filter(|time| *time >= Micros::from_secs(1));
+    time.filter(|time| *time <= LOAD_MAX).ok_or_else(|| "1s to 60s".to_owned())
 }
 
 /// Half the way around the world is as far as it gets.
@@ -213,6 +248,7 @@ fn written_distance(text: &str) -> Result<f64, String> {
     km.ok_or_else(|| "kilometres are a number from 0 to 20040".to_owned())
 }
 
+/// `30s`, `10m`, `24h`, or seconds.
 fn written_time(text: &str) -> Result<Micros, String> {
     let (number, unit) = match text.strip_suffix(['s', 'm', 'h']) {
         Some(number) => (number, text.chars().next_back()),
@@ -260,13 +296,14 @@ impl Run {
         out.line("reckoning");
         let of_session = self.given(&done.session);
         let mut report = self.report_of(&requirements, &config, &done, robot, begun, noise);
-        if let Some((loaded, twin)) = &loaded {
-            report.load = self.under_load(&report, loaded, twin);
-        } else if self.load.is_some() {
-            report
-                .about
-                .notes
-                .push("It was not loaded: there is no plain UDP beside it.".to_owned());
+        report.load = loaded.as_ref().and_then(|loaded| self.under_load(&report, loaded));
+        if self.load.is_some() && report.load.is_none() {
+            let why = if done.cut_short {
+                "the run was interrupted before"
+            } else {
+                "there is no plain UDP beside it (--load-in session needs none)"
+            };
+            report.about.notes.push(format!("It was not loaded: {why}."));
         }
         if let Some(path) = &self.trace {
             write_trace(path, &done.session, &of_session, &report)?;
@@ -289,15 +326,16 @@ impl Run {
         idle: &Measurement,
         out: &mut Speaker,
         go_on: &impl Fn() -> bool,
-    ) -> Result<Option<(Measurement, RoadReport)>, Failed> {
-        let Some(bps) = self.load.filter(|_| idle.twin.is_some() && !idle.cut_short) else {
+    ) -> Result<Option<Measurement>, Failed> {
+        let can = self.load_in == LoadIn::Session || idle.twin.is_some();
+        let Some(bps) = self.load.filter(|_| can && !idle.cut_short) else {
             return Ok(None);
         };
         let (up, down) =
             (self.load_direction != Direction::Down, self.load_direction != Direction::Up);
-        let load = Some(Load { bps, up, down });
-        let lasts = self.load_for.min(LOAD_MAX);
-        let config = QualifyConfig { load, lasts, ..config.clone() };
+        let within = self.load_in.within();
+        let load = Some(Load { bps, up, down, within });
+        let config = QualifyConfig { load, lasts: self.load_for, ..config.clone() };
         let folder = folder.join("loaded");
         std::fs::create_dir(&folder).map_err(wrong)?;
         let mut line = Line::default();
@@ -305,27 +343,23 @@ impl Run {
             line.show(out, live, "loading");
             go_on()
         };
-        let mut loaded = measure(&config, &folder, look).map_err(wrong)?;
-        Ok(loaded.twin.take().map(|twin| (loaded, twin)))
+        measure(&config, &folder, look).map(Some).map_err(wrong)
     }
 
-    fn under_load(
-        &self,
-        idle: &Report,
-        loaded: &Measurement,
-        loaded_twin: &RoadReport,
-    ) -> Option<Loaded> {
-        let quic = measured(&loaded.session.samples, &self.given(&loaded.session));
-        let twin = measured(&loaded_twin.samples, &self.given(loaded_twin));
+    fn under_load(&self, idle: &Report, loaded: &Measurement) -> Option<Loaded> {
+        let of = |road: &RoadReport| measured(&road.samples, &self.given(road));
+        let (quic, twin) = (of(&loaded.session), loaded.twin.as_ref().map(of));
         let (up, down) = loaded.put?;
         let sha256 = |road: &RoadReport| road.samples.sha256().to_owned();
+        let both = idle.twin.as_ref().zip(twin.as_ref());
         Some(Loaded {
             seconds: quic.seconds,
+            within: self.load_in.within(),
             up,
             down,
             quic: Effect::of(&idle.quic, &quic),
-            twin: Effect::of(idle.twin.as_ref()?, &twin),
-            sha256: (sha256(&loaded.session), sha256(loaded_twin)),
+            twin: both.map(|(idle, loaded)| Effect::of(idle, loaded)),
+            sha256: (sha256(&loaded.session), loaded.twin.as_ref().map(sha256)),
         })
     }
 
@@ -560,7 +594,8 @@ fn tell_road(report: &Report, out: &mut Speaker) {
         ));
     }
     if let Some(load) = &report.load {
-        for (name, effect) in [("session", &load.quic), ("udp", &load.twin)] {
+        let roads = [("session", Some(&load.quic)), ("udp", load.twin.as_ref())];
+        for (name, effect) in roads.into_iter().filter_map(|(name, e)| Some((name, e?))) {
             let (p50, p99, p999) = effect.adds_ms.unwrap_or_default();
             out.line(&format!(
                 "load adds to {name}: p50 {p50:.3} p99 {p99:.3} p99.9 {p999:.3} ms; loss up {:.4} \

@@ -10,7 +10,7 @@
 //! | pump, real-time | sends what is due and takes answers, as for commands |
 //! | twin, real-time | the same schedule on plain UDP, half a slot later |
 //! | path | asks beside them what the path does to marks, sizes and silence |
-//! | load | in a loaded run: other traffic on the twin's road |
+//! | load | in a loaded run: other traffic on the twin's road; inside the session it is the pump's |
 //! | the caller's | keeps the ledger, writes samples to disk |
 
 mod desk;
@@ -26,8 +26,10 @@ pub use load::{LOAD_MAX, LOAD_MAX_BPS, Load, Put};
 pub use road::{Road, RoadReport};
 
 use desk::Desk;
+use load::Filler;
 use longhand_protocol::message::RobotId;
 use longhand_protocol::units::Micros;
+use longhand_qualify::measure::load::Within;
 use longhand_qualify::measure::path::PathFound;
 use longhand_quic::clock::{console_now, wall_offset_us};
 use longhand_quic::doorbell::Stop;
@@ -62,7 +64,7 @@ pub struct QualifyConfig {
     pub real_time: bool,
     /// Silences behind which the robot is to answer; none for not asking.
     pub silences: Vec<Micros>,
-    /// Traffic to put on the twin's road meanwhile. A loaded run does not look at the path.
+    /// Other traffic to put on meanwhile. A loaded run does not look at the path.
     pub load: Option<Load>,
 }
 
@@ -154,7 +156,9 @@ pub fn measure(
     let desk = Arc::new(Desk::new()?);
     let target = Target { addr: config.target, robot: config.robot };
     let ending = Ending(stop.clone());
-    let session = session::start(config, target, run, &desk, &stop)?;
+    let filler = config.load.filter(|load| load.within == Within::Session);
+    let filler = filler.map(|load| Filler::new(load, run));
+    let session = session::start(config, target, run, &desk, filler.clone(), &stop)?;
     let port = wait_ready(&desk, &mut look)?;
     let slots = slots(config);
     let mut notes = Vec::new();
@@ -174,7 +178,7 @@ pub fn measure(
     if twin.is_some() {
         roads.push(Road::new(&folder.join("samples-udp.lhq"), !run, config.period, slots)?);
     }
-    let loading = config.load.zip(twin_at);
+    let loading = config.load.filter(|load| load.within == Within::Udp).zip(twin_at);
     let loading = loading.map(|(load, at)| load::start(at, !run, load, &stop)).transpose()?;
     let looking = twin_at.filter(|_| config.load.is_none());
     let looking = looking.map(|at| path::start(at, !run, config, &stop)).transpose()?;
@@ -194,6 +198,7 @@ pub fn measure(
     }
     let path = looking.and_then(path::Survey::join);
     let put = loading.and_then(|thread| thread.join().ok());
+    let put = put.or_else(|| filler.map(|filler| filler.put()));
     let stolen_ms = stolen.so_far_ms();
     let wall_offset = wall_offset_us();
     let mut reports = roads.into_iter().map(|road| road.finish(wall_offset));

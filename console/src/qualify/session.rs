@@ -4,8 +4,9 @@
 //! schedule (`desk`), or any command: a link that measures has none to send.
 
 use super::desk::{Desk, Event};
+use super::load::Filler;
 use super::{QualifyConfig, QualifyError};
-use longhand_protocol::message::Frame;
+use longhand_protocol::message::{Frame, RefusalKind};
 use longhand_protocol::probe::Probe;
 use longhand_protocol::units::Instant;
 use longhand_protocol::wire;
@@ -13,8 +14,8 @@ use longhand_quic::clock::console_now;
 use longhand_quic::doorbell::Stop;
 use longhand_quic::pace::{PUMP_PRIORITY, RealTime};
 use longhand_quic::pump::{
-    Close, CloseCode, Closed, Connect, ConsoleConfig, ConsolePump, How, Link, LinkState, Outbox,
-    PumpError, Target,
+    Close, CloseCode, Closed, Connect, ConsoleConfig, ConsolePump, DATAGRAM_MAX, How, Link,
+    LinkState, Outbox, PumpError, Target,
 };
 use longhand_quic::trust::PeerIdentity;
 use std::sync::Arc;
@@ -24,18 +25,26 @@ use std::thread::JoinHandle;
 /// that of a backlog none is dropped; the rest is given at the next ring, which is rung at once.
 const AT_ONCE: u32 = 3;
 
+/// What to do where a console holds the robot. It may not move anything yet, and so not look as if
+/// it held what it is connected to.
+const HELD: &str = ". A console that only waits for the bedside's hand-over holds the robot, too: a \
+                    measurement never competes with a surgeon. End that console (Ctrl-C where it \
+                    runs), measure, and start it again";
+
 /// Starts the pump on a thread of its own.
 pub(super) fn start(
     config: &QualifyConfig,
     target: Target,
     run: u64,
     desk: &Arc<Desk>,
+    filler: Option<Filler>,
     stop: &Stop,
 ) -> Result<JoinHandle<Result<(), PumpError>>, QualifyError> {
+    let datagram_bytes = if filler.is_some() { DATAGRAM_MAX } else { wire::PROBE_LEN };
     let pump = ConsolePump::new(ConsoleConfig {
         local: None,
         credentials: config.credentials.clone(),
-        datagram_bytes: wire::PROBE_LEN,
+        datagram_bytes,
         qlog: None,
     })?;
     let (desk, stop, real_time) = (Arc::clone(desk), stop.clone(), config.real_time);
@@ -43,7 +52,7 @@ pub(super) fn start(
     let thread = std::thread::Builder::new().name("pump".to_owned()).spawn(move || {
         let _held = real_time.then(|| RealTime::acquire(PUMP_PRIORITY, None));
         let bell = desk.bell.clone();
-        pump.run(target, &mut Roads { desk, run, period_us }, &bell, &stop)
+        pump.run(target, &mut Roads { desk, run, period_us, filler }, &bell, &stop)
     })?;
     Ok(thread)
 }
@@ -52,6 +61,7 @@ struct Roads {
     desk: Arc<Desk>,
     run: u64,
     period_us: u64,
+    filler: Option<Filler>,
 }
 
 impl Connect for Roads {
@@ -59,7 +69,8 @@ impl Connect for Roads {
 
     fn link(&mut self, _robot: &PeerIdentity) -> ProbeLink {
         let (desk, run, period_us) = (Arc::clone(&self.desk), self.run, self.period_us);
-        ProbeLink { desk, run, period_us, asked: false, given: 0, refused: None }
+        let filler = self.filler.clone();
+        ProbeLink { desk, run, period_us, filler, asked: false, given: 0 }
     }
 
     fn state(&mut self, state: &LinkState) {
@@ -99,9 +110,9 @@ pub(super) struct ProbeLink {
     desk: Arc<Desk>,
     run: u64,
     period_us: u64,
+    filler: Option<Filler>,
     asked: bool,
     given: u32,
-    refused: Option<Close>,
 }
 
 impl Link for ProbeLink {
@@ -113,9 +124,11 @@ impl Link for ProbeLink {
                 Ok(())
             }
             Frame::Refused(refusal) => {
-                let close = Close::new(CloseCode::Refused, refusal.to_string());
-                self.refused = Some(close.clone());
-                Err(close)
+                let mut words = refusal.to_string();
+                if refusal.why == RefusalKind::LeaseHeld {
+                    words.push_str(HELD);
+                }
+                Err(Close::new(CloseCode::Refused, words))
             }
             Frame::ProbeReady { .. }
             | Frame::Hello { .. }
@@ -134,6 +147,8 @@ impl Link for ProbeLink {
             && answer.probe.run == self.run
         {
             self.desk.tell(Event::Answer(answer, now));
+        } else if let Some(filler) = &self.filler {
+            filler.take(bytes);
         }
     }
 
@@ -145,8 +160,10 @@ impl Link for ProbeLink {
             return None;
         }
         let Some((number, _more)) = self.desk.next_due() else {
-            self.given = 0;
-            return None;
+            // Behind the probes that are due, never before one.
+            let filled = self.filler.as_ref().and_then(|filler| filler.next(buf));
+            self.given = if filled.is_some() { self.given + 1 } else { 0 };
+            return filled;
         };
         self.given += 1;
         let begin = self.desk.begun_us()?;

@@ -17,18 +17,18 @@ use std::net::{IpAddr, SocketAddr};
 
 /// Bytes answered in a second. Chosen: 64 Mbit/s, above the fastest load that a console offers
 /// (50 Mbit/s; links.md section 8, V11: video-like 5 to 50).
-const BYTES_PER_SECOND: u64 = 8_000_000;
+pub(super) const BYTES_PER_SECOND: u64 = 8_000_000;
 /// Bytes answered in one run. Chosen: a minute at that rate, and some.
-const BYTES_PER_RUN: u64 = 512_000_000;
+pub(super) const BYTES_PER_RUN: u64 = 512_000_000;
 /// Answers kept back at once. Chosen: three for each of twenty silences.
 const KEPT_MAX: usize = 64;
 
 /// What has come of one run's path probes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counted {
-    came: u64,
-    bytes: u64,
-    answered_bytes: u64,
+    pub(super) came: u64,
+    pub(super) bytes: u64,
+    pub(super) answered_bytes: u64,
 }
 
 /// Answers that wait for their time, and the second's budget.

@@ -15,7 +15,7 @@ use longhand_quic::clock::monotonic_ns;
 use serde_json::{Value, json};
 
 use super::show::floored;
-use super::{LinkError, named, say};
+use super::{LinkError, named, say, whole};
 use judged::{Row, Verdict};
 
 mod apart;
@@ -49,16 +49,17 @@ pub struct CheckArgs {
     #[arg(long)]
     all: bool,
     /// Virtual time to sample, minutes
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=60_000),
+    #[arg(long, default_value_t = 60, value_parser = whole::<1, 60_000>,
           allow_negative_numbers = true)]
-    minutes: u32,
+    minutes: u64,
     /// Everything random comes from this number
-    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true,
+          value_parser = whole::<0, { u64::MAX }>)]
     seed: u64,
     /// Instead, run the relay for this many seconds on loopback and measure its own error
     #[arg(long, value_name = "SECONDS", conflicts_with = "minutes",
-          value_parser = clap::value_parser!(u32).range(1..=3_600), allow_negative_numbers = true)]
-    real_time: Option<u32>,
+          value_parser = whole::<1, 3_600>, allow_negative_numbers = true)]
+    real_time: Option<u64>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -88,10 +89,10 @@ pub(super) fn check(args: &CheckArgs, stop: &AtomicBool) -> Result<ExitCode, Lin
         },
     }
     if let Some(seconds) = args.real_time {
-        let lasts = Micros::from_secs(u64::from(seconds));
+        let lasts = Micros::from_secs(seconds);
         return real_time::check(&links, args.seed, lasts, args.json, stop);
     }
-    let span = Micros::from_secs(u64::from(args.minutes).saturating_mul(60));
+    let span = Micros::from_secs(args.minutes.saturating_mul(60));
     let mut all = Vec::new();
     for profile in &links {
         if stop.load(Ordering::Relaxed) {

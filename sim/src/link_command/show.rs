@@ -13,7 +13,7 @@ use longhand_link::{Direction, Directions, LinkModel, LinkStats, Profile};
 use longhand_protocol::units::{Micros, TICK};
 use serde_json::{Value, json};
 
-use super::{LinkError, named, read, read_trace};
+use super::{LinkError, named, read, read_trace, whole};
 
 /// Link time sampled for a picture. Chosen: 20 minutes, 1.2 million packets each way: a thousand
 /// packets above p99.9, in about half a second.
@@ -49,7 +49,8 @@ pub struct ShowArgs {
     #[arg(long)]
     json: bool,
     /// The seed of the sampled picture
-    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true,
+          value_parser = whole::<0, { u64::MAX }>)]
     seed: u64,
     /// Compare with a histogram of one-way delay (lines of `bin_low_ms count`)
     #[arg(long, value_name = "FILE")]

@@ -1,7 +1,7 @@
 //! A middlebox of a kind that is found on real paths: it takes marks off, drops what is long,
 //! forgets who was silent, gives another port, and queues what is too much. Each where told.
 //!
-//! Knows: datagrams. Does not know: QUIC; it stands on the way of plain UDP alone.
+//! Knows: datagrams. Does not know: QUIC; it stands on the way of plain UDP, or of a session.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -18,12 +18,16 @@ use longhand_quic::marked::{MarkedSocket, NO_MARK};
 pub struct Ills {
     /// Takes marks off what goes to the robot.
     pub bleaches_up: bool,
+    /// Takes them off what comes back.
+    pub bleaches_down: bool,
     /// The longest IP packet that it passes, to the robot and back.
     pub mtu: Option<(u16, u16)>,
     /// Lets no answer through that was asked for longer ago than this, ms.
     pub forgets_after_ms: Option<u64>,
     /// Once sizes were tried, gives a client another port at each so manieth small question.
     pub rebinds_every: Option<u32>,
+    /// Gives every client another port, once, so long after it came first, ms.
+    pub rebinds_after_ms: Option<u64>,
     /// Lets so many bit/s through each way, and queues a tenth of a second of it.
     pub bps: Option<f64>,
 }
@@ -66,6 +70,8 @@ fn open() -> MarkedSocket {
 struct Client {
     at: SocketAddr,
     back: MarkedSocket,
+    came_first: Instant,
+    is_moved: bool,
     tried_sizes: bool,
     small: u32,
 }
@@ -96,7 +102,8 @@ impl Inside {
                 let at = self.clients[place].at;
                 let is_long = self.ills.mtu.is_some_and(|(_, down)| too_long(came.len, down));
                 if !is_long {
-                    self.queue(1, at, buf[..came.len].to_vec(), came.mark.unwrap_or(NO_MARK));
+                    let kept = came.mark.filter(|_| !self.ills.bleaches_down);
+                    self.queue(1, at, buf[..came.len].to_vec(), kept.unwrap_or(NO_MARK));
                 }
                 self.let_go();
             }
@@ -106,7 +113,9 @@ impl Inside {
 
     fn up(&mut self, from: SocketAddr, bytes: &[u8], mark: u8) {
         if !self.clients.iter().any(|client| client.at == from) {
-            let client = Client { at: from, back: open(), tried_sizes: false, small: 0 };
+            let (came_first, is_moved) = (Instant::now(), false);
+            let (back, tried_sizes) = (open(), false);
+            let client = Client { at: from, back, came_first, is_moved, tried_sizes, small: 0 };
             self.clients.push(client);
         }
         let client = self.clients.iter_mut().find(|client| client.at == from).unwrap();
@@ -122,6 +131,11 @@ impl Inside {
                 client.back = open();
                 client.small = 0;
             }
+        }
+        let after = self.ills.rebinds_after_ms.map(Duration::from_millis);
+        if !client.is_moved && after.is_some_and(|after| client.came_first.elapsed() >= after) {
+            client.back = open();
+            client.is_moved = true;
         }
         if self.ills.mtu.is_some_and(|(up, _)| too_long(bytes.len(), up)) {
             return;

@@ -7,6 +7,17 @@ use serde::{Deserialize, Serialize};
 use super::Measures;
 use super::quantile::{Share, Spread};
 
+/// What carried the load.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Within {
+    /// The session that commands use: its connection, its queue, its path.
+    #[default]
+    Session,
+    /// Plain UDP beside it, from a port of its own.
+    Udp,
+}
+
 /// Load that was put on, and what came of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Traffic {
@@ -56,14 +67,16 @@ impl Effect {
 pub struct Loaded {
     /// How long, s.
     pub seconds: f64,
+    /// What carried it.
+    pub within: Within,
     /// To the robot; `null`: not loaded.
     pub up: Option<Traffic>,
     /// To the surgeon.
     pub down: Option<Traffic>,
     /// Inside the session.
     pub quic: Effect,
-    /// On plain UDP, where the load was, too.
-    pub twin: Effect,
-    /// SHA-256 of the loaded run's raw samples: the session's and the twin's.
-    pub sha256: (String, String),
+    /// On plain UDP; `null` where the robot offers none.
+    pub twin: Option<Effect>,
+    /// SHA-256 of the loaded run's raw samples: the session's, and the twin's where there is one.
+    pub sha256: (String, Option<String>),
 }

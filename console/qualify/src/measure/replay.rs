@@ -68,12 +68,25 @@ impl Replay {
 }
 
 /// Plays arrivals as they are handed in, in the order of the schedule.
+///
+/// A stretch at a time: each playout buffer hears it alone, so that it stays in its processor's
+/// cache, and as many at once as there are processors. What comes out is the same.
 pub struct Player {
     period_us: u64,
     waiting: BinaryHeap<Reverse<(u64, u64)>>,
     now_us: u64,
+    heard: Vec<Heard>,
     lanes: Vec<Lane>,
-    fresh_after: Micros,
+    threads: usize,
+}
+
+/// What every playout buffer hears, in order.
+#[derive(Clone, Copy)]
+enum Heard {
+    /// A command of this number came then, us.
+    Came { number: u64, at_us: u64 },
+    /// A tick.
+    Tick { now_us: u64 },
 }
 
 struct Lane {
@@ -89,6 +102,8 @@ struct Lane {
 
 /// Everything happens so long after zero, so that no instant lies before the clock's origin, us.
 const ORIGIN_US: u64 = 1_000_000;
+/// What is played at once. Chosen: 16 s and half a megabyte; starting a thread is nothing to it.
+const STRETCH: usize = 32_768;
 
 impl Player {
     /// For a schedule of this period. Commands come at 1 kHz: at a slower schedule there is nothing
@@ -97,9 +112,10 @@ impl Player {
         if period_us > TICK.as_micros() || period_us == 0 {
             return None;
         }
-        let lanes = PLAYOUTS_MS.into_iter().map(Lane::new).collect();
-        let fresh_after = Profile::DEFAULT.stages.rejoin_good;
-        Some(Self { period_us, waiting: BinaryHeap::new(), now_us: ORIGIN_US, lanes, fresh_after })
+        let lanes: Vec<Lane> = PLAYOUTS_MS.into_iter().map(Lane::new).collect();
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let (waiting, heard) = (BinaryHeap::new(), Vec::with_capacity(STRETCH));
+        Some(Self { period_us, waiting, now_us: ORIGIN_US, heard, lanes, threads })
     }
 
     /// The next slot: how late it came to the robot against the least, us; `None` if never.
@@ -120,26 +136,39 @@ impl Player {
 
     fn tick(&mut self) {
         self.now_us += TICK.as_micros();
-        while let Some(Reverse((at, number))) = self.waiting.peek().copied() {
-            if at > self.now_us {
+        while let Some(Reverse((at_us, number))) = self.waiting.peek().copied() {
+            if at_us > self.now_us {
                 break;
             }
             self.waiting.pop();
-            let hand_time = Instant::from_micros(ORIGIN_US + (number - 1) * TICK.as_micros());
-            let intent = Intent { hand_time, valid_for: Micros::MAX, ..Intent::default() };
-            let command = Command { number: Seq::new(number), intent, ..Command::default() };
-            let received_at = Instant::from_micros(at);
-            let inbound = Inbound { command, received_at, checksum: 0 };
-            self.lanes.iter_mut().for_each(|lane| lane.playout.push(inbound));
+            self.hear(Heard::Came { number, at_us });
         }
-        let now = Instant::from_micros(self.now_us);
-        for lane in &mut self.lanes {
-            lane.tick(now, self.fresh_after);
+        self.hear(Heard::Tick { now_us: self.now_us });
+    }
+
+    fn hear(&mut self, heard: Heard) {
+        if self.heard.len() >= STRETCH {
+            self.play();
         }
+        self.heard.push(heard);
+    }
+
+    fn play(&mut self) {
+        let (heard, each) = (&self.heard, self.lanes.len().div_ceil(self.threads).max(1));
+        std::thread::scope(|scope| {
+            let mut parts = self.lanes.chunks_mut(each);
+            let mine = parts.next();
+            for part in parts {
+                scope.spawn(move || part.iter_mut().for_each(|lane| lane.play(heard)));
+            }
+            mine.into_iter().flatten().for_each(|lane| lane.play(heard));
+        });
+        self.heard.clear();
     }
 
     /// What came of it.
-    pub fn finish(self) -> Replay {
+    pub fn finish(mut self) -> Replay {
+        self.play();
         let hours = real(self.now_us - ORIGIN_US) * 1e-6 / 3_600.0;
         let played = self.lanes.into_iter().map(|lane| lane.played(hours)).collect();
         Replay { hours, thresholds_ms: THRESHOLDS_MS.to_vec(), played }
@@ -174,7 +203,17 @@ impl Lane {
         }
     }
 
-    fn tick(&mut self, now: Instant<Robot>, fresh_after: Micros) {
+    fn play(&mut self, heard: &[Heard]) {
+        for one in heard {
+            match *one {
+                Heard::Came { number, at_us } => self.playout.push(inbound(number, at_us)),
+                Heard::Tick { now_us } => self.tick(Instant::from_micros(now_us)),
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Instant<Robot>) {
+        let fresh_after = Profile::DEFAULT.stages.rejoin_good;
         let Some(pick) = self.playout.pick(now, true) else { return };
         self.added_us = self
             .added_us
@@ -216,4 +255,12 @@ impl Lane {
             stops: self.stops,
         }
     }
+}
+
+/// A command that does nothing but be due: by its number, every tick.
+fn inbound(number: u64, at_us: u64) -> Inbound {
+    let hand_time = Instant::from_micros(ORIGIN_US + (number - 1) * TICK.as_micros());
+    let intent = Intent { hand_time, valid_for: Micros::MAX, ..Intent::default() };
+    let command = Command { number: Seq::new(number), intent, ..Command::default() };
+    Inbound { command, received_at: Instant::from_micros(at_us), checksum: 0 }
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use super::Report;
 use super::html::{figure, safe, way_words};
-use crate::measure::load::{Effect, Traffic};
+use crate::measure::load::{Effect, Traffic, Within};
 use crate::measure::path::{Mark, MarkFate, Mtu};
 use crate::measure::quantile::Share;
 use crate::number::real;
@@ -33,10 +33,15 @@ pub(super) fn load(report: &Report) -> String {
         );
     }
     let mut body = effect("In the session", &load.quic);
-    body.push_str(&effect("Plain UDP", &load.twin));
+    if let Some(twin) = &load.twin {
+        body.push_str(&effect("Plain UDP", twin));
+    }
+    let carried = match load.within {
+        Within::Session => "The load went inside the session that commands use, behind each probe.",
+        Within::Udp => "The load was plain UDP beside the session's packets.",
+    };
     format!(
-        "<section class=\"card\"><h2>Under load</h2>{told}<p class=\"soft\">The load was plain UDP \
-         beside the session's packets.</p><div class=\"scroll\"><table><thead><tr>\
+        "<section class=\"card\"><h2>Under load</h2>{told}<p class=\"soft\">{carried}</p><div class=\"scroll\"><table><thead><tr>\
          <th>Round trip, ms</th><th class=\"n\">p50</th><th class=\"n\">p99</th><th \
          class=\"n\">p99.9</th><th class=\"n\">most</th><th class=\"n\">lost to the robot</th><th \
          class=\"n\">lost to the surgeon</th></tr></thead><tbody>{body}</tbody></table></div>\

@@ -19,7 +19,7 @@ use longhand_protocol::units::{Instant, Micros};
 use super::apart::{Dwells, Line, Runs, TAKES};
 use super::asked::{Curve, normal_above};
 use super::sampled::{Bases, Lane, Seen, Spells, Tally};
-use crate::link_command::show::{count, percentile};
+use crate::link_command::show::{count, floored, percentile};
 
 /// Standard errors that chance may make. Chosen: four are exceeded once in 16 000 figures; all
 /// profiles together have about 250.
@@ -178,16 +178,16 @@ fn delays(path: &Path, lane: &Lane, span: Micros) -> Vec<Row> {
         let row = Row::near("added delay, greatest", "ms", most.at_ms, got, GRID_MS);
         rows.push(Row { least: 0.0, ..row });
     }
-    // Between its knots a path with slots has the even wait for a slot, whatever is drawn.
-    if path.radio.slot == Micros::ZERO {
-        let distance = distance(&curve, &lane.delays, total);
-        let free = span_s / (2.0 * (tau_s + curve.mean_excess_ms(0.5) * 1e-3));
-        let allowed = DISTANCE.max(KOLMOGOROV / free.sqrt());
-        rows.push(Row {
-            least: 0.0,
-            ..Row::near("distance of added delay (KS)", "", 0.0, distance, allowed)
-        });
-    }
+    // Between its knots a path with slots has the even wait for a slot, whatever is drawn: there its
+    // distribution was asked for at the knots, and nowhere else.
+    let (what, distance) = if path.radio.slot == Micros::ZERO {
+        ("distance of added delay (KS)", distance(&curve, &lane.delays, total))
+    } else {
+        ("distance at the knots (KS)", distance_at_knots(path, &lane.delays, total))
+    };
+    let free = span_s / (2.0 * (tau_s + curve.mean_excess_ms(0.5) * 1e-3));
+    let allowed = DISTANCE.max(KOLMOGOROV / free.sqrt());
+    rows.push(Row { least: 0.0, ..Row::near(what, "", 0.0, distance, allowed) });
     rows.push(correlation(path, lane, span_s));
     rows
 }
@@ -240,6 +240,18 @@ fn distance(curve: &Curve, delays: &[u64], total: u64) -> f64 {
         most = most.max((1.0 - curve.above(to) - up_to).abs());
     }
     most
+}
+
+/// The same where shares were asked for: how much more or less lies above each knot.
+fn distance_at_knots(path: &Path, delays: &[u64], total: u64) -> f64 {
+    let inner = path.jitter.target.iter().filter(|knot| knot.above > 0.0);
+    let apart = inner.map(|knot| {
+        let at = floored(knot.at_ms * 1e3 + 0.5).saturating_add(1);
+        let above: u64 = delays.iter().skip(at).sum();
+        let beyond = total.saturating_sub(delays.iter().sum());
+        (float(above.saturating_add(beyond)) / float(total) - knot.above).abs()
+    });
+    apart.fold(0.0, f64::max)
 }
 
 fn losses(path: &Path, lane: &Lane, span: Micros, dwells: Option<&Dwells>) -> Vec<Row> {
