@@ -27,6 +27,7 @@ pub struct Ledger {
     offset_us: Option<i64>,
     newest: u64,
     received: u64,
+    rtt_min_us: u64,
     told: Told,
 }
 
@@ -78,6 +79,7 @@ impl Ledger {
             offset_us: None,
             newest: 0,
             received: 0,
+            rtt_min_us: u64::MAX,
             told: Told::default(),
         }
     }
@@ -116,6 +118,22 @@ impl Ledger {
         }
     }
 
+    /// The robot said at `at_us` that it no longer knew the session: a hole in the link had ended it
+    /// there first. What was sent within the round trip before came through the link and found no
+    /// session, so it is no loss of the link's.
+    pub fn forgotten(&mut self, at_us: u64) {
+        let from = at_us.saturating_sub(self.rtt_min_us);
+        let (begin_us, period_us) = (self.begin_us, self.period_us);
+        for (number, open) in (self.first..).zip(&mut self.open) {
+            let due = begin_us.saturating_add(period_us.saturating_mul(number.saturating_sub(1)));
+            let sent_at = due.saturating_add(open.slot.late_us.into());
+            if open.state == State::Sent && sent_at >= from {
+                open.state = State::Known;
+                open.slot.fate = Fate::NoSession;
+            }
+        }
+    }
+
     /// An answer came.
     pub fn answer(&mut self, answer: &ProbeAnswer, back_us: u64) {
         let number = answer.probe.number;
@@ -148,6 +166,7 @@ impl Ledger {
         open.slot.reordered_down = behind;
         let rtt = u64::try_from(up.saturating_add(down)).unwrap_or(0);
         self.told.back = self.told.back.saturating_add(1);
+        self.rtt_min_us = self.rtt_min_us.min(rtt);
         self.told.rtt_sum_us = self.told.rtt_sum_us.saturating_add(rtt);
         self.told.rtt_max_us = self.told.rtt_max_us.max(rtt);
     }

@@ -203,6 +203,35 @@ fn a_session_that_a_hole_ended_still_knows_every_direction() {
 }
 
 #[test]
+fn what_found_no_session_behind_a_hole_is_no_loss_of_the_links() {
+    let mut ledger = Ledger::new(5_000_000, 1_000, 10_000);
+    let mut receipts = Receipts::new();
+    let mut slots = Vec::new();
+    for number in 1..=10_000_u64 {
+        let due = ledger.due_us(number);
+        ledger.sent(number, due + 70);
+        // A hole up from 1 s to 6 s; the robot forgets at 4 s, and says so a round trip of 20 ms
+        // behind the hole's end. A new session stands from 6.1 s on.
+        let came = number <= 1_000 || number > 6_100;
+        if came {
+            let probe = Probe { run: 1, number, ..Probe::default() };
+            let answer = receipts.take(&probe, Instant::from_micros(due + 10_070)).unwrap();
+            ledger.answer(&answer, due + 20_070);
+        }
+        if number == 6_020 {
+            ledger.forgotten(due + 1_000 + 70);
+        }
+        if (6_021..=6_100).contains(&number) {
+            ledger.unsent(number, Fate::NoSession);
+        }
+    }
+    ledger.finish(|slot| slots.push(slot));
+    let fates: Vec<Fate> = slots.iter().map(|slot| slot.fate).collect();
+    assert!(fates[1_000..6_000].iter().all(|fate| *fate == Fate::LostUp), "the link's");
+    assert!(fates[6_000..6_100].iter().all(|fate| *fate == Fate::NoSession), "nobody's");
+}
+
+#[test]
 fn a_hole_at_the_end_of_the_run_is_told_from_behind_it() {
     let holes = [(Directions::Down, 8 * SECOND, 3 * SECOND)];
     let run = run(constant(5_000, 5_000), 1, 10, RobotClock::default(), &holes);

@@ -30,6 +30,8 @@ pub(super) enum Event {
     NotSent(u64),
     NoSession(u64),
     Answer(ProbeAnswer, Instant<Console>),
+    /// The robot no longer knew the session.
+    Forgotten(Instant<Console>),
 }
 
 /// The one place that the threads of one road share.

@@ -75,7 +75,7 @@ impl Road {
         }
         let Some(ledger) = &mut self.ledger else { return Ok(()) };
         // An answer may have been told before its sending: the threads do not wait for each other.
-        let is_answer = |event: &Event| matches!(event, Event::Answer(..));
+        let is_answer = |event: &Event| matches!(event, Event::Answer(..) | Event::Forgotten(_));
         let (answers, others): (Vec<_>, Vec<_>) = self.waiting.drain(..).partition(is_answer);
         for event in others.into_iter().chain(answers) {
             match event {
@@ -83,6 +83,7 @@ impl Road {
                 Event::NotSent(number) => ledger.unsent(number, Fate::NotSent),
                 Event::NoSession(number) => ledger.unsent(number, Fate::NoSession),
                 Event::Answer(answer, at) => ledger.answer(&answer, at.as_micros()),
+                Event::Forgotten(at) => ledger.forgotten(at.as_micros()),
             }
         }
         let mut closed: Vec<Slot> = Vec::new();

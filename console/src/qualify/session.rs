@@ -187,6 +187,9 @@ impl Link for ProbeLink {
     }
 
     fn closed(&mut self, why: &Closed) {
+        if why.how == How::Restarted {
+            self.desk.tell(Event::Forgotten(console_now()));
+        }
         self.desk.end();
         if why.how != How::Stopped {
             self.desk.say(why.to_string(), is_lasting(why));
