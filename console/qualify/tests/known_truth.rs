@@ -328,6 +328,27 @@ fn what_was_held_is_told_from_what_was_dropped() {
     assert!((list[0].at_s - 7.0).abs() < 1e-6 && (list[0].ms - 80.0).abs() <= 1.0, "{list:?}");
 }
 
+/// A satellite's uplink goes in frames of 20 ms, each of which holds what was sent meanwhile. That
+/// is no outage; a hole of half a second is, on the same link, and a hold of 80 ms.
+#[test]
+fn the_frames_of_a_radio_are_no_outages_and_what_lasts_longer_is() {
+    let holes = [(Directions::Down, 50 * SECOND, SECOND / 2)];
+    let mut run = run(model("geo"), 14, 120, RobotClock::default(), &holes);
+    for (place, slot) in run.slots.iter_mut().enumerate().skip(80_000).take(200) {
+        if let Fate::Back { up_us, .. } = &mut slot.fate {
+            *up_us += i32::try_from(200_000 - (place - 80_000) * 1_000).unwrap();
+        }
+    }
+    let outages = measured(&run).outages;
+    let long: Vec<_> = outages.list.iter().filter(|outage| outage.ms > 150.0).collect();
+    assert_eq!(long.len(), 2, "{outages:?}");
+    assert_eq!((long[0].way, long[0].mode), (Way::Down, Mode::Dropped), "{outages:?}");
+    assert_eq!((long[1].way, long[1].mode), (Way::Up, Mode::Held), "{outages:?}");
+    // What remains are the few jumps of several frames that the weather makes.
+    assert!(outages.count < 60, "{} of them: {outages:?}", outages.count);
+    assert!(outages.dark_s < 3.0, "{}", outages.dark_s);
+}
+
 #[test]
 fn the_shipped_watchdog_stops_where_the_hole_is_longer_than_its_threshold() {
     // Ten holes of 60 ms: with little playout each stops at thresholds below 60 ms, and none above.

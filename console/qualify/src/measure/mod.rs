@@ -17,7 +17,7 @@ pub mod routes;
 use serde::{Deserialize, Serialize};
 
 use self::clocks::{Clocks, Windows};
-use self::outage::{Finder, Outages};
+use self::outage::{Finder, Frames, Outages};
 use self::quantile::{BATCHES, Counted, Quantile, Series, Share, Spread};
 use self::replay::{Player, Replay};
 use self::routes::RouteStep;
@@ -282,6 +282,7 @@ struct First {
     late: Series,
     turn: Series,
     own: Own,
+    frames: Frames,
     finder: Finder,
     points: Vec<Point>,
     per_point: u64,
@@ -299,7 +300,8 @@ impl First {
             late: Series::new(),
             turn: Series::new(),
             own: Own::default(),
-            finder: Finder::new(given.period_us),
+            frames: Frames::new(given.period_us),
+            finder: Finder::new(given.period_us, (0, 0)),
             points: Vec::with_capacity(points),
             per_point: given.slots.div_ceil(POINTS).max(1),
             period_us: given.period_us,
@@ -324,7 +326,7 @@ impl First {
         self.up.reordered += u64::from(slot.reordered_up);
         self.down.reordered += u64::from(slot.reordered_down);
         self.down.duplicates += u64::from(slot.duplicate_down);
-        self.finder.slot(place, slot, delays.map(|delays| delays.rel));
+        self.frames.slot(place, slot, delays.map(|delays| delays.rel));
         self.point(place, slot);
         let Some(Delays { rel, up, down }) = delays else { return };
         for (way, rel, (low, high)) in [(&mut self.up, rel.0, up), (&mut self.down, rel.1, down)] {
@@ -356,6 +358,7 @@ impl First {
     }
 
     fn settle(&mut self) {
+        self.finder = Finder::new(self.period_us, self.frames.usual_us());
         self.rtt.settle();
         for way in [&mut self.up, &mut self.down] {
             way.last = None;
@@ -366,6 +369,7 @@ impl First {
     }
 
     fn again(&mut self, place: u64, piece: u64, slot: &Slot, delays: Option<Delays>) {
+        self.finder.slot(place, slot, delays.map(|delays| delays.rel));
         if let Some(us) = slot.rtt_us() {
             self.rtt.compare(piece, us);
         }

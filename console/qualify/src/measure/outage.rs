@@ -6,6 +6,9 @@
 //! An outage is measured in time, not in packets (links.md 1.1: 16 packets are 16 ms at 1 kHz and
 //! 320 ms at 50 Hz). Dropped: from the first lost slot to the first that came through. Held: from
 //! the first slot that waited to the moment when it was let go.
+//!
+//! A radio that hands over in frames (a satellite's TDMA, 20 ms) holds all the time, frame by frame:
+//! that is how it works, and no outage. [`Frames`] tells first how long its usual holds are.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +17,14 @@ use crate::slot::{Fate, Slot};
 
 /// Shorter ones are jitter or single losses. Source: design.md section 6, 10 ms of silence brake.
 pub const SHORTEST_US: i64 = 10_000;
+/// Longest frame of a radio, ms. Chosen: several times the longest known (geo's 20 ms, links.md
+/// section 6); far below what a handover or a hole lasts at worst.
+const FRAME_MAX_MS: usize = 100;
+/// Holds are frames where they take at least this share of the time (one in so many). Chosen: a
+/// tenth; the worst Wi-Fi that pauses to scan takes a fiftieth.
+const FRAMES_SHARE: u64 = 10;
+/// Longer holds than the usual ones take less than this share of the time (one in so many).
+const UNUSUAL_SHARE: u64 = 100;
 /// Outages kept in a report. When full the newest are only counted.
 const KEPT_MAX: usize = 1_000;
 
@@ -66,12 +77,75 @@ pub struct Outages {
     pub longest_ms: f64,
     /// Time in which at least one way carried nothing, s.
     pub dark_s: f64,
+    /// Up to how long a hold is usual and no outage, ms, up and down: a radio that hands over in
+    /// frames; 0 where none shows.
+    #[serde(default)]
+    pub frames_ms: (f64, f64),
+}
+
+/// How long a radio's frames hold, looked for before any outage is.
+#[derive(Debug)]
+pub struct Frames {
+    period_us: u64,
+    slots: u64,
+    holds: [Hold; 2],
+    /// For each way: how many holds were so many whole milliseconds long.
+    counts: [[u64; FRAME_MAX_MS]; 2],
+}
+
+impl Frames {
+    /// For slots so far apart.
+    pub fn new(period_us: u64) -> Self {
+        let holds = [Hold::default(), Hold::default()];
+        Self { period_us, slots: 0, holds, counts: [[0; FRAME_MAX_MS]; 2] }
+    }
+
+    /// The next slot, as for [`Finder::slot`].
+    pub fn slot(&mut self, place: u64, slot: &Slot, rel: Option<(i64, i64)>) {
+        self.slots += 1;
+        let rel = rel.filter(|_| !slot.reordered_up && !slot.reordered_down);
+        let Some((up, down)) = rel else { return };
+        let ways = self.holds.iter_mut().zip(&mut self.counts).zip([up, down]);
+        for ((hold, counts), late) in ways {
+            let held = hold.next(place, late, self.period_us);
+            let ms = held.and_then(|(_, us)| usize::try_from(us / 1_000).ok());
+            if let Some(count) = ms.and_then(|ms| counts.get_mut(ms)) {
+                *count += 1;
+            }
+        }
+    }
+
+    /// Up to how long a hold is usual, us: up, down; 0 where the radio has no frames that show.
+    pub fn usual_us(&self) -> (i64, i64) {
+        let [up, down] = &self.counts;
+        (self.usual(up), self.usual(down))
+    }
+
+    fn usual(&self, counts: &[u64]) -> i64 {
+        let run_ms = self.slots.saturating_mul(self.period_us) / 1_000;
+        let taken = |(ms, count): (usize, &u64)| {
+            u64::try_from(ms).unwrap_or(u64::MAX).saturating_mul(*count)
+        };
+        let all: u64 = counts.iter().enumerate().map(taken).sum();
+        if all.saturating_mul(FRAMES_SHARE) < run_ms {
+            return 0;
+        }
+        let mut longer = 0_u64;
+        let rare = counts.iter().enumerate().rev().take_while(|part| {
+            longer = longer.saturating_add(taken(*part));
+            longer.saturating_mul(UNUSUAL_SHARE) < run_ms
+        });
+        // A hold of the length behind lasts up to a millisecond longer than its count says.
+        let usual = counts.len().saturating_sub(rare.count());
+        i64::try_from(usual).unwrap_or(0).saturating_mul(1_000)
+    }
 }
 
 /// Finds outages, slot by slot.
 #[derive(Debug)]
 pub struct Finder {
     period_us: u64,
+    usual_us: (i64, i64),
     found: Outages,
     up: Lost,
     down: Lost,
@@ -96,11 +170,15 @@ struct Hold {
 }
 
 impl Finder {
-    /// For slots so far apart.
-    pub fn new(period_us: u64) -> Self {
+    /// For slots so far apart, and holds that are usual up to so long, us: up, down.
+    pub fn new(period_us: u64, usual_us: (i64, i64)) -> Self {
         Self {
             period_us,
-            found: Outages::default(),
+            usual_us,
+            found: Outages {
+                frames_ms: (signed(usual_us.0) / 1e3, signed(usual_us.1) / 1e3),
+                ..Outages::default()
+            },
             up: Lost::default(),
             down: Lost::default(),
             unknown: Lost::default(),
@@ -148,7 +226,8 @@ impl Finder {
     }
 
     fn tell_held(&mut self, held: Option<(u64, i64)>, way: Way) {
-        if let Some((begin, us)) = held {
+        let usual = if way == Way::Up { self.usual_us.0 } else { self.usual_us.1 };
+        if let Some((begin, us)) = held.filter(|(_, us)| *us > usual) {
             self.tell(begin, us, way, Mode::Held);
         }
     }

@@ -443,6 +443,18 @@ fn watchdog(report: &Report) -> String {
     )
 }
 
+fn frames((up, down): (f64, f64)) -> String {
+    if up.max(down) <= 0.0 {
+        return String::new();
+    }
+    format!(
+        "<p class=\"soft\">A radio on this link hands over in frames: what was held up to {} ms to \
+         the robot and {} ms to the surgeon is usual here, and no outage.</p>",
+        figure(up),
+        figure(down)
+    )
+}
+
 fn outages(measures: &Measures) -> String {
     let mut body = String::new();
     for outage in measures.outages.list.iter().take(LISTED) {
@@ -474,6 +486,7 @@ fn outages(measures: &Measures) -> String {
              </tbody></table></div>"
         )
     };
+    let frames = frames(measures.outages.frames_ms);
     let way = |name: &str, way: &OneWay| {
         format!(
             "<tr><td>{name}</td><td class=\"n\">{} of {}</td><td class=\"n\">{} %</td>\
@@ -494,7 +507,7 @@ fn outages(measures: &Measures) -> String {
          <th class=\"n\">reordered</th><th \
          class=\"n\">twice</th></tr></thead><tbody>{}{}</tbody></table></div>\
          <p class=\"soft\">{} more were lost nobody knows where, or found no session.</p>\
-         {list}{more}</section>",
+         {frames}{list}{more}</section>",
         way("To the robot", &measures.up),
         way("To the surgeon", &measures.down),
         measures.lost_unknown.events,
