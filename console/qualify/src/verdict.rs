@@ -56,7 +56,8 @@ pub enum Metric {
     OutageLongest,
     /// Outages (10 ms and longer) an hour.
     OutagesPerHour,
-    /// Safe stops an hour at the shipped 10 ms threshold, with a playout buffer of `playout_ms`.
+    /// Safe stops an hour of motion at the shipped 10 ms threshold, with a playout buffer of
+    /// `playout_ms`.
     SafeStops,
     /// Something that this tool does not measure; the row says so.
     NotMeasured,
@@ -286,7 +287,7 @@ fn find(row: &Requirement, measures: &Measures) -> Option<Found> {
             let replay = measures.replay.as_ref()?;
             let playout_ms = row.playout_ms.unwrap_or(20);
             let played = replay.played.iter().find(|played| played.playout_ms == playout_ms)?;
-            Some(rate(*played.stops.first()?, replay.hours * 3_600.0, row.at_most))
+            Some(rate(*played.stops.first()?, *played.moving_s.first()?, row.at_most))
         }
         Metric::NotMeasured => None,
     }

@@ -366,6 +366,20 @@ fn the_shipped_watchdog_stops_where_the_hole_is_longer_than_its_threshold() {
     assert!(stops(100).next().unwrap().1 <= stops(5).next().unwrap().1);
 }
 
+/// Beside frames of 20 ms a buffer of 5 ms leaves the arm standing: it hardly ever stops, since it
+/// never moves. That is not rare, and no buffer to recommend.
+#[test]
+fn an_arm_that_stands_all_the_time_does_not_stop_seldom() {
+    let run = run(model("geo"), 14, 120, RobotClock::default(), &[]);
+    let replay = measured(&run).replay.unwrap();
+    let of = |ms: u64| replay.played.iter().find(|played| played.playout_ms == ms).unwrap();
+    let (little, much) = (of(5), of(200));
+    assert!(little.stops[0] < 10 && little.moving_s[0] < 5.0, "{little:?}");
+    assert!(much.moving_s[0] > 100.0, "{much:?}");
+    assert!(little.stops_per_hour[0] > much.stops_per_hour[0], "{little:?} {much:?}");
+    assert!(replay.enough_ms(2_000.0).is_none_or(|ms| ms > 5), "{replay:?}");
+}
+
 /// The route becomes longer by so much from a slot on, us: up and down.
 fn turn(run: &mut Run, from: usize, up: i32, down: i32) {
     for (slot, truth) in run.slots.iter_mut().zip(&mut run.truth).skip(from) {

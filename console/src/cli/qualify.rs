@@ -219,7 +219,7 @@ fn written_rate(text: &str) -> Result<u64, String> {
     let number: f64 = number.parse().map_err(|_| "write it as 20M or 500k".to_owned())?;
     let bps = count(number * unit);
     if !(100_000..=LOAD_MAX_BPS).contains(&bps) {
-        return Err("100k to 50M".to_owned());
+        return Err("from 100k to 50M bit/s, as 20M or 500k".to_owned());
     }
     Ok(bps)
 }
@@ -231,15 +231,14 @@ fn whole_number<const LEAST: u64, const MOST: u64>(text: &str) -> Result<u64, St
 
 /// A run: nothing can be said of less than a second.
 fn run_time(text: &str) -> Result<Micros, String> {
-    let time = written_time(text)?;
-    let is_enough = time >= Micros::from_secs(1);
-    is_enough.then_some(time).ok_or_else(|| "1 s to 168 h, written as 30s, 10m or 24h".to_owned())
+    let time = written_time(text).ok().filter(|time| *time >= Micros::from_secs(1));
+    time.ok_or_else(|| "1 s to 168 h, written as 30s, 10m or 24h".to_owned())
 }
 
 /// A load: at least a second, and not longer than others on the link should bear.
 fn load_time(text: &str) -> Result<Micros, String> {
     let time = written_time(text).ok().filter(|time| *time >= Micros::from_secs(1));
-    time.filter(|time| *time <= LOAD_MAX).ok_or_else(|| "1s to 60s".to_owned())
+    time.filter(|time| *time <= LOAD_MAX).ok_or_else(|| "1 s to 60 s, written as 30s".to_owned())
 }
 
 /// Half the way around the world is as far as it gets.
@@ -620,9 +619,12 @@ fn tell_road(report: &Report, out: &mut Speaker) {
     }
     let Some(path) = &report.path else { return };
     let mtu = |mtu: Option<Mtu>| mtu.map_or_else(|| "-".to_owned(), |mtu| mtu.passes.to_string());
-    let not_kept = path.marks.iter().filter(|mark| mark.fate != MarkFate::Kept).count();
+    let count = |is: fn(MarkFate) -> bool| path.marks.iter().filter(|mark| is(mark.fate)).count();
+    let unknown = count(|fate| fate == MarkFate::Unknown);
+    let not_kept = count(|fate| !matches!(fate, MarkFate::Kept | MarkFate::Unknown));
     out.line(&format!(
-        "path: longest packet up {} down {} bytes; {} of {} marks not kept; {} address(es) seen",
+        "path: longest packet up {} down {} bytes; {} of {} marks not kept, {unknown} cannot be \
+         told; {} address(es) seen",
         mtu(path.mtu_up),
         mtu(path.mtu_down),
         not_kept,

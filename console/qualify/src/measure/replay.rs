@@ -4,7 +4,9 @@
 //! whose turn a command is and how old it is are `longhand_follower`'s answers, at every tick.
 //!
 //! A *safe stop* is counted when the watchdog first says Silent or worse; the next one can come
-//! after 100 ms of fresh commands, as the arm's own Hold ends (design.md section 6).
+//! after 100 ms of fresh commands, as the arm's own Hold ends (design.md section 6). Rates are of
+//! the time in which the arm could move, as the product's own reports count them: an arm that
+//! stands all the time stops seldom, and nobody would call that good.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -33,7 +35,9 @@ pub struct Played {
     pub added_mean_ms: f64,
     /// For each of `thresholds_ms`: safe stops.
     pub stops: Vec<u64>,
-    /// The same, per hour.
+    /// For each of them: how long the arm could move, s.
+    pub moving_s: Vec<f64>,
+    /// Safe stops per hour of that.
     pub stops_per_hour: Vec<f64>,
     /// The most per hour that the link's own rate may be, 95 %; none seen may be three.
     pub stops_per_hour_high: Vec<f64>,
@@ -96,6 +100,7 @@ struct Lane {
     stopped: Vec<bool>,
     fresh_since_us: u64,
     stops: Vec<u64>,
+    moving: Vec<u64>,
     added_us: i64,
     ticks: u64,
 }
@@ -170,7 +175,7 @@ impl Player {
     pub fn finish(mut self) -> Replay {
         self.play();
         let hours = real(self.now_us - ORIGIN_US) * 1e-6 / 3_600.0;
-        let played = self.lanes.into_iter().map(|lane| lane.played(hours)).collect();
+        let played = self.lanes.into_iter().map(Lane::played).collect();
         Replay { hours, thresholds_ms: THRESHOLDS_MS.to_vec(), played }
     }
 }
@@ -198,6 +203,7 @@ impl Lane {
             stopped: vec![false; THRESHOLDS_MS.len()],
             fresh_since_us: 0,
             stops: vec![0; THRESHOLDS_MS.len()],
+            moving: vec![0; THRESHOLDS_MS.len()],
             added_us: 0,
             ticks: 0,
         }
@@ -238,20 +244,24 @@ impl Lane {
         } else if now.as_micros().saturating_sub(self.fresh_since_us) >= fresh_after.as_micros() {
             self.stopped.fill(false);
         }
+        for (moving, stopped) in self.moving.iter_mut().zip(&self.stopped) {
+            *moving += u64::from(!*stopped);
+        }
     }
 
-    fn played(self, hours: f64) -> Played {
-        let per_hour = |stops: f64| if hours > 0.0 { stops / hours } else { 0.0 };
+    fn played(self) -> Played {
+        let tick_s = TICK.as_secs_f64();
+        let moving_s: Vec<f64> = self.moving.iter().map(|ticks| real(*ticks) * tick_s).collect();
+        // An arm that could never move stopped in its first tick.
+        let per_hour = |stops: f64, moving: &f64| stops / moving.max(tick_s) * 3_600.0;
+        let both = || self.stops.iter().zip(&moving_s);
         let ticks = i64::try_from(self.ticks).unwrap_or(i64::MAX).max(1);
         Played {
             playout_ms: self.playout_ms,
             added_mean_ms: ms(self.added_us / ticks),
-            stops_per_hour: self.stops.iter().map(|stops| per_hour(real(*stops))).collect(),
-            stops_per_hour_high: self
-                .stops
-                .iter()
-                .map(|stops| per_hour(poisson(*stops).1))
-                .collect(),
+            stops_per_hour: both().map(|(stops, s)| per_hour(real(*stops), s)).collect(),
+            stops_per_hour_high: both().map(|(stops, s)| per_hour(poisson(*stops).1, s)).collect(),
+            moving_s,
             stops: self.stops,
         }
     }

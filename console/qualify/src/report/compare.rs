@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::Report;
 use crate::measure::quantile::{Quantile, Share, poisson};
+use crate::measure::replay::Played;
 use crate::number::real;
 
 /// How a figure changed.
@@ -65,7 +66,8 @@ pub fn compare(before: &Report, after: &Report) -> Vec<Compared> {
                 continue;
             };
             let what = format!("safe stops an hour, playout {} ms", b_played.playout_ms);
-            let rates = (rate(*was, b.hours * 3_600.0), rate(*is, a.hours * 3_600.0));
+            let moving = |played: &Played| played.moving_s.first().copied().unwrap_or(0.0);
+            let rates = (rate(*was, moving(b_played)), rate(*is, moving(a_played)));
             all.push(one(what, rates.0, rates.1));
         }
     }

@@ -410,9 +410,11 @@ fn watchdog(report: &Report) -> String {
             .collect();
         let _ = write!(
             body,
-            "<tr><td>{} ms <small>(adds {} on average)</small></td>{cells}</tr>",
+            "<tr><td>{} ms <small>(adds {} on average; moves {} % of the time)</small></td>{cells}\
+             </tr>",
             played.playout_ms,
-            figure(played.added_mean_ms)
+            figure(played.added_mean_ms),
+            figure(played.moving_s.first().copied().unwrap_or(0.0) / replay.hours.max(1e-9) / 36.0)
         );
     }
     let most = replay.played.iter().flat_map(|played| &played.stops_per_hour_high);
@@ -433,10 +435,9 @@ fn watchdog(report: &Report) -> String {
     format!(
         "<section class=\"card\"><h2>What the watchdog would have done</h2>\
          <p>The measured arrivals, played through the playout buffer and the watchdog that ship. \
-         Stops an \
-         hour, and the most that the link's own rate may be; across: how long a silence brakes \
-         (10 ms \
-         ships); down: how much delay the buffer may add.</p>{drawing}\
+         Stops an hour of motion, and the most that the link's own rate may be; across: how long a \
+         silence brakes (10 ms ships); down: how much delay the buffer may add, and how much of the \
+         time the arm could move at 10 ms.</p>{drawing}\
          <p class=\"key\"><i class=\"up\"></i>20 ms playout<i class=\"down\"></i>100 ms playout</p>\
          <div class=\"scroll\"><table><thead><tr><th>Playout at most</th>{head}</tr></thead>\
          <tbody>{body}</tbody></table></div></section>"
