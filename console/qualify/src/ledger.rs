@@ -118,8 +118,8 @@ impl Ledger {
         }
     }
 
-    /// The robot said at `at_us` that it no longer knew the session: a hole in the link had ended it
-    /// there first. What was sent within the round trip before came through the link and found no
+    /// The robot said at `at_us` that it no longer knew the session: a hole in the link had ended
+    /// it there first. What was sent within the round trip before came through the link and found no
     /// session, so it is no loss of the link's.
     pub fn forgotten(&mut self, at_us: u64) {
         let from = at_us.saturating_sub(self.rtt_min_us);

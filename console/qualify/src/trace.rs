@@ -73,8 +73,8 @@ pub fn write(
                 left = (at + late).max(left + 1);
                 each(&format!("{at},u,,0\n{left},d,,1\n"));
             }
-            // What this machine left out: as the slot before. What nobody knows lies in a gap, which
-            // no replay bridges.
+            // What this machine left out: as the slot before. What nobody knows lies in a gap,
+            // which no replay bridges.
             Fate::LostSomewhere | Fate::NotSent | Fate::NoSession => {}
         }
     });

@@ -104,12 +104,12 @@ struct Run {
     #[arg(long, value_name = "NAME|FILE", default_value = "atis-laparoscopic")]
     require: String,
     /// Probes a second, 50 to 2000. The watchdog is replayed at 1000 and 2000.
-    #[arg(long, value_name = "HZ", default_value_t = 1_000, value_parser = whole_number::<50, 2_000>,
-          allow_negative_numbers = true)]
+    #[arg(long, value_name = "HZ", default_value_t = 1_000, allow_negative_numbers = true,
+          value_parser = whole_number::<50, 2_000>)]
     rate: u64,
     /// The robot's number, which its certificate must carry.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = whole_number::<0, { u64::MAX }>,
-          allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true,
+          value_parser = whole_number::<0, { u64::MAX }>)]
     robot_id: u64,
     /// Length of the way between both ends: light needs its time, which narrows the one-way delay.
     #[arg(long, value_name = "KM", default_value_t = 0.0, value_parser = written_distance,

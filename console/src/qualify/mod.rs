@@ -10,7 +10,7 @@
 //! | pump, real-time | sends what is due and takes answers, as for commands |
 //! | twin, real-time | the same schedule on plain UDP, half a slot later |
 //! | path | asks beside them what the path does to marks, sizes and silence |
-//! | load | in a loaded run: other traffic on the twin's road; inside the session it is the pump's |
+//! | load | in a loaded run: other traffic on the twin's road; the session's is the pump's |
 //! | the caller's | keeps the ledger, writes samples to disk |
 
 mod desk;

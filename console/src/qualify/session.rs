@@ -27,9 +27,9 @@ const AT_ONCE: u32 = 3;
 
 /// What to do where a console holds the robot. It may not move anything yet, and so not look as if
 /// it held what it is connected to.
-const HELD: &str = ". A console that only waits for the bedside's hand-over holds the robot, too: a \
-                    measurement never competes with a surgeon. End that console (Ctrl-C where it \
-                    runs), measure, and start it again";
+const HELD: &str = ". A console that only waits for the bedside's hand-over holds the robot, too: \
+                    a measurement never competes with a surgeon. End that console (Ctrl-C where \
+                    it runs), measure, and start it again";
 
 /// Starts the pump on a thread of its own.
 pub(super) fn start(

@@ -7,8 +7,8 @@
 //! 320 ms at 50 Hz). Dropped: from the first lost slot to the first that came through. Held: from
 //! the first slot that waited to the moment when it was let go.
 //!
-//! A radio that hands over in frames (a satellite's TDMA, 20 ms) holds all the time, frame by frame:
-//! that is how it works, and no outage. [`Frames`] tells first how long its usual holds are.
+//! A radio that hands over in frames (a satellite's TDMA, 20 ms) holds all the time, frame by
+//! frame: that is how it works, and no outage. [`Frames`] tells first how long its usual holds are.
 
 use serde::{Deserialize, Serialize};
 

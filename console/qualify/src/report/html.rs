@@ -436,8 +436,8 @@ fn watchdog(report: &Report) -> String {
         "<section class=\"card\"><h2>What the watchdog would have done</h2>\
          <p>The measured arrivals, played through the playout buffer and the watchdog that ship. \
          Stops an hour of motion, and the most that the link's own rate may be; across: how long a \
-         silence brakes (10 ms ships); down: how much delay the buffer may add, and how much of the \
-         time the arm could move at 10 ms.</p>{drawing}\
+         silence brakes (10 ms ships); down: how much delay the buffer may add, and how much of \
+         the time the arm could move at 10 ms.</p>{drawing}\
          <p class=\"key\"><i class=\"up\"></i>20 ms playout<i class=\"down\"></i>100 ms playout</p>\
          <div class=\"scroll\"><table><thead><tr><th>Playout at most</th>{head}</tr></thead>\
          <tbody>{body}</tbody></table></div></section>"

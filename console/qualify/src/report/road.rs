@@ -41,7 +41,8 @@ pub(super) fn load(report: &Report) -> String {
         Within::Udp => "The load was plain UDP beside the session's packets.",
     };
     format!(
-        "<section class=\"card\"><h2>Under load</h2>{told}<p class=\"soft\">{carried}</p><div class=\"scroll\"><table><thead><tr>\
+        "<section class=\"card\"><h2>Under load</h2>{told}<p class=\"soft\">{carried}</p>\
+         <div class=\"scroll\"><table><thead><tr>\
          <th>Round trip, ms</th><th class=\"n\">p50</th><th class=\"n\">p99</th><th \
          class=\"n\">p99.9</th><th class=\"n\">most</th><th class=\"n\">lost to the robot</th><th \
          class=\"n\">lost to the surgeon</th></tr></thead><tbody>{body}</tbody></table></div>\

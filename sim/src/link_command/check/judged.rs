@@ -178,7 +178,7 @@ fn delays(path: &Path, lane: &Lane, span: Micros) -> Vec<Row> {
         let row = Row::near("added delay, greatest", "ms", most.at_ms, got, GRID_MS);
         rows.push(Row { least: 0.0, ..row });
     }
-    // Between its knots a path with slots has the even wait for a slot, whatever is drawn: there its
+    // Between its knots a path with slots has the even wait for a slot, whatever is drawn: its
     // distribution was asked for at the knots, and nowhere else.
     let (what, distance) = if path.radio.slot == Micros::ZERO {
         ("distance of added delay (KS)", distance(&curve, &lane.delays, total))
