@@ -472,7 +472,7 @@ fn nobody_measures_while_a_surgeon_holds_the_robot() {
     let agent = scene.agent(&["--hand-over"]);
     let console = scene.console(&agent.addr);
     let moving = agent.until_in_motion(0, 1.0);
-    for (name, words) in [("ann", "another console holds"), ("eve", "role may not command")] {
+    for (name, words) in [("ann", "End that console (Ctrl-C"), ("eve", "role may not command")] {
         let refused = qualify(&scene, name, &agent.addr, &["--for", "1s", "--noise", "0s"]);
         assert_eq!(refused.code, Some(1), "{refused:?}");
         let said = refused.words();
