@@ -119,8 +119,8 @@ impl Ledger {
     }
 
     /// The robot said at `at_us` that it no longer knew the session: a hole in the link had ended
-    /// it there first. What was sent within the round trip before came through the link and found no
-    /// session, so it is no loss of the link's.
+    /// it there first. What was sent within the round trip before came through the link and found
+    /// no session, so it is no loss of the link's.
     pub fn forgotten(&mut self, at_us: u64) {
         let from = at_us.saturating_sub(self.rtt_min_us);
         let (begin_us, period_us) = (self.begin_us, self.period_us);
