@@ -219,15 +219,19 @@ fn black_holes_inside_quic_have_the_directions_of_the_relays_log() {
     );
     assert!(matches!(ended.code, Some(0 | 3)), "{ended:?}");
     assert!(true_up > 7_000 && true_down > 2_500, "{true_up} {true_down}");
-    // Which probe was the first to pass when the hole ended may be the one before or after.
-    assert!(lost_up.abs_diff(true_up) <= 2, "{lost_up} {true_up}: {list:?}");
+    // Which probe was the first to find no session behind the hole is known as well as this machine
+    // is on time; everything else is exact.
+    assert!(lost_up.abs_diff(true_up) <= SLACK, "{lost_up} {true_up}: {list:?}");
     assert!(lost_down.abs_diff(true_down) <= 2, "{lost_down} {true_down}: {list:?}");
     assert_eq!(told("/lost_unknown/events"), told("/own/no_session"), "{road}");
     // The robot, not the console, ended the session in the hole up: it is seen whole.
     let up = list.iter().find(|outage| outage["way"] == "up").unwrap();
     let ms = up["ms"].as_f64().unwrap();
-    assert!((ms - 5_000.0).abs() <= 2.0 || ended.code == Some(3), "{list:?}");
+    assert!((ms - 5_000.0).abs() <= 10.0 || ended.code == Some(3), "{list:?}");
 }
+
+/// Probes. Chosen: 10 ms, as late as a busy machine tells the end of a session.
+const SLACK: u64 = 10;
 
 /// The length of the replayed run, us.
 const SEAM_US: u64 = 15_000_000;
