@@ -2,7 +2,7 @@
 //! quantiles against what the relay really did, on which way packets were lost, memory.
 //!
 //! ```text
-//! cargo test -p longhand-sim --test beside_irtt -- --ignored --nocapture
+//! cargo test --release -p longhand-sim --test beside_irtt -- --ignored --nocapture
 //! ```
 //!
 //! Each tool has a relay of its own, for a relay serves one client; both play one link from one
