@@ -23,6 +23,7 @@ mod scene;
 
 use child::{Ended, Process};
 use longhand_link::Trace;
+use longhand_protocol::wire;
 use middlebox::{Ills, Middlebox};
 use scene::{CONSOLE, SIM, Scene};
 use serde_json::Value;
@@ -211,8 +212,9 @@ fn black_holes_inside_quic_have_the_directions_of_the_relays_log() {
     let road = &report["quic"];
     let told = |pointer: &str| road.pointer(pointer).and_then(Value::as_u64).unwrap();
     let (lost_up, lost_down) = (told("/up/loss/events"), told("/down/loss/events"));
-    // A datagram: its probe, and the few bytes that QUIC frames it with.
-    let (true_up, true_down) = (dropped(&log, "up", 207), dropped(&log, "down", 331));
+    // A datagram frame: its probe, and three bytes for its kind and length.
+    let [probe, answer] = [wire::PROBE_LEN, wire::PROBE_ANSWER_LEN].map(|bytes| bytes + 3);
+    let (true_up, true_down) = (dropped(&log, "up", probe), dropped(&log, "down", answer));
     let list = road["outages"]["list"].as_array().unwrap();
     eprintln!(
         "the relay dropped {true_up} up, {true_down} down; told {lost_up} {lost_down}; {list:?}"
