@@ -7,7 +7,7 @@ use crate::fault::{CATALOGUE, Lives};
 use crate::measure::float;
 use crate::scenario::{Engagements, Outcome, Scenario, ScenarioError, Transport};
 use indicatif::{ProgressBar, ProgressStyle};
-use rustix::time::{ClockId, clock_gettime};
+use longhand_quic::clock::thread_us;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -130,13 +130,6 @@ pub struct Plan {
     pub until_violation: bool,
 }
 
-/// What this thread has had of its core, microseconds.
-fn core_us() -> u64 {
-    let spent = clock_gettime(ClockId::ThreadCPUTime);
-    let part = |value: i64| u64::try_from(value).unwrap_or(0);
-    part(spent.tv_sec).saturating_mul(1_000_000).saturating_add(part(spent.tv_nsec) / 1_000)
-}
-
 /// Runs a plan, until `stop`; with a bar on the terminal where it is to be shown.
 ///
 /// Errors: [`ScenarioError`]; none that a drawn scenario can have.
@@ -162,9 +155,9 @@ pub fn run(plan: &Plan, stop: &AtomicBool, show: bool) -> Result<Report, Scenari
             }
             let seed = run_seed(seed, n);
             let scenario = Scenario::drawn(seed, RUN_SECONDS, transport);
-            let before = core_us();
+            let before = thread_us();
             let outcome = scenario.run(stop, None);
-            let busy = core_us().saturating_sub(before);
+            let busy = thread_us().saturating_sub(before);
             let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
             match outcome {
                 Ok(outcome) if outcome.stopped => return,

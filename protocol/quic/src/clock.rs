@@ -39,6 +39,12 @@ pub fn monotonic_ns() -> u64 {
     seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
 }
 
+/// What the calling thread has had of a processor, microseconds: for benches and campaigns.
+pub fn thread_us() -> u64 {
+    let (seconds, nanos) = parts(clock_gettime(ClockId::ThreadCPUTime));
+    seconds.saturating_mul(1_000_000).saturating_add(nanos / 1_000)
+}
+
 /// Wall time, nanoseconds since 1970: for records alone. It jumps, and somebody may set it.
 pub fn wall_ns() -> u64 {
     let (seconds, nanos) = parts(clock_gettime(ClockId::Realtime));
