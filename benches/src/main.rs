@@ -36,7 +36,7 @@ struct Cli {
 /// The benches.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum What {
-    /// `Follower::step` for two arms (goal P4); the servo's turn without and with the tap.
+    /// `Follower::step` for two arms (goal P4); the servo's turn without and with the taps.
     Tick,
     /// Encode and decode, beside a copy of as many bytes.
     Wire,
@@ -71,6 +71,7 @@ fn measure(cli: &Cli) -> Result<Vec<Table>, String> {
     if wanted(What::Tick) {
         tables.push(tick::measure(cli.rounds)?);
         tables.push(tap::measure(cli.rounds)?);
+        tables.push(tap::measure_outward(cli.rounds)?);
     }
     if wanted(What::Wire) {
         tables.extend(wire::measure(cli.rounds)?);

@@ -14,5 +14,6 @@ pub mod message;
 pub mod probe;
 pub mod sequence;
 pub mod session;
+pub mod tap;
 pub mod units;
 pub mod wire;

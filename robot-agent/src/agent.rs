@@ -8,6 +8,7 @@
 //! | pump | real-time 70 | QUIC, TLS, sessions |
 //! | watch | normal | log, counters, whoever sees every state; epochs and revocations, on disk |
 //! | recorder | normal | every tick onto a disk, which may hold it up as long as it likes |
+//! | tap | normal | every tick into memory that others may read; waits for nobody |
 
 use crate::arm::simulated::{DEAD_MAN, PSM_CLASSIC, SimulatedPsm};
 use crate::epoch::{EpochError, EpochStore};
@@ -19,13 +20,14 @@ use crate::profile_file::NamedProfile;
 use crate::record::file::WriteError;
 use crate::record::health::Health;
 use crate::record::recorder::{NewDisk, Recorded, Recorder};
-use crate::record::tap::{RING_WORDS, Tap, tap};
+use crate::record::tap::{RING_WORDS, Tap, tap as record_tap};
 use crate::revocations::Revocations;
 use crate::servo::{HOME, Servo};
 use crate::servo_thread::{
     Answer, AnswerReader, Asked, REQUEST_AGE_MAX, RequestWriter, ServoLoop, Shared, StateReader,
-    mailboxes, unpack_state,
+    StateWriter, mailboxes, unpack_state,
 };
+use crate::tap::{self, TapEnds};
 use longhand_follower::Follower;
 use longhand_follower::supervisor::{Outcome, Request};
 use longhand_protocol::geometry::PerArm;
@@ -43,7 +45,7 @@ use longhand_quic::trust::Credentials;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
@@ -76,6 +78,8 @@ pub struct AgentConfig {
     pub record: Option<NewDisk>,
     /// Where probes are answered outside QUIC while somebody measures; `None` for nowhere.
     pub probe_twin: Option<SocketAddr>,
+    /// Where a gateway is handed the memory in which it may watch; `None` for nowhere.
+    pub tap: Option<PathBuf>,
 }
 
 /// The agent could not start.
@@ -104,6 +108,17 @@ pub enum AgentError {
          or run it without (--no-record)"
     )]
     Record(WriteError),
+    /// Nobody could look.
+    #[error(
+        "the tap cannot be offered on {} ({source}); give --tap a file in a folder of yours, or \
+         leave it out", path.display()
+    )]
+    Tap {
+        /// Where it was to be.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A thread or a file descriptor was refused.
     #[error("the system refused a thread or a descriptor: {0}")]
     System(#[from] io::Error),
@@ -180,7 +195,9 @@ impl Agent {
         let BlackBox { tap, recorder, ends: ends_of_record } = black_box.unwrap_or_default();
         let health = recorder.as_ref().map(|(_, health)| Arc::clone(health));
         let (runs, twin) = Runs::with_twin(config.probe_twin)?;
-        let (servo_loop, ends) = mailboxes(doorbell.clone(), tap);
+        let Offered { tap: offered, states: tap_states, links: tap_links } =
+            offer(config.tap.as_deref(), config.robot, health.as_ref())?;
+        let (servo_loop, ends) = mailboxes(doorbell.clone(), tap, tap_states);
         let shared = ends.shared;
         let mut unless_started = StopAll { shared: Arc::clone(&shared), stop: Some(stop.clone()) };
         let (arrived, arrivals) = Mailbox::pair();
@@ -195,6 +212,7 @@ impl Agent {
             states: ends.network_states,
             arrivals: arrived,
             record: ends_of_record,
+            tap: tap_links,
             shared: Arc::clone(&shared),
             runs,
             random: random_u64,
@@ -220,6 +238,7 @@ impl Agent {
         let watch_stop = stop.clone();
         let watch = spawn("watch", move || watch.run(&watch_stop))?;
         twin.map(|twin| answer_outside(twin, stop.clone(), real_time)).transpose()?;
+        offered.map(|tap| show(tap, stop.clone())).transpose()?;
         let record = recorder.map(|(recorder, health)| record(recorder, health)).transpose()?;
         unless_started.stop = None;
         Ok(Self {
@@ -380,7 +399,7 @@ fn black_box(
     let signer = credentials.signer().map_err(|error| AgentError::Record(error.into()))?;
     let recorded = Recorded { robot, profile: profile.clone(), signer };
     let health = Arc::new(Health::default());
-    let (tap, tapped) = tap(RING_WORDS, &health);
+    let (tap, tapped) = record_tap(RING_WORDS, &health);
     let (links, read_links) = Mailbox::pair();
     let (witness, read_witness) = Mailbox::pair();
     let recorder =
@@ -566,6 +585,35 @@ fn simulated(profile: NamedProfile, tolerate_stalls: bool) -> Servo<SimulatedPsm
     Servo::new(Follower::new(profile.profile), PerArm { psm1: arm(), psm2: arm() })
 }
 
+/// The tap before it runs, and what others write for it; nothing where nobody may look.
+#[derive(Default)]
+struct Offered {
+    tap: Option<tap::Tap>,
+    states: Option<StateWriter>,
+    links: Option<tap::LinkWriter>,
+}
+
+fn offer(
+    path: Option<&Path>,
+    robot: RobotId,
+    health: Option<&Arc<Health>>,
+) -> Result<Offered, AgentError> {
+    let Some(path) = path else { return Ok(Offered::default()) };
+    let (states, read_states) = Mailbox::pair();
+    let (links, read_links) = Mailbox::pair();
+    let ends = TapEnds { states: read_states, links: read_links, health: health.cloned() };
+    // Which run it is: anything that the last one was not.
+    let run = random_u64().unwrap_or_else(|_none| robot_now().as_micros());
+    let tap = tap::Tap::offer(path, robot, run, ends)
+        .map_err(|source| AgentError::Tap { path: path.to_owned(), source })?;
+    Ok(Offered { tap: Some(tap), states: Some(states), links: Some(links) })
+}
+
+/// Shows every tick until `stop`: the thread ends by itself.
+fn show(tap: tap::Tap, stop: Stop) -> io::Result<()> {
+    spawn("tap", move || tap.run(&stop)).map(drop)
+}
+
 /// Answers probes beside QUIC until `stop`: the thread ends by itself.
 fn answer_outside(twin: Twin, stop: Stop, real_time: bool) -> io::Result<()> {
     spawn("twin", move || twin.run(&stop, real_time)).map(drop)
@@ -700,6 +748,7 @@ mod tests {
                 observer: None,
                 record: None,
                 probe_twin: None,
+                tap: None,
             },
             run_pump,
         )

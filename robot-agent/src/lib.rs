@@ -17,3 +17,4 @@ mod revocations;
 pub mod servo;
 mod servo_thread;
 pub mod states_json;
+pub mod tap;

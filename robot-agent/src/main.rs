@@ -100,6 +100,10 @@ struct Run {
     /// the link (`longhand-console qualify`), so that QUIC's own cost is seen. Left out: nowhere.
     #[arg(long, value_name = "IP:PORT")]
     probe_twin: Option<SocketAddr>,
+    /// Let a gateway watch: offers every tick, to be read and no more, on a socket here that only
+    /// this user may open (`longhand-gateway run --tap FILE`). Left out: nobody watches.
+    #[arg(long, value_name = "FILE")]
+    tap: Option<PathBuf>,
     /// Stop by itself after so many seconds.
     #[arg(long = "for", value_name = "SECONDS", value_parser = Micros::from_written_secs,
           allow_negative_numbers = true)]
@@ -200,8 +204,10 @@ enum RoleWord {
     Robot,
     /// May measure the link, and never moves anything
     Engineer,
-    /// May look; no program takes it yet
+    /// May look, through a gateway
     Observer,
+    /// Shows a robot to the outside, or routes for those that do
+    Gateway,
 }
 
 impl From<RoleWord> for Role {
@@ -211,6 +217,7 @@ impl From<RoleWord> for Role {
             RoleWord::Robot => Self::Robot,
             RoleWord::Engineer => Self::Engineer,
             RoleWord::Observer => Self::Observer,
+            RoleWord::Gateway => Self::Gateway,
         }
     }
 }
@@ -269,6 +276,7 @@ fn run_agent(run: Run) -> miette::Result<ExitCode> {
         observer: observer.transpose()?,
         record,
         probe_twin: run.probe_twin,
+        tap: run.tap,
     })
     .into_diagnostic()?;
     eprintln!(

@@ -15,17 +15,19 @@
 use crate::epoch::{Epochs, NotDurable};
 use crate::probing::{Measuring, Runs};
 use crate::record::health::Health;
-use crate::record::recorder::{LinkWriter, WitnessReader};
+use crate::record::recorder::{self, WitnessReader};
 use crate::servo_thread::{
     Answer, AnswerReader, Asked, CommandWriter, RequestWriter, STATE_WORDS, Shared, StateReader,
     pack, unpack_state,
 };
+use crate::tap::LinkWriter;
 use longhand_follower::supervisor::Request;
 use longhand_protocol::message::{
     FollowerState, Frame, OperatingState, PROTOCOL_VERSION, ProfileHash, Refusal, RefusalKind,
     RobotId, SessionId, SessionKey, Stage, StateCommand, Terms, Witness,
 };
 use longhand_protocol::session::{Rejects, RobotSession};
+use longhand_protocol::tap::{self, LinkHealth};
 use longhand_protocol::units::{Epoch, Instant, Robot};
 use longhand_protocol::wire;
 use longhand_quic::clock::robot_now;
@@ -78,6 +80,8 @@ pub(crate) struct NetworkConfig {
     pub(crate) arrivals: ArrivalWriter,
     /// The record's side; `None` where there is none.
     pub(crate) record: Option<RecordEnds>,
+    /// Where the tap hears of the link; `None` where nobody may look.
+    pub(crate) tap: Option<LinkWriter>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) runs: Runs,
     /// Draws the robot's half of a session id.
@@ -86,7 +90,7 @@ pub(crate) struct NetworkConfig {
 
 /// What the network side has of the record: counters go there, and how far it has come comes back.
 pub(crate) struct RecordEnds {
-    pub(crate) links: LinkWriter,
+    pub(crate) links: recorder::LinkWriter,
     pub(crate) witness: WitnessReader,
     pub(crate) health: Arc<Health>,
     /// The newest, with the alarm as it was then.
@@ -98,7 +102,7 @@ pub(crate) struct RecordEnds {
 impl RecordEnds {
     pub(crate) fn new(
         case_id: [u8; 16],
-        links: LinkWriter,
+        links: recorder::LinkWriter,
         witness: WitnessReader,
         health: Arc<Health>,
     ) -> Self {
@@ -242,7 +246,7 @@ impl Accept for Door {
                 let link = EngineerLink { lease, serial, measuring, hellos: 0 };
                 return Ok(DoorLink::Engineer(link));
             }
-            Role::Robot | Role::Observer => {
+            Role::Robot | Role::Observer | Role::Gateway => {
                 let words = format!("role {} may not command", peer.role);
                 tracing::warn!(%from, name = peer.name, "refused: {words}");
                 lease.count_refused(&words);
@@ -438,6 +442,30 @@ impl Lease {
         }
         self.claimants.clear();
         self.holder = Some(to);
+        self.show_link();
+    }
+
+    /// Tells the tap how the link is and who has it.
+    fn show_link(&mut self) {
+        let (holder, path) = (&self.holder, &self.record.path);
+        let Some(tap) = &mut self.config.tap else { return };
+        let mut health =
+            LinkHealth { at: robot_now(), sessions: self.record.sessions, ..LinkHealth::default() };
+        if let Some(Holder { who, session, .. }) = holder {
+            health = LinkHealth {
+                connected: true,
+                accepted: session.accepted(),
+                rejected: session.rejects().total(),
+                lost: session.lost(),
+                rtt: path.rtt,
+                packets_sent: path.packets_sent,
+                packets_lost: path.packets_lost,
+                datagrams_received: path.datagrams_received,
+                holder: tap::Holder::new(&who.name),
+                ..health
+            };
+        }
+        tap.push(&health.words());
     }
 
     /// Ends the lease; gives the connection that had it.
@@ -445,6 +473,7 @@ impl Lease {
         let holder = self.holder.take()?;
         count_session(&mut self.record, &holder.session);
         self.last_holder = Some((holder.who, holder.resume));
+        self.show_link();
         Some(holder.link)
     }
 
@@ -767,6 +796,7 @@ impl Link for RobotLink {
         let (accepted, lost) = (session.accepted(), session.lost());
         let rejected = session.rejects().total();
         lease.record.path = *counters;
+        lease.show_link();
         let sessions = lease.record.sessions;
         if let Some(record) = &mut lease.config.record {
             record.links.push(&[
@@ -973,6 +1003,7 @@ pub(crate) mod tests {
                 states: state_reader,
                 arrivals,
                 record: None,
+                tap: None,
                 shared: Arc::default(),
                 runs: Runs::default(),
                 random: random_u64,

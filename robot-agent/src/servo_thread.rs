@@ -164,6 +164,8 @@ pub(crate) struct ServoLoop {
     bedside_answers: AnswerWriter,
     network_states: StateWriter,
     watch_states: StateWriter,
+    /// Where the tap takes every state; `None` where nobody may look.
+    tap_states: Option<StateWriter>,
     shared: Arc<Shared>,
     doorbell: Doorbell,
     inbox: Vec<Inbound>,
@@ -178,8 +180,12 @@ pub(crate) struct ServoLoop {
     stage: Stage,
 }
 
-/// Makes the mailboxes.
-pub(crate) fn mailboxes(doorbell: Doorbell, tap: Option<Tap>) -> (ServoLoop, Ends) {
+/// Makes the mailboxes. `tap` is the black box's, `tap_states` the gateway's.
+pub(crate) fn mailboxes(
+    doorbell: Doorbell,
+    tap: Option<Tap>,
+    tap_states: Option<StateWriter>,
+) -> (ServoLoop, Ends) {
     let shared = Arc::new(Shared::default());
     let (command_writer, commands) = Mailbox::pair();
     let (network_request_writer, network_requests) = Mailbox::pair();
@@ -196,6 +202,7 @@ pub(crate) fn mailboxes(doorbell: Doorbell, tap: Option<Tap>) -> (ServoLoop, End
         bedside_answers,
         network_states,
         watch_states,
+        tap_states,
         shared: Arc::clone(&shared),
         doorbell,
         inbox: Vec::with_capacity(COMMAND_SLOTS),
@@ -343,6 +350,9 @@ impl ServoLoop {
         if let Some(words) = pack_state(state, fence) {
             self.network_states.push(&words);
             self.watch_states.push(&words);
+            if let Some(tap) = &mut self.tap_states {
+                tap.push(&words);
+            }
         }
     }
 }
@@ -577,7 +587,7 @@ mod tests {
         }
 
         fn with(profile: Profile, dead_man: Micros) -> Self {
-            let (servo_loop, ends) = mailboxes(Doorbell::new().unwrap(), None);
+            let (servo_loop, ends) = mailboxes(Doorbell::new().unwrap(), None, None);
             let at = Instant::from_micros(1_000_000);
             let arm =
                 || SimulatedPsm::new(&PSM_CLASSIC, &HOME.0, HOME.1, at).with_dead_man(dead_man);
@@ -780,7 +790,7 @@ mod tests {
         let arm = |told: &Arc<_>| Witness(Arc::clone(told));
         let arms = PerArm { psm1: arm(&told.psm1), psm2: arm(&told.psm2) };
         let servo = Servo::new(Follower::new(Profile::DEFAULT), arms);
-        let (servo_loop, mut ends) = mailboxes(Doorbell::new().unwrap(), None);
+        let (servo_loop, mut ends) = mailboxes(Doorbell::new().unwrap(), None, None);
         let thread = std::thread::spawn(move || servo_loop.run(servo, None, |_| ()));
         while ends.watch_states.newest().0.is_none() {
             std::thread::yield_now();

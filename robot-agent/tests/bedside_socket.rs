@@ -37,6 +37,7 @@ impl Bench {
             observer: None,
             record: None,
             probe_twin: None,
+            tap: None,
         })
         .unwrap();
         let listener = controls::listen(&folder.join("sock")).unwrap();

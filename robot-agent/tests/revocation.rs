@@ -94,6 +94,7 @@ fn a_list_copied_to_a_running_robot_ends_the_live_connection_and_lets_none_in() 
         observer: None,
         record: None,
         probe_twin: None,
+        tap: None,
     })
     .unwrap();
     let target = Target { addr: agent.local_addr(), robot: ROBOT };

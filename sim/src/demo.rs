@@ -255,6 +255,7 @@ fn start(args: &DemoArgs) -> Result<Parts, DemoError> {
         real_time: !args.no_real_time,
         tolerate_stalls: true,
         probe_twin: None,
+        tap: None,
         observer: Some(Box::new(move |state: &FollowerState| {
             seen.lock().unwrap_or_else(PoisonError::into_inner).observe(state, None);
         })),

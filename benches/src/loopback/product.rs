@@ -129,6 +129,7 @@ impl Stage {
             observer: None,
             record: None,
             probe_twin: None,
+            tap: None,
         })
         .map_err(|error| error.to_string())
     }

@@ -211,7 +211,7 @@ fn certificate(
     let until = format!("{who}, until {}", date(who.not_after));
     match who.role {
         Role::Surgeon => {}
-        Role::Engineer | Role::Observer => {
+        Role::Engineer | Role::Observer | Role::Gateway => {
             return missing(until, "this role may not move a robot; use a surgeon's identity");
         }
         Role::Robot => return missing(until, "this is a robot's identity; use a surgeon's"),
@@ -262,7 +262,7 @@ mod tests {
         ] {
             assert_eq!(certificate(&good, now).health, health, "{now:?}");
         }
-        for role in [Role::Robot, Role::Engineer, Role::Observer] {
+        for role in [Role::Robot, Role::Engineer, Role::Observer, Role::Gateway] {
             assert_eq!(certificate(&issued(role), begins).health, Health::Bad, "{role}");
         }
     }

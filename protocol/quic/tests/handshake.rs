@@ -49,7 +49,7 @@ fn a_role_that_accept_refuses_is_told_why_before_anything_is_read() {
         Some(Role::Surgeon),
         None,
     );
-    for role in [Role::Engineer, Role::Observer] {
+    for role in [Role::Engineer, Role::Observer, Role::Gateway] {
         let console = console(robot.addr, credentials(&authority, role, "somebody"));
         console.send_frame(b"please");
         let why = console.waiting();

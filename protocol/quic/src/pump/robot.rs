@@ -296,7 +296,7 @@ impl<A: Accept> House<'_, A> {
     ) -> Result<(PeerIdentity, A::L), HandshakeError> {
         let peer = tls::identity(connection)?;
         let is_looker = |role: Role| match role {
-            Role::Engineer | Role::Observer => true,
+            Role::Engineer | Role::Observer | Role::Gateway => true,
             Role::Surgeon | Role::Robot => false,
         };
         let lookers = self.roles.values().filter(|role| is_looker(**role)).count();

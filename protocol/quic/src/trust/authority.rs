@@ -17,7 +17,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
-use super::role::{PeerIdentity, Role, hex, is_plain_name, name_urn, robot_dns_name};
+use super::role::{
+    PeerIdentity, Role, gateway_dns_name, hex, is_plain_name, name_urn, robot_dns_name,
+};
 use super::{Credentials, TrustError};
 
 /// Days an identity lives when nobody says otherwise.
@@ -187,12 +189,16 @@ impl Authority {
             return Err(TrustError::Name { got: super::role::shown(name) });
         }
         let usage = match (role, robot) {
-            (Role::Robot, Some(_)) => ExtendedKeyUsagePurpose::ServerAuth,
+            (Role::Robot, Some(_)) => vec![ExtendedKeyUsagePurpose::ServerAuth],
             (Role::Surgeon | Role::Engineer | Role::Observer, None) => {
-                ExtendedKeyUsagePurpose::ClientAuth
+                vec![ExtendedKeyUsagePurpose::ClientAuth]
+            }
+            // Asks a router, and is asked by observers.
+            (Role::Gateway, None) => {
+                vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth]
             }
             (Role::Robot, None) => return Err(TrustError::RobotNumberMissing),
-            (Role::Surgeon | Role::Engineer | Role::Observer, Some(_)) => {
+            (Role::Surgeon | Role::Engineer | Role::Observer | Role::Gateway, Some(_)) => {
                 return Err(TrustError::RobotNumberNotWanted { role });
             }
         };
@@ -206,9 +212,12 @@ impl Authority {
         if let Some(id) = robot {
             params.subject_alt_names.push(SanType::DnsName(robot_dns_name(id).try_into()?));
         }
+        if role == Role::Gateway {
+            params.subject_alt_names.push(SanType::DnsName(gateway_dns_name(name).try_into()?));
+        }
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![usage];
+        params.extended_key_usages = usage;
         params.use_authority_key_identifier_extension = true;
         let key = birth.key;
         let certificate = params.signed_by(&key, &self.issuer)?;

@@ -7,7 +7,8 @@
 //! Written as subject alternative names, so that every TLS library in the world can show them:
 //! `URI:urn:longhand:role:surgeon`, `URI:urn:longhand:name:dr-lopez`, and for a robot also
 //! `DNS:robot-7.longhand.internal`, the name that a console asks for. (`.internal` is reserved by
-//! ICANN for private use, so no public authority can ever issue it.)
+//! ICANN for private use, so no public authority can ever issue it.) A gateway's is
+//! `DNS:gateway-or3.longhand.internal`: it is both asked and asks, so it may be server and client.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,6 +21,7 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 const ROLE_URN: &str = "urn:longhand:role:";
 const NAME_URN: &str = "urn:longhand:name:";
 const ROBOT_DNS: (&str, &str) = ("robot-", ".longhand.internal");
+const GATEWAY_DNS: (&str, &str) = ("gateway-", ".longhand.internal");
 /// Longest name of a holder. Chosen: a DNS label's 63 minus room for what we put around it.
 pub(crate) const NAME_MAX: usize = 48;
 
@@ -34,11 +36,14 @@ pub enum Role {
     Engineer,
     /// May look.
     Observer,
+    /// The process that shows a robot to the outside, or a router between such: never moves.
+    Gateway,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 4] = [Self::Surgeon, Self::Robot, Self::Engineer, Self::Observer];
+    pub const ALL: [Self; 5] =
+        [Self::Surgeon, Self::Robot, Self::Engineer, Self::Observer, Self::Gateway];
 
     /// The word for it, as in the certificate and on the command line.
     pub const fn name(self) -> &'static str {
@@ -47,6 +52,7 @@ impl Role {
             Self::Robot => "robot",
             Self::Engineer => "engineer",
             Self::Observer => "observer",
+            Self::Gateway => "gateway",
         }
     }
 
@@ -91,7 +97,7 @@ pub enum IdentityError {
         found: usize,
     },
     /// A role that this release does not know.
-    #[error("unknown role `{got}`; it must be surgeon, robot, engineer or observer")]
+    #[error("unknown role `{got}`; it must be surgeon, robot, engineer, observer or gateway")]
     UnknownRole {
         /// The word found.
         got: String,
@@ -144,7 +150,9 @@ impl PeerIdentity {
         let robot = match (role, said.robots.as_slice()) {
             (Role::Robot, [Some(id)]) => Some(*id),
             (Role::Surgeon | Role::Engineer | Role::Observer, []) => None,
-            (Role::Robot | Role::Surgeon | Role::Engineer | Role::Observer, _) => {
+            // Its own name, which is no robot's.
+            (Role::Gateway, [None]) => None,
+            (Role::Robot | Role::Surgeon | Role::Engineer | Role::Observer | Role::Gateway, _) => {
                 return Err(IdentityError::RobotNumber);
             }
         };
@@ -173,6 +181,12 @@ impl fmt::Display for PeerIdentity {
 pub fn robot_dns_name(id: RobotId) -> String {
     let (before, after) = ROBOT_DNS;
     format!("{before}{}{after}", id.get())
+}
+
+/// The DNS name that the gateway called `name` proves in its handshake.
+pub(crate) fn gateway_dns_name(name: &str) -> String {
+    let (before, after) = GATEWAY_DNS;
+    format!("{before}{name}{after}")
 }
 
 /// A wall time as `2031-04-09 12:00 UTC`, for people.
