@@ -154,7 +154,7 @@ impl Holder {
                 *word |= u64::from(byte) << (place % 8).saturating_mul(8);
             }
             place = place.saturating_add(1);
-            if place % 8 == 0 {
+            if place.is_multiple_of(8) {
                 word = at.next();
             }
         }
