@@ -183,21 +183,15 @@ impl Agent {
     fn start_with(config: AgentConfig, run_pump: RunPump) -> Result<Self, AgentError> {
         check_identity(&config)?;
         let (epoch_store, epochs) = EpochStore::open(&config.state)?;
-        let pump = RobotPump::bind(RobotConfig {
-            bind: config.bind,
-            credentials: config.credentials.clone(),
-            datagram_bytes: wire::STATE_LEN,
-            qlog: config.qlog,
-        })?;
+        let pump = bind(&config)?;
         let credentials = config.credentials;
         let black_box = black_box(&credentials, config.robot, &config.profile, config.record)?;
         let (doorbell, stop) = (Doorbell::new()?, Stop::new()?);
         let BlackBox { tap, recorder, ends: ends_of_record } = black_box.unwrap_or_default();
         let health = recorder.as_ref().map(|(_, health)| Arc::clone(health));
         let (runs, twin) = Runs::with_twin(config.probe_twin)?;
-        let Offered { tap: offered, states: tap_states, links: tap_links } =
-            offer(config.tap.as_deref(), config.robot, health.as_ref())?;
-        let (servo_loop, ends) = mailboxes(doorbell.clone(), tap, tap_states);
+        let shown = offer(config.tap.as_deref(), config.robot, health.as_ref())?;
+        let (servo_loop, ends) = mailboxes(doorbell.clone(), tap, shown.states);
         let shared = ends.shared;
         let mut unless_started = StopAll { shared: Arc::clone(&shared), stop: Some(stop.clone()) };
         let (arrived, arrivals) = Mailbox::pair();
@@ -212,7 +206,7 @@ impl Agent {
             states: ends.network_states,
             arrivals: arrived,
             record: ends_of_record,
-            tap: tap_links,
+            tap: shown.links,
             shared: Arc::clone(&shared),
             runs,
             random: random_u64,
@@ -238,7 +232,7 @@ impl Agent {
         let watch_stop = stop.clone();
         let watch = spawn("watch", move || watch.run(&watch_stop))?;
         twin.map(|twin| answer_outside(twin, stop.clone(), real_time)).transpose()?;
-        offered.map(|tap| show(tap, stop.clone())).transpose()?;
+        shown.tap.map(|tap| show(tap, stop.clone())).transpose()?;
         let record = recorder.map(|(recorder, health)| record(recorder, health)).transpose()?;
         unless_started.stop = None;
         Ok(Self {
@@ -319,6 +313,15 @@ impl Agent {
             network_ended: self.bedside.network_ended().map(str::to_owned),
         })
     }
+}
+
+fn bind(config: &AgentConfig) -> Result<RobotPump, PumpError> {
+    RobotPump::bind(RobotConfig {
+        bind: config.bind,
+        credentials: config.credentials.clone(),
+        datagram_bytes: wire::STATE_LEN,
+        qlog: config.qlog.clone(),
+    })
 }
 
 type ServoThread = JoinHandle<(Option<Granted>, Lateness)>;

@@ -56,9 +56,9 @@ impl Bench {
         let mut byte = [0; 1];
         let into = &mut [IoSliceMut::new(&mut byte)];
         recvmsg(&socket, into, &mut message, RecvFlags::empty()).unwrap();
-        let handed = message.drain().find_map(|part| match part {
-            RecvAncillaryMessage::ScmRights(mut files) => files.next(),
-            _ => None,
+        let handed = message.drain().find_map(|part| {
+            let RecvAncillaryMessage::ScmRights(mut files) = part else { return None };
+            files.next()
         });
         File::from(handed.unwrap())
     }

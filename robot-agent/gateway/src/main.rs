@@ -85,7 +85,7 @@ struct Run {
     /// Who may read here: the name in their certificate, a router's too. Repeat it for each.
     #[arg(long, value_name = "NAME")]
     reader: Vec<String>,
-    /// Also serve OpenMetrics for Prometheus at http://IP:PORT/metrics, to everybody who reaches it.
+    /// Also serve OpenMetrics (Prometheus) at http://IP:PORT/metrics, to everybody who reaches it.
     #[arg(long, value_name = "IP:PORT")]
     metrics: Option<SocketAddr>,
     /// Also serve OpenIGTLink (3D Slicer, PLUS) to everybody who reaches it; its port is 18944.

@@ -198,9 +198,9 @@ fn ask(path: &Path) -> io::Result<std::os::fd::OwnedFd> {
     let mut message = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0; 1];
     recvmsg(&socket, &mut [IoSliceMut::new(&mut byte)], &mut message, RecvFlags::CMSG_CLOEXEC)?;
-    let handed = message.drain().find_map(|part| match part {
-        RecvAncillaryMessage::ScmRights(mut files) => files.next(),
-        _ => None,
+    let handed = message.drain().find_map(|part| {
+        let RecvAncillaryMessage::ScmRights(mut files) = part else { return None };
+        files.next()
     });
     handed.ok_or_else(|| io::Error::other("it handed out nothing"))
 }

@@ -1,5 +1,5 @@
 //! Programs that are not ours, installed by name: a router of zenoh's between, an observer with a
-//! certificate, one with none, a reader of OpenMetrics and one of OpenIGTLink, and a client of ROS 2.
+//! certificate, one with none, a reader of OpenMetrics and one of OpenIGTLink, a client of ROS 2.
 //!
 //! Both run only when asked for: they install packages from PyPI into a folder of its own.
 #![allow(
@@ -56,7 +56,8 @@ fn must(command: &mut Command) -> Output {
 
 /// zenoh's configuration of a client, in a file.
 fn client(scene: &Scene, name: &str, identity: Option<&str>, port: u16) -> String {
-    let mut tls = json!({ "root_ca_certificate": scene.path("trust/ca.pem"), "verify_name_on_connect": false });
+    let authority = scene.path("trust/ca.pem");
+    let mut tls = json!({ "root_ca_certificate": authority, "verify_name_on_connect": false });
     if let Some(identity) = identity {
         tls["enable_mtls"] = json!(true);
         tls["connect_certificate"] = json!(format!("{identity}/identity.pem"));
@@ -128,13 +129,7 @@ fn foreign_peers_read_a_robot_and_cannot_say_anything() {
     assert!(found["history"][0].as_u64().unwrap() > 10, "{found}");
     assert_eq!(found["alive"], json!([format!("{BASE}/alive")]));
 
-    // Without a certificate, or with another hospital's, there is no session.
-    let none = client(&scene, "none", None, port);
-    assert!(!python.finds(&["refused", &none])["refused"].is_null());
-    let other = Scene::new("foreign-other");
-    let stranger = other.issue(Role::Observer, "ann");
-    let stranger = client(&scene, "stranger", Some(&stranger), port);
-    assert!(!python.finds(&["refused", &stranger])["refused"].is_null());
+    nobody_else_is_let_in(&scene, &python, port);
 
     let scrape = python.finds(&["metrics", &format!("http://127.0.0.1:{metrics}/metrics")]);
     assert_eq!(scrape["kind"], "application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -198,6 +193,16 @@ fn a_foreign_client_of_ros_2_lists_the_nodes_and_decodes_their_topics() {
     assert_eq!((&found["counted"], &found["publishers"]), (&json!(true), &json!(12)), "{found}");
     assert_eq!(found["qos"], json!(["::,10:,:,:,,"]));
     agent.stop().unwrap();
+}
+
+/// Without a certificate, or with another hospital's, there is no session.
+fn nobody_else_is_let_in(scene: &Scene, python: &Python, port: u16) {
+    let none = client(scene, "none", None, port);
+    assert!(!python.finds(&["refused", &none])["refused"].is_null());
+    let other = Scene::new("foreign-other");
+    let stranger = other.issue(Role::Observer, "ann");
+    let stranger = client(scene, "stranger", Some(&stranger), port);
+    assert!(!python.finds(&["refused", &stranger])["refused"].is_null());
 }
 
 /// The tip's height as zenoh says it.

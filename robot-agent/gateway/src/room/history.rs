@@ -1,7 +1,7 @@
 //! The last minutes of one robot, for who comes late.
 //!
-//! Knows: a bounded line of ticks. Does not know: who asks. When it is full the oldest goes; what is
-//! older stands in the black box.
+//! Knows: a bounded line of ticks. Does not know: who asks. When it is full the oldest goes; what
+//! is older stands in the black box.
 
 use longhand_protocol::tap::Record;
 use std::collections::VecDeque;

@@ -3,9 +3,9 @@
 //! Knows: keys and when something is said. Does not know: fields (`words`) or certificates (`net`).
 //! It subscribes to nothing. Questions are answered from what the tap gave; they reach nobody else.
 //!
-//! Below `longhand/<hospital>/<room>/<robot>/`: `state`, `link`, `stage` and `alarms` are published,
-//! and can be asked for; `directory` and `history` are only asked for; `alive` and `console/<name>`
-//! are liveliness tokens.
+//! Below `longhand/<hospital>/<room>/<robot>/`: `state`, `link`, `stage` and `alarms` are
+//! published, and can be asked for; `directory` and `history` are only asked for; `alive` and
+//! `console/<name>` are liveliness tokens.
 
 mod history;
 pub mod net;
@@ -34,7 +34,7 @@ pub struct Room {
     pub history: usize,
 }
 
-/// Questions that may wait. When full zenoh drops the newest: who asks hears nothing and asks again.
+/// Questions that may wait. When full the oldest goes unanswered: who asked for it asks again.
 const QUESTIONS: usize = 64;
 
 /// The keys that are published, in the order in which they are.
@@ -62,7 +62,7 @@ impl Room {
         }
         let questions = session
             .declare_queryable(format!("{base}/*"))
-            .with(zenoh::handlers::FifoChannel::new(QUESTIONS))
+            .with(zenoh::handlers::RingChannel::new(QUESTIONS))
             .await?;
         let mut tokens = Tokens::default();
         let mut history = History::new(self.history);

@@ -3,8 +3,8 @@
 //! Knows: keys, tokens and attachments. Does not know: fields (`message`) or their bytes (`cdr`).
 //!
 //! Each arm is a node shaped like CRTK: `/PSM1/measured_cp`, `measured_js`, `setpoint_cp`,
-//! `jaw/measured_js`, `operating_state`; the node `longhand` says `/tf` and `/diagnostics`. No topic
-//! is subscribed to and no service is offered: a ROS tool can look and not touch.
+//! `jaw/measured_js`, `operating_state`; the node `longhand` says `/tf` and `/diagnostics`. No
+//! topic is subscribed to and no service is offered: a ROS tool can look and not touch.
 //!
 //! Source: rmw_zenoh's design; reproduced against a client of ROS 2 that is not ours.
 

@@ -43,17 +43,18 @@ impl Screen {
     pub fn show(&mut self, rows: &[Row]) -> miette::Result<Next> {
         while event::poll(Duration::ZERO).into_diagnostic()? {
             let Event::Key(key) = event::read().into_diagnostic()? else { continue };
-            let is_ctrl_c =
-                key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
             if key.kind != KeyEventKind::Press {
                 continue;
             }
-            match key.code {
-                _ if is_ctrl_c => return Ok(Next::End),
-                KeyCode::Char('q') | KeyCode::Esc => return Ok(Next::End),
-                KeyCode::Down => self.above = self.above.saturating_add(1).min(rows.len()),
-                KeyCode::Up => self.above = self.above.saturating_sub(1),
-                _ => {}
+            let ctrl = key.modifiers.contains(KeyModifiers::CONTROL);
+            let ends = [KeyCode::Char('q'), KeyCode::Esc].contains(&key.code);
+            if ends || (ctrl && key.code == KeyCode::Char('c')) {
+                return Ok(Next::End);
+            }
+            if key.code == KeyCode::Down {
+                self.above = self.above.saturating_add(1).min(rows.len().saturating_sub(1));
+            } else if key.code == KeyCode::Up {
+                self.above = self.above.saturating_sub(1);
             }
         }
         let above = self.above;
