@@ -35,7 +35,8 @@ const HOLDER_WORDS: usize = 6;
 /// The longest name of a holder, bytes: a certificate's longest.
 pub const HOLDER_MAX: usize = HOLDER_WORDS * 8;
 
-const _: () = assert!(STATE_WORDS * 8 == wire::STATE_LEN);
+// OUTSIDE.md says these numbers.
+const _: () = assert!(STATE_WORDS * 8 == wire::STATE_LEN && SLOT_WORDS == 63);
 
 /// The words before the slots, but for the count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

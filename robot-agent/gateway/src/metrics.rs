@@ -1,8 +1,8 @@
 //! OpenMetrics: one robot's figures for Prometheus and what reads like it.
 //!
 //! Knows: names, units and types of the figures. Does not know: where they come from. A scrape
-//! reads the newest view and changes nothing. It is plain HTTP and asks for no certificate: loopback
-//! is where it belongs, or a network that is the hospital's own.
+//! reads the newest view and changes nothing. It is plain HTTP and asks for no certificate:
+//! loopback is where it belongs, or a network that is the hospital's own.
 
 use crate::words::{Level, Place, View};
 use axum::Router;
