@@ -230,3 +230,22 @@ async fn certificates_say_who_reads_and_only_a_gateway_publishes() {
     assert!(with_certificate(&scene, Some(&stranger), port).await.is_none());
     agent.stop().unwrap();
 }
+
+/// Where names are not looked at (`--any-host`), an observer must not pass for a router.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_observers_certificate_serves_nobody() {
+    let scene = Scene::new("impostor");
+    let port = free_port();
+    let mallory = scene.issue(Role::Observer, "mallory");
+    let listen = format!("tls/127.0.0.1:{port}");
+    let all = ["router", "--identity", &mallory, "--listen", &listen, "--reader", "ann"];
+    let _router = gateway(&all, "routing on");
+    let ann = scene.issue(Role::Observer, "ann");
+    assert!(with_certificate(&scene, Some(&ann), port).await.is_none());
+    // The same with a certificate that may serve is a session.
+    let (port, router) = (free_port(), scene.issue(Role::Gateway, "router-1"));
+    let listen = format!("tls/127.0.0.1:{port}");
+    let all = ["router", "--identity", &router, "--listen", &listen, "--reader", "ann"];
+    let _router = gateway(&all, "routing on");
+    assert!(with_certificate(&scene, Some(&ann), port).await.is_some());
+}
