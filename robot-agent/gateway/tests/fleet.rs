@@ -148,7 +148,7 @@ async fn a_hundred_greedy_and_stalled_readers_and_the_servo_loop() {
     let mut turns = Vec::new();
     // Interleaved, so that what else the machine does falls on both.
     for round in 0..6 {
-        let agent = scene.robot();
+        let agent = scene.robot_at(true);
         let port = free_port();
         let gateway = run(&scene, &["--listen", &format!("tcp/127.0.0.1:{port}")]);
         let mut kept = Vec::new();
@@ -176,6 +176,10 @@ async fn a_hundred_greedy_and_stalled_readers_and_the_servo_loop() {
             drop(session);
         }
     }
+    let granted = scene.robot_at(true);
+    let real_time = granted.granted().map_or("none".to_owned(), |granted| granted.to_string());
+    println!("real time: {real_time}");
+    granted.stop().unwrap();
     let of = |greedy: bool, parts: u64| {
         let all = turns.iter().filter(|(was, _)| *was == greedy);
         let mut all: Vec<u64> =

@@ -36,6 +36,11 @@ impl Scene {
 
     /// A robot that is enabled and belongs to the bedside.
     pub fn robot(&self) -> Agent {
+        self.robot_at(false)
+    }
+
+    /// The same, with whatever real time the machine grants where it is asked for.
+    pub fn robot_at(&self, real_time: bool) -> Agent {
         let agent = Agent::start(AgentConfig {
             bind: "127.0.0.1:0".parse().unwrap(),
             robot: RobotId::new(7),
@@ -43,7 +48,7 @@ impl Scene {
             profile: NamedProfile::load("default").unwrap().tolerating_stalls().unwrap(),
             state: self.folder.join("state"),
             qlog: None,
-            real_time: false,
+            real_time,
             tolerate_stalls: true,
             observer: None,
             record: None,
