@@ -39,7 +39,7 @@ enum Command {
     #[command(subcommand)]
     Script(cli::script::Script),
     /// Is this link good enough? Measures it, and answers in a report that can be filed. Exit code:
-    /// 0 PASS, 1 FAIL or an error, 2 wrong usage, 3 INSUFFICIENT EVIDENCE.
+    /// 0 PASS, 4 FAIL, 3 INSUFFICIENT EVIDENCE, 1 an error, 2 wrong usage.
     Qualify(Box<cli::qualify::Qualify>),
     /// Say what this machine lacks and what follows from it. Exit code: 0 good, 1 limited or bad
     /// (`health` in --json says which), 2 wrong usage.

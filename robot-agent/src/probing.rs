@@ -107,8 +107,11 @@ impl Measuring {
             mine.from = self.from;
             mine.live = mine.live.saturating_add(1);
         } else {
-            if known.len() >= RUNS_MAX {
-                known.pop_front();
+            // Never one that is measured with: of those there is one a connection at most.
+            if known.len() >= RUNS_MAX
+                && let Some(oldest) = known.iter().position(|known| known.live == 0)
+            {
+                known.remove(oldest);
             }
             known.push_back(Run {
                 fingerprint: self.fingerprint.clone(),
@@ -282,7 +285,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_ninth_run_forgets_the_first() {
+    fn the_ninth_run_forgets_the_oldest_that_nobody_measures_with() {
         let runs = Runs::default();
         let at = SocketAddr::from(([10, 0, 0, 2], 9));
         let mut all: Vec<Measuring> = Vec::new();
@@ -293,7 +296,13 @@ pub(super) mod tests {
         }
         let probe = |run| wire::encode_probe(&Probe { run, number: 1, ..Probe::default() });
         let now = Instant::from_micros(5);
-        assert!(!all[0].take(now, &probe(0)));
+        assert!(all[0].take(now, &probe(0)), "nine that are measured with");
+        all[1].end();
+        let mut tenth = Measuring::new(runs.clone(), &engineer(), at);
+        let _ready = tenth.begin(9);
+        let _forgotten = all[1].begin(1);
+        assert_eq!(runs.lock().iter().map(|run| run.run).collect::<Vec<_>>()[8..], [9, 1]);
+        assert!(all[0].take(now, &probe(0)), "the oldest, and live");
         assert!(all[8].take(now, &probe(8)));
         assert!(all[8].answer(now, &mut [0; wire::PROBE_ANSWER_LEN]).is_some());
     }

@@ -105,7 +105,10 @@ impl Ledger {
         let late = at_us.saturating_sub(self.due_us(number));
         self.told.sent = self.told.sent.saturating_add(1);
         if let Some(open) = self.open(number) {
-            open.state = State::Sent;
+            // The answer's thread may have been quicker than the sender's word.
+            if open.state == State::Due {
+                open.state = State::Sent;
+            }
             open.slot.late_us = u16::try_from(late).unwrap_or(u16::MAX);
         }
     }
@@ -134,9 +137,15 @@ impl Ledger {
         }
     }
 
-    /// An answer came.
+    /// An answer came. One that tells of what was not sent yet is somebody else's words, and
+    /// nothing is learnt from it.
     pub fn answer(&mut self, answer: &ProbeAnswer, back_us: u64) {
         let number = answer.probe.number;
+        let open = u64::try_from(self.open.len()).unwrap_or(u64::MAX);
+        let most = self.first.saturating_add(open).saturating_add(AHEAD_MAX);
+        if number == 0 || number > answer.newest || answer.newest > most || answer.received > most {
+            return;
+        }
         let span = |later: u64, earlier: u64| {
             i64::try_from(i128::from(later) - i128::from(earlier)).unwrap_or(i64::MAX)
         };
@@ -188,13 +197,14 @@ impl Ledger {
         core::mem::take(&mut self.told.rtt_max_us)
     }
 
-    /// Closes what is older than the horizon, in order.
+    /// Closes what is older than the horizon, in order. Of what the robot has told nothing about
+    /// by then nobody knows where it was lost.
     pub fn close(&mut self, now_us: u64, each: impl FnMut(Slot)) {
         let mut due = self.first;
         while due <= self.slots && self.due_us(due).saturating_add(HORIZON_US) < now_us {
             due = due.saturating_add(1);
         }
-        self.close_before(due, false, each);
+        self.close_before(due, each);
     }
 
     /// Whether every slot's fate is known.
@@ -207,13 +217,13 @@ impl Ledger {
     /// The end: closes everything. What lies behind the newest number that the robot has told of
     /// was lost nobody knows where.
     pub fn finish(&mut self, each: impl FnMut(Slot)) {
-        self.close_before(self.slots.saturating_add(1), true, each);
+        self.close_before(self.slots.saturating_add(1), each);
     }
 
-    fn close_before(&mut self, end: u64, at_end: bool, mut each: impl FnMut(Slot)) {
+    fn close_before(&mut self, end: u64, mut each: impl FnMut(Slot)) {
         while self.first < end {
             let number = self.first;
-            let told = !at_end || number <= self.newest;
+            let told = number <= self.newest;
             let open = self.open.pop_front();
             self.first = number.saturating_add(1);
             let Some(mut open) = open else {
@@ -299,3 +309,6 @@ impl Ledger {
 /// Numbers behind the newest that are looked at anew with each answer. Chosen: 64 ms at 1 kHz,
 /// more than any overtaking seen.
 const OVERTAKEN_MAX: u64 = 64;
+/// An answer may tell of so many numbers behind the newest that was sent. Chosen: 50 s of the
+/// quickest schedule, more than is sent behind the end; and looked through in a millisecond.
+const AHEAD_MAX: u64 = 100_000;

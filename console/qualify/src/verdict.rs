@@ -86,11 +86,32 @@ pub struct Requirement {
     /// Size of the playout buffer, for safe stops.
     #[serde(default)]
     pub playout_ms: Option<u64>,
-    /// `ms`, or empty for a share.
+    /// The metric's own, for people: `ms` of a time, empty of a share or a count.
     #[serde(default)]
     pub unit: String,
     /// Where the number is from.
     pub source: String,
+}
+
+impl Requirement {
+    /// What is wrong with the unit, or with a bound in it.
+    fn wrong_unit(&self) -> Option<&'static str> {
+        let bounds = [self.at_most, self.at_least];
+        match self.metric {
+            Metric::Rtt | Metric::OneWay | Metric::Jitter | Metric::OutageLongest => (!["", "ms"]
+                .contains(&self.unit.as_str()))
+            .then_some("times are in milliseconds: say unit = \"ms\""),
+            Metric::Loss | Metric::Availability => {
+                let is_share = bounds.iter().flatten().all(|bound| *bound <= 1.0);
+                (!self.unit.is_empty() || !is_share)
+                    .then_some("a share is from 0 to 1, without a unit: 1 % is 0.01")
+            }
+            Metric::OutagesPerHour | Metric::SafeStops => {
+                (!self.unit.is_empty()).then_some("an hour's count has no unit")
+            }
+            Metric::NotMeasured => None,
+        }
+    }
 }
 
 /// A named set of requirements.
@@ -157,7 +178,7 @@ impl Profile {
             {
                 Some("availability needs at_least, everything else at_most")
             } else {
-                None
+                row.wrong_unit()
             };
             if let Some(why) = why {
                 return Err(ProfileError::Row { what: row.what.clone(), why });
@@ -197,9 +218,12 @@ pub fn judge(profile: &Profile, measures: &Measures) -> Vec<Row> {
     profile.requirement.iter().map(|row| judged(row, measures)).collect()
 }
 
-/// The worst row's; of no rows nothing can be said.
-pub fn overall(rows: &[Row]) -> Verdict {
-    rows.iter().map(|row| row.verdict).max().unwrap_or(Verdict::Insufficient)
+/// The worst row's; of no rows nothing can be said, and of a run that was cut short nobody says
+/// that it would have held.
+pub fn overall(rows: &[Row], cut_short: bool) -> Verdict {
+    let least = if cut_short { Verdict::Insufficient } else { Verdict::Pass };
+    let worst = rows.iter().map(|row| row.verdict).max();
+    worst.unwrap_or(Verdict::Insufficient).max(least)
 }
 
 /// What a measurement allows: its value, the best and the worst that it may be.
@@ -307,7 +331,7 @@ fn worse(found: impl Iterator<Item = Found>) -> Option<Found> {
 fn of_spread(spread: &Spread, name: &str, measures: &Measures) -> Option<Found> {
     let quantile = spread.quantile(name)?;
     let needs_s = needs(quantile.above, quantile.worth, spread.count, measures);
-    Some(Found {
+    let found = Found {
         measured: quantile.ms,
         low: quantile.low_ms,
         high: quantile.high_ms,
@@ -316,7 +340,26 @@ fn of_spread(spread: &Spread, name: &str, measures: &Measures) -> Option<Found> 
             spread.count, quantile.worth
         ),
         needs_s: Some(needs_s),
-    })
+    };
+    Some(found.unless_unanswered(quantile.above, measures))
+}
+
+impl Found {
+    /// Of a probe that no session carried, or that went nobody knows where, the delay is without
+    /// bound: where there are more of them than lie beyond the quantile, it has no upper end. What
+    /// was lost on the way is the row of loss's to judge.
+    fn unless_unanswered(self, above: f64, measures: &Measures) -> Self {
+        let Share { events, of, share, .. } = measures.lost_unknown;
+        if share <= above {
+            return self;
+        }
+        let percent = share * 100.0;
+        let because = format!(
+            "{events} of {of} probes ({percent:.3} %) had no session or went nobody knows where, \
+             more than lie beyond this quantile"
+        );
+        Self { high: None, because, needs_s: None, ..self }
+    }
 }
 
 fn of_absolute(way: &OneWay, name: &str, measures: &Measures) -> Option<Found> {
@@ -330,7 +373,9 @@ fn of_absolute(way: &OneWay, name: &str, measures: &Measures) -> Option<Found> {
         format!("not decidable without a common clock: {}", way.absolute.cause)
     };
     // The worst end is what is judged, so it is what is shown.
-    Some(Found { measured: quantile.ms, low, high, because, needs_s: rare.then_some(needs_s) })
+    let needs_s = rare.then_some(needs_s);
+    let found = Found { measured: quantile.ms, low, high, because, needs_s };
+    Some(found.unless_unanswered(quantile.above, measures))
 }
 
 /// How long a run must be for three independent samples beyond the quantile.

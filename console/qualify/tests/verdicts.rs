@@ -50,6 +50,8 @@ const ROWS: [(&str, &str); 6] = [
 fn profile(bounds: [f64; 6]) -> Profile {
     let mut text = "name = \"t\"\ntitle = \"t\"\n".to_owned();
     for ((metric, more), bound) in ROWS.iter().zip(bounds) {
+        // A share has no more room than this.
+        let bound = if *metric == "loss" { bound.min(1.0) } else { bound };
         text += &format!(
             "[[requirement]]\nwhat = \"{metric}\"\nmetric = \"{metric}\"\n{more}\n\
              at_most = {bound:.9}\nsource = \"s\"\n"
@@ -63,7 +65,7 @@ fn a_bound_just_above_or_below_flips_its_own_row_and_no_other() {
     let measures = &CITY.measures;
     let wide = [1e6; 6];
     let rows = judge(&profile(wide), measures);
-    assert_eq!(overall(&rows), Verdict::Pass, "{rows:?}");
+    assert_eq!(overall(&rows, false), Verdict::Pass, "{rows:?}");
     for place in 0..ROWS.len() {
         let (low, high) = (rows[place].low.unwrap(), rows[place].high.unwrap());
         let verdicts = |bound: f64| {
@@ -96,7 +98,7 @@ fn the_link_itself_just_above_or_below_flips_the_round_trip_alone() {
         let run = run(constant(up, 50_000), 1, 60, RobotClock::default(), &[]);
         let measures = measure(&run.slots, &run.given);
         let rows = judge(&Profile::shipped("nankaku-100").unwrap(), &measures);
-        assert_eq!(overall(&rows), verdict, "{rows:?}");
+        assert_eq!(overall(&rows, false), verdict, "{rows:?}");
         let atis = judge(&Profile::shipped("atis-laparoscopic").unwrap(), &measures);
         let verdicts: Vec<Verdict> = atis.iter().map(|row| row.verdict).collect();
         use Verdict::{Insufficient as I, Pass as P};
@@ -222,7 +224,7 @@ fn report(measures: &Measures) -> Report {
     let rows = judge(&profile, measures);
     Report {
         schema: SCHEMA.to_owned(),
-        verdict: overall(&rows),
+        verdict: overall(&rows, false),
         profile: Named { name: profile.name, title: profile.title },
         rows,
         about: About { robot: "<or3> & \"co\"".to_owned(), ..About::default() },
@@ -458,4 +460,33 @@ fn what_was_not_measured_is_a_gap_in_the_trace() {
     assert_eq!(came(10_000..12_000), 0);
     assert!(came(12_000..12_500) > 480 && came(9_000..9_900) > 880);
     assert!(came(20_000..20_050) > 40);
+}
+
+#[test]
+fn a_unit_that_is_not_the_metrics_own_is_refused() {
+    let row = |metric: &str, more: &str| {
+        Profile::parse(&format!(
+            "name = \"t\"\ntitle = \"t\"\n[[requirement]]\nwhat = \"w\"\nmetric = \"{metric}\"\n\
+             {more}\nsource = \"s\"\n"
+        ))
+        .is_ok()
+    };
+    assert!(row("loss", "at_most = 0.01") && !row("loss", "at_most = 1.0\nunit = \"%\""));
+    assert!(!row("loss", "at_most = 5.0"));
+    let rtt = "quantile = \"p99\"\nat_most = 0.2\nunit";
+    assert!(row("rtt", &format!("{rtt} = \"ms\"")) && !row("rtt", &format!("{rtt} = \"s\"")));
+}
+
+#[test]
+fn a_robot_that_is_gone_for_half_of_the_run_passes_no_delay_and_a_cut_run_nothing() {
+    let mut slots = CITY.run.slots.clone();
+    let xu = Profile::shipped("xu-300").unwrap();
+    let rows = judge(&xu, &measure(&slots, &CITY.run.given));
+    assert_eq!(overall(&rows, false), Verdict::Pass, "{rows:?}");
+    assert_eq!(overall(&rows, true), Verdict::Insufficient);
+    let half = slots.len() / 2;
+    slots[half..].iter_mut().for_each(|slot| *slot = Slot::of(Fate::NoSession));
+    let rows = judge(&xu, &measure(&slots, &CITY.run.given));
+    assert_eq!(overall(&rows, false), Verdict::Insufficient, "{rows:?}");
+    assert!(rows[0].reason.contains("had no session"), "{}", rows[0].reason);
 }

@@ -103,9 +103,10 @@ struct Run {
     /// file of the same form as `console/qualify/profiles`.
     #[arg(long, value_name = "NAME|FILE", default_value = "atis-laparoscopic")]
     require: String,
-    /// Probes a second, 50 to 2000. The watchdog is replayed at 1000 and 2000.
+    /// Probes a second, 50 to 2000, a whole number of microseconds apart. The watchdog is replayed
+    /// at 1000 and 2000.
     #[arg(long, value_name = "HZ", default_value_t = 1_000, allow_negative_numbers = true,
-          value_parser = whole_number::<50, 2_000>)]
+          value_parser = probe_rate)]
     rate: u64,
     /// The robot's number, which its certificate must carry.
     #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true,
@@ -224,6 +225,18 @@ fn written_rate(text: &str) -> Result<u64, String> {
     Ok(bps)
 }
 
+/// Probes are due on whole microseconds, and none drifts from the rate that is reported.
+fn probe_rate(text: &str) -> Result<u64, String> {
+    let rate = whole_number::<50, 2_000>(text)?;
+    if 1_000_000_u64.is_multiple_of(rate) {
+        return Ok(rate);
+    }
+    let whole = |rate: &u64| 1_000_000_u64.is_multiple_of(*rate);
+    let (below, above) = ((50..rate).rfind(whole), (rate..=2_000).find(whole));
+    let near: Vec<String> = below.into_iter().chain(above).map(|rate| rate.to_string()).collect();
+    Err(format!("probes must be a whole number of microseconds apart: {}", near.join(" or ")))
+}
+
 fn whole_number<const LEAST: u64, const MOST: u64>(text: &str) -> Result<u64, String> {
     let number = text.parse().ok().filter(|number| (LEAST..=MOST).contains(number));
     number.ok_or_else(|| format!("a whole number from {LEAST} to {MOST} is wanted"))
@@ -266,6 +279,9 @@ fn written_time(text: &str) -> Result<Micros, String> {
     Ok(Micros::from_secs_f64(seconds))
 }
 
+/// A file of samples that is no longer than this has none.
+const SAMPLES_HEADER: u64 = 256;
+
 impl Run {
     fn run(self) -> Done {
         let requirements = self.requirements()?;
@@ -284,30 +300,32 @@ impl Run {
         };
         let done = match measure(&config, &folder, look) {
             Ok(done) => done,
-            Err(error) => {
-                // Nothing was measured: no folder should say that something was.
-                let _empty = std::fs::remove_dir_all(&folder);
-                return Err(wrong(error));
-            }
+            Err(error) => return Err(self.without_a_report(&folder, wrong(error))),
         };
-        let loaded = self.loaded(&config, &folder, &done, &mut out, &go_on)?;
+        // What was measured is reported, whatever becomes of the load.
+        let (loaded, not_loaded) = match self.loaded(&config, &folder, &done, &mut out, &go_on) {
+            Ok(loaded) => (loaded, None),
+            Err(failed) => (None, Some(failed.report.to_string())),
+        };
         out.finish();
         out.line("reckoning");
         let of_session = self.given(&done.session);
         let mut report = self.report_of(&requirements, &config, &done, robot, begun, noise);
         report.load = loaded.as_ref().and_then(|loaded| self.under_load(&report, loaded));
         if self.load.is_some() && report.load.is_none() {
-            let why = if done.cut_short {
+            let why = if let Some(why) = &not_loaded {
+                why.as_str()
+            } else if done.cut_short {
                 "the run was interrupted before"
             } else {
                 "there is no plain UDP beside it (--load-in session needs none)"
             };
             report.about.notes.push(format!("It was not loaded: {why}."));
         }
+        let json = write_report(&folder, &report, &config.credentials, &done.session)?;
         if let Some(path) = &self.trace {
             write_trace(path, &done.session, &of_session, &report)?;
         }
-        let json = write_report(&folder, &report, &config.credentials, &done.session)?;
         if self.json {
             println!("{json}");
         } else {
@@ -315,6 +333,18 @@ impl Run {
         }
         out.line(&format!("wrote {}", folder.join("report.html").display()));
         Ok(code(report.verdict))
+    }
+
+    /// A measurement broke off. Where nothing was measured no folder should say that something was;
+    /// what was measured stays.
+    fn without_a_report(&self, folder: &Path, failed: Failed) -> Failed {
+        let samples = folder.join("samples-quic.lhq");
+        if std::fs::metadata(&samples).is_ok_and(|file| file.len() > SAMPLES_HEADER) {
+            eprintln!("what was measured until then is kept in {}", samples.display());
+        } else {
+            let _empty = std::fs::remove_dir_all(folder);
+        }
+        failed
     }
 
     /// Measures again under load, into a folder within the first one's.
@@ -391,7 +421,7 @@ impl Run {
         }
         Report {
             schema: SCHEMA.to_owned(),
-            verdict: overall(&rows),
+            verdict: overall(&rows, done.cut_short),
             profile: Named { name: requirements.name.clone(), title: requirements.title.clone() },
             rows,
             about: About {

@@ -149,8 +149,8 @@ impl Series {
             let value = |above: f64| self.ms(1.0 - above);
             // A rarer quantile is no less than a more common one.
             floor = floor.max(value(most));
-            // Beyond one sample of those that were seen nothing is known.
-            let high_ms = (least * real(count) >= 1.0).then(|| value(least));
+            // Beyond one of what the samples are worth nothing is known.
+            let high_ms = (least * worth >= 1.0).then(|| value(least));
             quantiles.push(Quantile {
                 name: name.to_owned(),
                 above,

@@ -111,10 +111,10 @@ const ORIGIN_US: u64 = 1_000_000;
 const STRETCH: usize = 32_768;
 
 impl Player {
-    /// For a schedule of this period. Commands come at 1 kHz: at a slower schedule there is nothing
-    /// to play, and `None`; of a faster one every command's share is played.
+    /// For a schedule of this period. Commands come at 1 kHz: `None` for a schedule that is slower,
+    /// or not a whole number of times as fast; of a faster one every command's share is played.
     pub fn new(period_us: u64) -> Option<Self> {
-        if period_us > TICK.as_micros() || period_us == 0 {
+        if period_us == 0 || !TICK.as_micros().is_multiple_of(period_us) {
             return None;
         }
         let lanes: Vec<Lane> = PLAYOUTS_MS.into_iter().map(Lane::new).collect();
