@@ -145,29 +145,17 @@ impl Holder {
         while !name.is_char_boundary(end) {
             end = end.saturating_sub(1);
         }
+        let mut bytes = [0; HOLDER_MAX];
+        bytes.iter_mut().zip(name.bytes().take(end)).for_each(|(place, byte)| *place = byte);
         let mut words = [0; HOLDER_WORDS];
-        let bytes = name.bytes().take(end);
-        let mut place = 0_u32;
-        let mut at = words.iter_mut();
-        let mut word = at.next();
-        for byte in bytes {
-            if let Some(word) = word.as_deref_mut() {
-                *word |= u64::from(byte) << (place % 8).saturating_mul(8);
-            }
-            place = place.saturating_add(1);
-            if place.is_multiple_of(8) {
-                word = at.next();
-            }
-        }
+        words.iter_mut().zip(words_of(&bytes)).for_each(|(place, word)| *place = word);
         Self(words)
     }
 
     /// The name's bytes, for [`Holder::text`].
     pub fn bytes(&self) -> [u8; HOLDER_MAX] {
         let mut bytes = [0; HOLDER_MAX];
-        for (chunk, word) in bytes.chunks_mut(8).zip(self.0) {
-            chunk.iter_mut().zip(word.to_le_bytes()).for_each(|(to, from)| *to = from);
-        }
+        to_bytes(&self.0, &mut bytes);
         bytes
     }
 
@@ -213,9 +201,7 @@ impl Record {
         let alarm = alarm.and_then(|place| u64::try_from(place).ok()).unwrap_or(u64::MAX);
         let head = [self.number, self.wall_ns, self.missed, alarm];
         let state = wire::encode_state(&self.state);
-        let (state, _) = state.as_chunks::<8>();
-        let state = state.iter().map(|bytes| u64::from_le_bytes(*bytes));
-        let body = head.into_iter().chain(self.link.words()).chain(state);
+        let body = head.into_iter().chain(self.link.words()).chain(words_of(&state));
         let mut words = [0; SLOT_WORDS];
         words.iter_mut().zip(body).for_each(|(place, word)| *place = word);
         let sum = checksum(&words);
@@ -234,9 +220,7 @@ impl Record {
             return None;
         }
         let mut bytes = [0; wire::STATE_LEN];
-        for (chunk, word) in bytes.chunks_mut(8).zip(state) {
-            chunk.iter_mut().zip(word.to_le_bytes()).for_each(|(to, from)| *to = from);
-        }
+        to_bytes(state, &mut bytes);
         Some(Self {
             number,
             wall_ns: *wall_ns,
@@ -251,10 +235,21 @@ impl Record {
 /// Over all words but the last.
 fn checksum(words: &[u64; SLOT_WORDS]) -> u64 {
     let mut bytes = [0; (SLOT_WORDS - 1) * 8];
+    to_bytes(words, &mut bytes);
+    crc64(&bytes)
+}
+
+/// The words that bytes of the memory are; what is left over at the end is none.
+pub fn words_of(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
+    let (words, _) = bytes.as_chunks::<8>();
+    words.iter().map(|bytes| u64::from_le_bytes(*bytes))
+}
+
+/// As many words as there is room for.
+fn to_bytes(words: &[u64], bytes: &mut [u8]) {
     for (chunk, word) in bytes.chunks_mut(8).zip(words) {
         chunk.iter_mut().zip(word.to_le_bytes()).for_each(|(to, from)| *to = from);
     }
-    crc64(&bytes)
 }
 
 const fn flag(word: u64) -> Option<bool> {

@@ -367,6 +367,16 @@ pub fn decode_path_answer(bytes: &[u8]) -> Result<PathAnswer, WireError> {
     })
 }
 
+/// Writes a path probe's or answer's head with zeros behind it: `len` bytes in all, or the head's
+/// own where that is more. `None`: `out` has no room for it.
+pub fn with_fill<'a>(head: &[u8], len: usize, out: &'a mut [u8]) -> Option<&'a [u8]> {
+    let out = out.get_mut(..len.max(head.len()))?;
+    let (front, fill) = out.split_at_mut_checked(head.len())?;
+    front.copy_from_slice(head);
+    fill.fill(0);
+    Some(out)
+}
+
 /// Writes a frame's body to the front of `out` and says how long it is, in bytes. Total.
 ///
 /// The length that goes before it on the stream is `longhand-quic`'s: two bytes, little endian.

@@ -135,15 +135,13 @@ impl Measuring {
         let Some(probe) = wire::decode_probe(bytes).ok().filter(|probe| probe.run == run) else {
             return self.fill(now, run, bytes);
         };
-        let mut known = self.runs.lock();
-        let mine = |known: &&mut Run| known.run == run && known.fingerprint == self.fingerprint;
-        let Some(mine) = known.iter_mut().find(mine) else { return false };
-        if let Some(answer) = mine.receipts.take(&probe, now)
+        let taken = self.with_mine(run, |mine| mine.receipts.take(&probe, now));
+        if let Some(Some(answer)) = taken
             && self.waiting.len() < WAITING_MAX
         {
             self.waiting.push_back(answer);
         }
-        true
+        taken.is_some()
     }
 
     /// The next answer, stamped and written; its length in bytes. Probes before any load.
@@ -165,11 +163,13 @@ impl Measuring {
 
     fn end(&mut self) {
         let Some(run) = self.run.take() else { return };
+        let _over = self.with_mine(run, |mine| mine.live = mine.live.saturating_sub(1));
+    }
+
+    /// Does something with this certificate's run; `None` where there is none.
+    fn with_mine<T>(&self, run: u64, act: impl FnOnce(&mut Run) -> T) -> Option<T> {
         let mut known = self.runs.lock();
-        let mine = |known: &&mut Run| known.run == run && known.fingerprint == self.fingerprint;
-        if let Some(mine) = known.iter_mut().find(mine) {
-            mine.live = mine.live.saturating_sub(1);
-        }
+        known.iter_mut().find(|one| one.run == run && one.fingerprint == self.fingerprint).map(act)
     }
 }
 

@@ -341,14 +341,14 @@ fn of_spread(spread: &Spread, name: &str, measures: &Measures) -> Option<Found> 
         ),
         needs_s: Some(needs_s),
     };
-    Some(found.unless_unanswered(quantile.above, measures))
+    Some(found.unless_unknown(quantile.above, measures))
 }
 
 impl Found {
     /// Of a probe that no session carried, or that went nobody knows where, the delay is without
     /// bound: where there are more of them than lie beyond the quantile, it has no upper end. What
     /// was lost on the way is the row of loss's to judge.
-    fn unless_unanswered(self, above: f64, measures: &Measures) -> Self {
+    fn unless_unknown(self, above: f64, measures: &Measures) -> Self {
         let Share { events, of, share, .. } = measures.lost_unknown;
         if share <= above {
             return self;
@@ -375,7 +375,7 @@ fn of_absolute(way: &OneWay, name: &str, measures: &Measures) -> Option<Found> {
     // The worst end is what is judged, so it is what is shown.
     let needs_s = rare.then_some(needs_s);
     let found = Found { measured: quantile.ms, low, high, because, needs_s };
-    Some(found.unless_unanswered(quantile.above, measures))
+    Some(found.unless_unknown(quantile.above, measures))
 }
 
 /// How long a run must be for three independent samples beyond the quantile.

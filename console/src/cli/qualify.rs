@@ -9,8 +9,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
 use longhand_console::qualify::{
-    Done as Measurement, LOAD_MAX, LOAD_MAX_BPS, Live, Load, QualifyConfig, RoadReport, measure,
-    new_folder, noise_floor, sha256_of_file,
+    Done as Measurement, LOAD_MAX, LOAD_MAX_BPS, Live, Load, QualifyConfig, RoadReport,
+    SESSION_SAMPLES, has_samples, measure, new_folder, noise_floor, sha256_of_file,
 };
 use longhand_protocol::message::RobotId;
 use longhand_protocol::units::Micros;
@@ -279,9 +279,6 @@ fn written_time(text: &str) -> Result<Micros, String> {
     Ok(Micros::from_secs_f64(seconds))
 }
 
-/// A file of samples that is no longer than this has none.
-const SAMPLES_HEADER: u64 = 256;
-
 impl Run {
     fn run(self) -> Done {
         let requirements = self.requirements()?;
@@ -300,7 +297,7 @@ impl Run {
         };
         let done = match measure(&config, &folder, look) {
             Ok(done) => done,
-            Err(error) => return Err(self.without_a_report(&folder, wrong(error))),
+            Err(error) => return Err(without_a_report(&folder, wrong(error))),
         };
         // What was measured is reported, whatever becomes of the load.
         let (loaded, not_loaded) = match self.loaded(&config, &folder, &done, &mut out, &go_on) {
@@ -333,18 +330,6 @@ impl Run {
         }
         out.line(&format!("wrote {}", folder.join("report.html").display()));
         Ok(code(report.verdict))
-    }
-
-    /// A measurement broke off. Where nothing was measured no folder should say that something was;
-    /// what was measured stays.
-    fn without_a_report(&self, folder: &Path, failed: Failed) -> Failed {
-        let samples = folder.join("samples-quic.lhq");
-        if std::fs::metadata(&samples).is_ok_and(|file| file.len() > SAMPLES_HEADER) {
-            eprintln!("what was measured until then is kept in {}", samples.display());
-        } else {
-            let _empty = std::fs::remove_dir_all(folder);
-        }
-        failed
     }
 
     /// Measures again under load, into a folder within the first one's.
@@ -443,7 +428,7 @@ impl Run {
                 .as_ref()
                 .and_then(|replay| replay.enough_ms(RARE_PER_HOUR)),
             raw: Raw {
-                file: "samples-quic.lhq".to_owned(),
+                file: SESSION_SAMPLES.to_owned(),
                 sha256: done.session.samples.sha256().to_owned(),
                 bytes: done.session.samples.bytes(),
                 twin_sha256: done.twin.as_ref().map(|twin| twin.samples.sha256().to_owned()),
@@ -547,6 +532,18 @@ impl Line {
         }
         if out.is_terminal { out.renew(&text) } else { out.line(&text) }
     }
+}
+
+/// A measurement broke off. Where nothing was measured no folder should say that something was;
+/// what was measured stays.
+fn without_a_report(folder: &Path, failed: Failed) -> Failed {
+    let samples = folder.join(SESSION_SAMPLES);
+    if has_samples(&samples) {
+        eprintln!("what was measured until then is kept in {}", samples.display());
+    } else {
+        let _empty = std::fs::remove_dir_all(folder);
+    }
+    failed
 }
 
 fn code(verdict: Verdict) -> ExitCode {

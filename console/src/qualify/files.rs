@@ -33,6 +33,15 @@ fn at(path: &Path) -> impl Fn(io::Error) -> FileError + '_ {
     move |source| FileError { path: path.to_owned(), source }
 }
 
+/// The session's samples, in a run's folder.
+pub const SESSION_SAMPLES: &str = "samples-quic.lhq";
+
+/// Whether there is a file of samples here with any in it.
+pub fn has_samples(path: &Path) -> bool {
+    let long = u64::try_from(HEADER).unwrap_or(u64::MAX);
+    std::fs::metadata(path).is_ok_and(|file| file.len() > long)
+}
+
 /// A file of samples, being written.
 pub struct RawFile {
     path: PathBuf,

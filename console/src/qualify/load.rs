@@ -162,11 +162,7 @@ impl Filler {
     pub(super) fn next(&self, buf: &mut [u8]) -> Option<usize> {
         let (probe, bytes) = self.with(|keeper| keeper.next(console_now()))?;
         let head = wire::encode_path_probe(&probe);
-        let len = usize::from(bytes).max(head.len());
-        let (front, fill) = buf.get_mut(..len)?.split_at_mut_checked(head.len())?;
-        front.copy_from_slice(&head);
-        fill.fill(0);
-        Some(len)
+        wire::with_fill(&head, bytes.into(), buf).map(<[u8]>::len)
     }
 
     /// Takes a datagram, if it is an answer to this load.
@@ -226,10 +222,7 @@ impl Loader {
     fn send(&self, probe: &PathProbe, bytes: u16) -> io::Result<()> {
         let head = wire::encode_path_probe(probe);
         let mut datagram = [0; 1_200];
-        let datagram = datagram.get_mut(..usize::from(bytes).max(head.len())).unwrap_or_default();
-        if let Some(front) = datagram.get_mut(..head.len()) {
-            front.copy_from_slice(&head);
-        }
+        let datagram = wire::with_fill(&head, bytes.into(), &mut datagram).unwrap_or_default();
         self.socket.send_to(datagram, NO_MARK, self.at)
     }
 

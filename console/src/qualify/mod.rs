@@ -21,7 +21,9 @@ mod road;
 mod session;
 mod twin;
 
-pub use files::{FileError, RawFile, Written, new_folder, sha256_of_file};
+pub use files::{
+    FileError, RawFile, SESSION_SAMPLES, Written, has_samples, new_folder, sha256_of_file,
+};
 pub use load::{LOAD_MAX, LOAD_MAX_BPS, Load, Put};
 pub use road::{Road, RoadReport};
 
@@ -173,7 +175,7 @@ pub fn measure(
         }
         (true, None, port) => Some(SocketAddr::new(config.target.ip(), port)),
     };
-    let mut roads = vec![Road::new(&folder.join("samples-quic.lhq"), run, config.period, slots)?];
+    let mut roads = vec![Road::new(&folder.join(SESSION_SAMPLES), run, config.period, slots)?];
     let twin = twin_at.map(|at| twin::start(at, !run, config, &stop)).transpose()?;
     if twin.is_some() {
         roads.push(Road::new(&folder.join("samples-udp.lhq"), !run, config.period, slots)?);

@@ -7,7 +7,9 @@
 //! Read with `pread`, not mapped: no unsafe code, and no signal if the memory were ever cut.
 
 use crate::clock::uptime;
-use longhand_protocol::tap::{HEADER_WORDS, Header, Record, SLOT_WORDS, SLOTS, WRITTEN_AT};
+use longhand_protocol::tap::{
+    HEADER_WORDS, Header, Record, SLOT_WORDS, SLOTS, WRITTEN_AT, words_of,
+};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use std::fs::File;
 use std::io::{self, IoSliceMut};
@@ -112,8 +114,7 @@ impl Ring {
         let header_words = u64::try_from(HEADER_WORDS).unwrap_or(0);
         let word = slot.saturating_mul(slot_words).saturating_add(header_words);
         self.memory.read_exact_at(&mut bytes, word.saturating_mul(8))?;
-        let (words, _) = bytes.as_chunks::<8>();
-        let words: Vec<u64> = words.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
+        let words: Vec<u64> = words_of(&bytes).collect();
         let (slots, _) = words.as_chunks::<SLOT_WORDS>();
         let mut lost = 0_u64;
         for (slot, number) in slots.iter().zip(numbers) {
@@ -209,7 +210,6 @@ fn words_at<const N: usize>(memory: &File, first: usize) -> io::Result<[u64; N]>
     let mut bytes = vec![0; N.saturating_mul(8)];
     let at = u64::try_from(first).unwrap_or(u64::MAX).saturating_mul(8);
     memory.read_exact_at(&mut bytes, at)?;
-    let (words, _) = bytes.as_chunks::<8>();
-    let words: Vec<u64> = words.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
+    let words: Vec<u64> = words_of(&bytes).collect();
     words.try_into().map_err(|_len| io::Error::other("short"))
 }

@@ -8,7 +8,7 @@
 //! all connections together, and a run as the twin answers (`path`). What is more is not answered,
 //! and shows as loss. Answers leave only behind what asks for them, so with the console it stops.
 
-use super::path::{BYTES_PER_RUN, BYTES_PER_SECOND};
+use super::path::BYTES_PER_SECOND;
 use super::{Measuring, WAITING_MAX};
 use longhand_protocol::probe::{PathAnswer, PathProbe};
 use longhand_protocol::units::{Instant, Micros, Robot};
@@ -51,11 +51,7 @@ impl Measuring {
             return false;
         }
         let len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
-        let counted = self.with_mine(run, |mine| {
-            mine.filled.came = mine.filled.came.saturating_add(1);
-            mine.filled.bytes = mine.filled.bytes.saturating_add(len.into());
-            mine.filled
-        });
+        let counted = self.with_mine(run, |mine| mine.filled.take(len));
         let Some(counted) = counted else { return false };
         // Nothing is kept back inside a session: it has no silence to try.
         if probe.answers > 0 && self.filling.owed.len() < WAITING_MAX {
@@ -80,18 +76,11 @@ impl Measuring {
         let (probe, answer) = *self.filling.owed.front()?;
         let len = usize::from(probe.answer_bytes).max(wire::PATH_ANSWER_LEN).min(buf.len());
         let cost = u64::try_from(len).unwrap_or(u64::MAX);
-        let second = self.runs.filled.clone();
+        let second = &self.runs.filled;
         let this_second =
             second.lock().unwrap_or_else(PoisonError::into_inner).may_answer(now, cost);
-        let this_run = self.with_mine(run, |mine| {
-            let after = mine.filled.answered_bytes.saturating_add(cost);
-            let may = this_second && after <= BYTES_PER_RUN;
-            if may {
-                mine.filled.answered_bytes = after;
-            }
-            may
-        });
-        if this_run != Some(true) {
+        let allowed = self.with_mine(run, |mine| this_second && mine.filled.may_answer(cost));
+        if allowed != Some(true) {
             self.filling.owed.clear();
             return None;
         }
@@ -102,23 +91,14 @@ impl Measuring {
             front.index = next;
         }
         let head = wire::encode_path_answer(&answer);
-        let (front, fill) = buf.get_mut(..len)?.split_at_mut_checked(head.len())?;
-        front.copy_from_slice(&head);
-        fill.fill(0);
-        Some(len)
-    }
-
-    fn with_mine<T>(&self, run: u64, act: impl FnOnce(&mut super::Run) -> T) -> Option<T> {
-        let mut known = self.runs.lock();
-        let mine =
-            known.iter_mut().find(|mine| mine.run == run && mine.fingerprint == self.fingerprint);
-        mine.map(act)
+        wire::with_fill(&head, len, buf).map(<[u8]>::len)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::Runs;
+    use super::super::path::BYTES_PER_RUN;
     use super::super::tests::engineer;
     use super::*;
     use std::net::SocketAddr;

@@ -31,6 +31,25 @@ pub(super) struct Counted {
     pub(super) answered_bytes: u64,
 }
 
+impl Counted {
+    /// One more has come; what there is with it.
+    pub(super) fn take(&mut self, bytes: u16) -> Self {
+        self.came = self.came.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(bytes.into());
+        *self
+    }
+
+    /// Whether the run may still be answered so many bytes; then they are spent.
+    pub(super) fn may_answer(&mut self, cost: u64) -> bool {
+        let after = self.answered_bytes.saturating_add(cost);
+        let may = after <= BYTES_PER_RUN;
+        if may {
+            self.answered_bytes = after;
+        }
+        may
+    }
+}
+
 /// Answers that wait for their time, and the second's budget.
 #[derive(Default)]
 pub(super) struct Kept {
@@ -53,11 +72,7 @@ impl Kept {
         out: &mut [u8],
     ) {
         let bytes = u16::try_from(came.len).unwrap_or(u16::MAX);
-        let counted = twin.with_run(probe.run, came.from.ip(), |run| {
-            run.path.came = run.path.came.saturating_add(1);
-            run.path.bytes = run.path.bytes.saturating_add(bytes.into());
-            run.path
-        });
+        let counted = twin.with_run(probe.run, came.from.ip(), |run| run.path.take(bytes));
         let Some(counted) = counted else { return };
         let answer = PathAnswer {
             run: probe.run,
@@ -103,28 +118,14 @@ impl Kept {
             if this_second > BYTES_PER_SECOND {
                 return;
             }
-            let is_allowed = twin.with_run(probe.run, to.ip(), |run| {
-                let after = run.path.answered_bytes.saturating_add(cost);
-                let is_allowed = after <= BYTES_PER_RUN;
-                if is_allowed {
-                    run.path.answered_bytes = after;
-                }
-                is_allowed
-            });
-            if is_allowed != Some(true) {
+            let allowed = twin.with_run(probe.run, to.ip(), |run| run.path.may_answer(cost));
+            if allowed != Some(true) {
                 return;
             }
             self.bytes_this_second = this_second;
             let head = wire::encode_path_answer(&PathAnswer { index, ..answer });
-            let Some((front, fill)) =
-                out.get_mut(..len).and_then(|out| out.split_at_mut_checked(head.len()))
-            else {
-                return;
-            };
-            front.copy_from_slice(&head);
-            fill.fill(0);
+            let Some(sent) = wire::with_fill(&head, len, out) else { return };
             // Too long for the first link, or no buffer: it shows as a lost answer, which it is.
-            let sent = out.get(..len).unwrap_or_default();
             let _lost = twin.socket.send_to(sent, probe.answer_mark, to);
         }
     }

@@ -200,6 +200,8 @@ impl ConsoleWatch {
     fn follows(&mut self, tick: &ConsoleTick<'_>, last: &Intent, was: Engagement) -> Found {
         let out = tick.output;
         let follows = out.engagement == Engagement::Following;
+        // A hand that is no number is not heard: the last that was one stands.
+        let told = tick.sample.is_finite();
         for arm in ArmId::ALL {
             let (before, now) = (last.arms.get(arm).servo_cp, out.intent.arms.get(arm).servo_cp);
             rule(now.is_finite(), Invariant::I07, || format!("{arm:?}'s goal is no number"))?;
@@ -210,8 +212,6 @@ impl ConsoleWatch {
                 *tied = None;
                 continue;
             }
-            // A hand that is no number is not heard: the last that was one stands.
-            let told = tick.sample.is_finite();
             let hand = told.then(|| tick.sample.hands.get(arm).pose.position());
             if was != Engagement::Following {
                 let owed = Vector3::zeros();

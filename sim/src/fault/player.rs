@@ -322,10 +322,7 @@ fn begin(fault: &mut Playing, at: Micros, world: &mut World) {
             }
         }
         "F21" => world.carrier().skew(0, fault.ms(0)),
-        "F22" => {
-            acts = world.carrier().stall(at, Direction::Up, until)
-                && world.carrier().stall(at, Direction::Down, until);
-        }
+        "F22" => acts = stall_both_ends(at, world, until),
         "F23" => acts = world.carrier().update_keys(),
         "F25" if fault.event.value(0) >= 0.5 => world.kill_console(span),
         "F25" => {
@@ -405,9 +402,7 @@ fn every_tick(fault: &mut Playing, at: Micros, world: &mut World) {
             world.robot().stall(until);
             world.console().stall(until);
             // Where a machine's time is stolen, its network thread has none either.
-            for end in [Direction::Up, Direction::Down] {
-                world.carrier().stall(at, end, until);
-            }
+            stall_both_ends(at, world, until);
             fault.fired = fault.fired.saturating_add(1);
         }
         "F37" if fault.is_due(at, fault.ms(0)) => {
@@ -552,6 +547,11 @@ impl Meddler for FaultPlayer {
             fault.fired = fault.fired.saturating_add(1);
         }
     }
+}
+
+/// Neither end's connection sends before `until`; whether there is one.
+fn stall_both_ends(at: Micros, world: &mut World, until: Micros) -> bool {
+    [Direction::Up, Direction::Down].into_iter().all(|end| world.carrier().stall(at, end, until))
 }
 
 fn worst_hand(fault: &mut Playing, at: Micros, sample: &mut HandSample, how: f64, size: f64) {
