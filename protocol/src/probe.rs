@@ -14,9 +14,19 @@
 use crate::units::{Console, Instant, Micros, Robot};
 
 /// Words of [`ProbeAnswer::seen`].
-pub const SEEN_WORDS: usize = 30;
+pub const SEEN_WORDS: usize = 14;
 /// How many numbers, the newest among them, [`ProbeAnswer::seen`] tells of.
-pub const SEEN_MAX: u64 = 30 * 64;
+pub const SEEN_MAX: u64 = 14 * 64;
+/// Words of [`ProbeAnswer::page`].
+pub const PAGE_WORDS: usize = 15;
+/// How many numbers [`ProbeAnswer::page`] tells of.
+pub const PAGE_MAX: u64 = 15 * 64;
+/// Words that a robot keeps of one run.
+const KEPT_WORDS: usize = 2_048;
+/// How many numbers, the newest among them, a robot knows of one run, and tells of page by page.
+/// Chosen: 131 s at 1 kHz, as long as the longest hole there is (120 s of rain over a satellite,
+/// links.md section 6), and told anew every 137 answers; 16 KiB a run.
+pub const KEPT_MAX: u64 = 2_048 * 64;
 
 /// One probe: console to robot, as long as a command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,14 +63,25 @@ pub struct ProbeAnswer {
     pub reordered: u32,
     /// Bit `i % 64` of word `i / 64`: whether number `newest - i` has come.
     pub seen: [u64; SEEN_WORDS],
+    /// The first number that `page` tells of. Each answer carries another page, until all that the
+    /// robot knows was told, and then again: so whatever was lost, of whatever length and in
+    /// whatever else, its direction is known as soon as answers come again.
+    pub page_from: u64,
+    /// Bit `i % 64` of word `i / 64`: whether number `page_from + i` has come; those beyond `newest`
+    /// have not.
+    pub page: [u64; PAGE_WORDS],
 }
 
 impl ProbeAnswer {
     /// Whether `number` had come to the robot by then; `None` where this answer does not say.
     pub fn has_come(&self, number: u64) -> Option<bool> {
-        let back = self.newest.checked_sub(number).filter(|back| *back < SEEN_MAX)?;
-        let word = self.seen.get(usize::try_from(back / 64).ok()?)?;
-        Some(word.checked_shr(u32::try_from(back % 64).ok()?).unwrap_or(0) & 1 == 1)
+        let back = self.newest.checked_sub(number)?;
+        let told = |words: &[u64], place: u64| {
+            let word = words.get(usize::try_from(place / 64).ok()?)?;
+            Some(word & bit(place) != 0)
+        };
+        let on_page = || told(&self.page, number.checked_sub(self.page_from)?);
+        told(&self.seen, back).or_else(on_page)
     }
 }
 
@@ -122,27 +143,43 @@ pub struct PathAnswer {
     pub index: u8,
 }
 
+/// The bit of a number within its word.
+fn bit(number: u64) -> u64 {
+    1_u64.checked_shl(u32::try_from(number % 64).unwrap_or(0)).unwrap_or(0)
+}
+
 /// What the robot remembers of one run. Fixed in size, whatever is sent to it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipts {
     received: u64,
     duplicates: u64,
     newest: u64,
     reordered: u32,
-    seen: [u64; SEEN_WORDS],
+    /// The page that is told next begins here.
+    next_page: u64,
+    /// Bit `n % 64` of word `n / 64`, round and round: whether number `n` has come, for the newest
+    /// [`KEPT_MAX`].
+    kept: [u64; KEPT_WORDS],
+}
+
+impl Default for Receipts {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Receipts {
     /// Nothing has come.
     pub const fn new() -> Self {
-        Self { received: 0, duplicates: 0, newest: 0, reordered: 0, seen: [0; SEEN_WORDS] }
+        let kept = [0; KEPT_WORDS];
+        Self { received: 0, duplicates: 0, newest: 0, reordered: 0, next_page: 0, kept }
     }
 
     /// Takes a probe in: the answer to it, but for `answered_at` and the wall clock; `None` for one
     /// that came before, or that is too far behind to tell.
     pub fn take(&mut self, probe: &Probe, now: Instant<Robot>) -> Option<ProbeAnswer> {
-        if let Some(ahead) = probe.number.checked_sub(self.newest).filter(|ahead| *ahead > 0) {
-            self.shift(ahead);
+        if probe.number > self.newest {
+            self.forget(self.newest.saturating_add(1), probe.number);
             self.newest = probe.number;
         } else if self.is_known(probe.number) {
             self.duplicates = self.duplicates.saturating_add(1);
@@ -150,8 +187,11 @@ impl Receipts {
         } else {
             self.reordered = self.reordered.saturating_add(1);
         }
-        self.mark(probe.number);
+        if let Some(word) = Self::place(probe.number).and_then(|place| self.kept.get_mut(place)) {
+            *word |= bit(probe.number);
+        }
         self.received = self.received.saturating_add(1);
+        let page_from = self.turn_page();
         Some(ProbeAnswer {
             probe: *probe,
             received_at: now,
@@ -161,41 +201,96 @@ impl Receipts {
             duplicates: self.duplicates,
             newest: self.newest,
             reordered: self.reordered,
-            seen: self.seen,
+            seen: self.seen(),
+            page_from,
+            page: self.page(page_from),
         })
     }
 
     fn is_known(&self, number: u64) -> bool {
-        let told = ProbeAnswer { newest: self.newest, seen: self.seen, ..ProbeAnswer::default() };
-        // Number 0 is no probe's, and what lies behind the window cannot be told from a copy.
-        number == 0 || told.has_come(number).unwrap_or(true)
+        // Number 0 is no probe's, and what lies behind what is kept cannot be told from a copy.
+        let behind = self.newest.saturating_sub(number) >= KEPT_MAX;
+        number == 0 || behind || self.word(number) & bit(number) != 0
     }
 
-    fn mark(&mut self, number: u64) {
-        let back = self.newest.saturating_sub(number);
-        let word = usize::try_from(back / 64).ok().and_then(|place| self.seen.get_mut(place));
-        if let Some(word) = word {
-            *word |= 1_u64.checked_shl(u32::try_from(back % 64).unwrap_or(0)).unwrap_or(0);
-        }
+    /// Where the word of a number is.
+    fn place(number: u64) -> Option<usize> {
+        usize::try_from(number % KEPT_MAX / 64).ok()
     }
 
-    /// Makes room for so many newer numbers.
-    fn shift(&mut self, by: u64) {
-        if by >= SEEN_MAX {
-            self.seen = [0; SEEN_WORDS];
+    /// The word that a number is in.
+    fn word(&self, number: u64) -> u64 {
+        Self::place(number).and_then(|place| self.kept.get(place)).copied().unwrap_or(0)
+    }
+
+    /// Makes room for newer numbers, from the one to the other: none of them has come.
+    fn forget(&mut self, from: u64, until: u64) {
+        if until.saturating_sub(from) >= KEPT_MAX {
+            self.kept = [0; KEPT_WORDS];
             return;
         }
-        let mut left = u32::try_from(by).unwrap_or(0);
-        while left > 0 {
-            let step = left.min(63);
-            let mut carry = 0;
-            for word in &mut self.seen {
-                let out = word.checked_shr(64_u32.saturating_sub(step)).unwrap_or(0);
-                *word = word.checked_shl(step).unwrap_or(0) | carry;
-                carry = out;
+        let mut number = from;
+        while number <= until {
+            let is_whole = number.is_multiple_of(64) && until.saturating_sub(number) >= 63;
+            let (gone, step) = if is_whole { (u64::MAX, 64) } else { (bit(number), 1) };
+            if let Some(word) = Self::place(number).and_then(|place| self.kept.get_mut(place)) {
+                *word &= !gone;
             }
-            left = left.saturating_sub(step);
+            let Some(next) = number.checked_add(step) else { return };
+            number = next;
         }
+    }
+
+    /// Whether each of 64 numbers has come, the first of them lowest.
+    fn run_from(&self, first: u64) -> u64 {
+        let past = u32::try_from(first % 64).unwrap_or(0);
+        let low = self.word(first).checked_shr(past).unwrap_or(0);
+        let high = self.word(first.saturating_add(63));
+        let up = 64_u32.saturating_sub(past);
+        // Nothing of the next word where the first is whole: a shift by 64 gives none.
+        low | high.checked_shl(up).unwrap_or(0)
+    }
+
+    fn seen(&self) -> [u64; SEEN_WORDS] {
+        let mut seen = [0; SEEN_WORDS];
+        let mut last = Some(self.newest);
+        for word in &mut seen {
+            let Some(newest) = last else { break };
+            // The newest lowest: turned round.
+            *word = match newest.checked_sub(63) {
+                Some(first) => self.run_from(first).reverse_bits(),
+                None => {
+                    let short = u32::try_from(63_u64.saturating_sub(newest)).unwrap_or(0);
+                    self.word(0).checked_shl(short).unwrap_or(0).reverse_bits()
+                }
+            };
+            last = newest.checked_sub(64);
+        }
+        seen
+    }
+
+    /// Where the page of this answer begins: behind the one before, or, where `seen` goes on from
+    /// there, with the oldest that is kept again.
+    fn turn_page(&mut self) -> u64 {
+        let oldest = self.newest.saturating_sub(KEPT_MAX - 1).div_ceil(64).saturating_mul(64);
+        let is_told = self.next_page.saturating_add(SEEN_MAX) > self.newest;
+        let from = if is_told { oldest } else { self.next_page.max(oldest) };
+        self.next_page = from.saturating_add(PAGE_MAX);
+        from
+    }
+
+    fn page(&self, from: u64) -> [u64; PAGE_WORDS] {
+        let mut page = [0; PAGE_WORDS];
+        let mut first = from;
+        for word in &mut page {
+            let Some(ahead) = self.newest.checked_sub(first) else { break };
+            // What is newer than the newest lies where the oldest were.
+            let beyond = 63_u64.saturating_sub(ahead);
+            let mask = u64::MAX.checked_shr(u32::try_from(beyond).unwrap_or(0)).unwrap_or(0);
+            *word = self.word(first) & mask;
+            first = first.saturating_add(64);
+        }
+        page
     }
 }
 
@@ -213,22 +308,47 @@ mod tests {
     }
 
     #[test]
-    fn every_number_up_to_the_window_is_told_exactly() {
-        // Every third probe is lost, and a hole of 200 lies in it.
+    fn every_number_that_is_kept_is_told_exactly_in_one_round_of_pages() {
+        // Every third probe is lost; a hole of 60 s lies in it, and single ones within the hole.
         let mut receipts = Receipts::new();
-        let came = |n: u64| !n.is_multiple_of(3) && !(900..1_100).contains(&n);
-        let mut last = None;
-        for n in (1..=3_001).filter(|n| came(*n)) {
-            last = take(&mut receipts, n);
+        let came = |n: u64| !n.is_multiple_of(3) && (!(9_000..69_000).contains(&n) || n % 997 == 5);
+        let round = KEPT_MAX.div_ceil(PAGE_MAX) * 3 / 2 + 3;
+        let end = 150_000;
+        let mut told = std::vec![None; 150_001];
+        for n in (1..=end).filter(|n| came(*n)) {
+            let answer = take(&mut receipts, n).unwrap();
+            assert_eq!(answer.newest, n);
+            if n <= end - round {
+                continue;
+            }
+            let page = answer.page_from..answer.page_from + PAGE_MAX;
+            for n in page.chain(n + 1 - SEEN_MAX..=n) {
+                let Some(told) = told.get_mut(usize::try_from(n).unwrap()) else { continue };
+                *told = answer.has_come(n).or(*told);
+            }
         }
-        let last = last.unwrap();
-        assert_eq!(last.newest, 3_001);
-        assert_eq!(last.received, (1..=3_001).filter(|n| came(*n)).count().try_into().unwrap());
-        for n in 3_002 - SEEN_MAX..=3_001 {
-            assert_eq!(last.has_come(n), Some(came(n)), "{n}");
+        for n in end + 64 - KEPT_MAX..=end {
+            let told = told[usize::try_from(n).unwrap()];
+            assert!(told == Some(came(n)) || n == end && told.is_none(), "{n}: {told:?}");
         }
-        assert_eq!(last.has_come(3_001 - SEEN_MAX), None);
-        assert_eq!(last.has_come(3_002), None);
+    }
+
+    #[test]
+    fn the_first_answers_tell_of_nothing_that_is_not_yet() {
+        let mut receipts = Receipts::new();
+        for n in [1, 2, 63, 64, 65, 127, 130] {
+            let answer = take(&mut receipts, n).unwrap();
+            assert_eq!((answer.page_from, answer.has_come(n)), (0, Some(true)));
+            assert_eq!(answer.has_come(n + 1), None);
+            assert_eq!(answer.page[2] >> 3, 0, "130 is the newest of all");
+        }
+        let last = take(&mut receipts, 131).unwrap();
+        for n in 1..=131 {
+            let came = [1, 2, 63, 64, 65, 127, 130, 131].contains(&n);
+            assert_eq!(last.has_come(n), Some(came), "{n}");
+            let paged = last.page[usize::try_from(n / 64).unwrap()] & bit(n) != 0;
+            assert_eq!(paged, came, "{n}");
+        }
     }
 
     #[test]

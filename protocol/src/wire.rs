@@ -30,7 +30,7 @@ use crate::message::{
 };
 use crate::probe::{
     ANSWERS_MAX, KEPT_BACK_MAX, PATH_BYTES_MAX, PathAnswer, PathProbe, Probe, ProbeAnswer,
-    SEEN_WORDS,
+    PAGE_WORDS, SEEN_WORDS,
 };
 use crate::units::{Epoch, Instant, Micros, Seq};
 
@@ -256,6 +256,8 @@ pub fn encode_probe_answer(answer: &ProbeAnswer) -> [u8; PROBE_ANSWER_LEN] {
         newest: answer.newest,
         reordered: answer.reordered,
         seen: answer.seen,
+        page_from: answer.page_from,
+        page: answer.page,
     };
     seal(&raw, &mut out);
     out
@@ -276,6 +278,8 @@ pub fn decode_probe_answer(bytes: &[u8]) -> Result<ProbeAnswer, WireError> {
         newest: raw.newest,
         reordered: raw.reordered,
         seen: raw.seen,
+        page_from: raw.page_from,
+        page: raw.page,
     })
 }
 
@@ -665,6 +669,8 @@ struct RawProbeAnswer {
     newest: u64,
     reordered: u32,
     seen: [u64; SEEN_WORDS],
+    page_from: u64,
+    page: [u64; PAGE_WORDS],
 }
 
 #[derive(Encode, Decode)]

@@ -106,7 +106,7 @@ fn field_bytes(kind: &str, value: &Value) -> Vec<u8> {
         "u32" => u32::try_from(number(value)).unwrap().to_le_bytes().into(),
         "u64" => number(value).to_le_bytes().into(),
         "bytes16" | "bytes160" => unhex(value.as_str().unwrap()),
-        "30xu64" => {
+        "14xu64" | "15xu64" => {
             value.as_array().unwrap().iter().flat_map(|word| number(word).to_le_bytes()).collect()
         }
         "f64" => value.as_f64().unwrap().to_le_bytes().into(),
@@ -340,6 +340,8 @@ fn probe_answer_fields(answer: &ProbeAnswer) -> Map<String, Value> {
     f.insert("newest".into(), json!(answer.newest));
     f.insert("reordered".into(), json!(answer.reordered));
     f.insert("seen".into(), answer.seen.iter().map(|word| big(*word)).collect());
+    f.insert("page_from".into(), json!(answer.page_from));
+    f.insert("page".into(), answer.page.iter().map(|word| big(*word)).collect());
     f
 }
 

@@ -93,7 +93,9 @@ struct ProbeAnswerBody {
     times: [u64; 3],
     counts: [u64; 3],
     reordered: u32,
-    seen: [u64; 30],
+    seen: [u64; 14],
+    page_from: u64,
+    page: [u64; 15],
 }
 
 /// Read by wincode and written by wincode, the body is what it was.
@@ -139,6 +141,7 @@ proptest! {
         prop_assert_eq!((raw.header.2, raw.counts[2], raw.seen), (4, answer.newest, answer.seen));
         prop_assert_eq!(raw.times[1], answer.answered_at.as_micros());
         prop_assert_eq!(raw.reordered, answer.reordered);
+        prop_assert_eq!((raw.page_from, raw.page), (answer.page_from, answer.page));
         prop_assert_eq!(decode_probe_answer(&encode_probe_answer(&answer)), Ok(answer));
     }
 

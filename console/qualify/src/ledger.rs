@@ -4,11 +4,16 @@
 //! know: sockets or clocks; times are handed in.
 //!
 //! Bounded: a slot stays open for [`HORIZON_US`] and is then closed, in order. Source for its
-//! length: data held and let go again up to 34 s later (CICV5G n8, links.md section 4).
+//! length: data held and let go again up to 34 s later (CICV5G n8, links.md section 4). One of
+//! which the robot has told nothing by then (a hole that goes on) stays open for as long as the
+//! robot can still tell: [`KEPT_MAX`] slots.
+//!
+//! Nothing is guessed: a lost probe has a direction where an answer says whether its number came,
+//! and no other.
 
 use std::collections::VecDeque;
 
-use longhand_protocol::probe::{ProbeAnswer, SEEN_MAX};
+use longhand_protocol::probe::{KEPT_MAX, PAGE_MAX, ProbeAnswer, SEEN_MAX};
 
 use crate::slot::{Fate, Slot};
 
@@ -24,6 +29,10 @@ pub struct Ledger {
     /// The number of the first open slot.
     first: u64,
     open: VecDeque<Open>,
+    /// Of each 64 numbers, from those that `first` is among: how many open slots' fate is unknown.
+    pending: VecDeque<u8>,
+    /// Of numbers below it a robot that was started anew knows nothing.
+    told_from: u64,
     offset_us: Option<i64>,
     newest: u64,
     received: u64,
@@ -34,6 +43,8 @@ pub struct Ledger {
 #[derive(Clone, Copy, Debug)]
 struct Open {
     state: State,
+    /// An answer has said whether the robot has it.
+    told: bool,
     slot: Slot,
 }
 
@@ -76,6 +87,8 @@ impl Ledger {
             slots,
             first: 1,
             open: VecDeque::new(),
+            pending: VecDeque::new(),
+            told_from: 0,
             offset_us: None,
             newest: 0,
             received: 0,
@@ -115,8 +128,7 @@ impl Ledger {
 
     /// A probe could not be sent: [`Fate::NotSent`] or [`Fate::NoSession`].
     pub fn unsent(&mut self, number: u64, fate: Fate) {
-        if let Some(open) = self.open(number) {
-            open.state = State::Known;
+        if let Some(open) = self.settle(number) {
             open.slot.fate = fate;
         }
     }
@@ -126,14 +138,13 @@ impl Ledger {
     /// no session, so it is no loss of the link's.
     pub fn forgotten(&mut self, at_us: u64) {
         let from = at_us.saturating_sub(self.rtt_min_us);
-        let (begin_us, period_us) = (self.begin_us, self.period_us);
-        for (number, open) in (self.first..).zip(&mut self.open) {
-            let due = begin_us.saturating_add(period_us.saturating_mul(number.saturating_sub(1)));
-            let sent_at = due.saturating_add(open.slot.late_us.into());
-            if open.state == State::Sent && sent_at >= from {
-                open.state = State::Known;
-                open.slot.fate = Fate::NoSession;
-            }
+        let is_gone = |(number, open): &(u64, &Open)| {
+            let sent_at = self.due_us(*number).saturating_add(open.slot.late_us.into());
+            open.state == State::Sent && sent_at >= from
+        };
+        let gone = (self.first..).zip(&self.open).filter(is_gone);
+        for number in gone.map(|(number, _)| number).collect::<Vec<_>>() {
+            self.unsent(number, Fate::NoSession);
         }
     }
 
@@ -156,6 +167,10 @@ impl Ledger {
         self.told.duplicates_up = answer.duplicates.max(self.told.duplicates_up);
         self.told.reordered_up = u64::from(answer.reordered).max(self.told.reordered_up);
         self.told.wall_offset_us = answer.wall_offset_us;
+        if answer.newest > self.newest && answer.received < self.received {
+            // Later, and yet of fewer: the robot began to count anew.
+            (self.told_from, self.received) = (number, 0);
+        }
         self.learn(answer);
         let behind = answer.received < self.received;
         self.received = self.received.max(answer.received);
@@ -165,7 +180,7 @@ impl Ledger {
             return;
         }
         let short = |us: i64| i32::try_from(us).unwrap_or(i32::MAX);
-        open.state = State::Known;
+        let Some(open) = self.settle(number) else { return };
         open.slot.fate = Fate::Back {
             up_us: short(up.saturating_sub(offset)),
             down_us: short(down.saturating_add(offset)),
@@ -197,10 +212,19 @@ impl Ledger {
         core::mem::take(&mut self.told.rtt_max_us)
     }
 
-    /// Closes what is older than the horizon, in order. Of what the robot has told nothing about
-    /// by then nobody knows where it was lost.
+    /// Closes what is older than the horizon, in order, but for what the robot may still tell of.
     pub fn close(&mut self, now_us: u64, each: impl FnMut(Slot)) {
+        let begun = now_us.saturating_sub(self.begin_us) / self.period_us;
         let mut due = self.first;
+        for open in &self.open {
+            let is_young = self.due_us(due).saturating_add(HORIZON_US) >= now_us;
+            let may_hear = open.is_untold() && begun.saturating_sub(due) < KEPT_MAX;
+            if is_young || may_hear {
+                return self.close_before(due, each);
+            }
+            due = due.saturating_add(1);
+        }
+        // Of what is not open nothing was ever heard: this machine left it out.
         while due <= self.slots && self.due_us(due).saturating_add(HORIZON_US) < now_us {
             due = due.saturating_add(1);
         }
@@ -214,6 +238,14 @@ impl Ledger {
         all_begun && self.open.iter().all(|open| open.state == State::Known)
     }
 
+    /// Whether of every slot that was sent it is known on which way it was lost, if it was. What is
+    /// still on its way may change that.
+    pub fn is_told(&self) -> bool {
+        let open = u64::try_from(self.open.len()).unwrap_or(u64::MAX);
+        let all_begun = self.first.saturating_add(open) > self.slots;
+        all_begun && !self.open.iter().any(Open::is_untold)
+    }
+
     /// The end: closes everything. What lies behind the newest number that the robot has told of
     /// was lost nobody knows where.
     pub fn finish(&mut self, each: impl FnMut(Slot)) {
@@ -222,10 +254,11 @@ impl Ledger {
 
     fn close_before(&mut self, end: u64, mut each: impl FnMut(Slot)) {
         while self.first < end {
-            let number = self.first;
-            let told = number <= self.newest;
             let open = self.open.pop_front();
-            self.first = number.saturating_add(1);
+            self.first = self.first.saturating_add(1);
+            if self.first.is_multiple_of(64) {
+                self.pending.pop_front();
+            }
             let Some(mut open) = open else {
                 each(Slot::of(Fate::NotSent));
                 continue;
@@ -233,7 +266,7 @@ impl Ledger {
             match open.state {
                 State::Known => {}
                 State::Due => open.slot.fate = Fate::NotSent,
-                State::Sent if told => open.slot.fate = Fate::LostUp,
+                State::Sent if open.told => open.slot.fate = Fate::LostUp,
                 State::Sent => open.slot.fate = Fate::LostSomewhere,
                 State::Came => open.slot.fate = Fate::LostDown,
             }
@@ -247,62 +280,78 @@ impl Ledger {
         }
         let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
         while self.open.len() <= place {
-            self.open.push_back(Open { state: State::Due, slot: Slot::of(Fate::NotSent) });
+            let due = Open { state: State::Due, told: false, slot: Slot::of(Fate::NotSent) };
+            let next = self.first.saturating_add(u64::try_from(self.open.len()).ok()?);
+            self.open.push_back(due);
+            let block = self.block(next)?;
+            while self.pending.len() <= block {
+                self.pending.push_back(0);
+            }
+            let pending = self.pending.get_mut(block)?;
+            *pending = pending.saturating_add(1);
         }
         self.open.get_mut(place)
     }
 
-    fn is_sent(&self, number: u64) -> bool {
-        let place = number.checked_sub(self.first).and_then(|place| usize::try_from(place).ok());
-        place.and_then(|place| self.open.get(place)).is_some_and(|open| open.state == State::Sent)
+    /// Where a number is counted in `pending`.
+    fn block(&self, number: u64) -> Option<usize> {
+        usize::try_from((number / 64).checked_sub(self.first / 64)?).ok()
     }
 
-    fn came(&mut self, number: u64) {
-        if let Some(open) = self.open(number)
-            && open.state == State::Sent
-        {
-            open.state = State::Came;
+    /// From now on this slot's fate is known: the caller says which.
+    fn settle(&mut self, number: u64) -> Option<&mut Open> {
+        let is_new = self.open(number)?.state != State::Known;
+        let block = self.block(number).filter(|_| is_new);
+        if let Some(pending) = block.and_then(|block| self.pending.get_mut(block)) {
+            *pending = pending.saturating_sub(1);
         }
+        let open = self.open(number)?;
+        open.state = State::Known;
+        Some(open)
     }
 
-    /// Takes from an answer which others have come. What came before the last answer was told then,
-    /// but for the few that may still overtake each other.
+    /// Takes from an answer which others have come: the newest, and those on its page, as far as
+    /// anything is open there.
     fn learn(&mut self, answer: &ProbeAnswer) {
-        let window = answer.newest.saturating_sub(SEEN_MAX - 1).max(1);
+        let window = answer.newest.saturating_sub(SEEN_MAX - 1);
         let from = self.newest.saturating_sub(OVERTAKEN_MAX).max(window);
-        let mut told = 0_u64;
         for number in from..=answer.newest {
-            if answer.has_come(number) == Some(true) {
-                told = told.saturating_add(u64::from(number > self.newest));
-                self.came(number);
-            }
+            self.tell(number, answer);
         }
-        // Farther back than the bits reach only the count tells, and it tells how many, not which.
-        // Where few came a hole covers both ways, and they were the first, on their way when it
-        // began; where most came the others are single losses within a hole on the way down. What
-        // was never sent (the session was gone) cannot have come.
-        let since = answer.received.saturating_sub(self.received);
-        let untold = since.saturating_sub(told);
-        let dark = self.newest.saturating_add(1)..window;
-        if answer.newest > self.newest {
-            let all = u64::try_from(dark.clone().filter(|n| self.is_sent(*n)).count()).unwrap_or(0);
-            let came = untold.min(all);
-            let is_single = came.saturating_mul(2) >= all;
-            let mut place = 0_u64;
-            for number in dark {
-                if !self.is_sent(number) {
-                    continue;
+        self.newest = self.newest.max(answer.newest);
+        let until = answer.page_from.saturating_add(PAGE_MAX).min(window);
+        let mut number = answer.page_from;
+        while number < until {
+            let next = (number / 64).saturating_add(1).saturating_mul(64).min(until);
+            let pending = self.block(number).and_then(|block| self.pending.get(block));
+            if pending.is_some_and(|pending| *pending > 0) {
+                for number in number..next {
+                    self.tell(number, answer);
                 }
-                let share = |place: u64| place.saturating_mul(came).div_ceil(all.max(1));
-                let spread = share(place.saturating_add(1)) > share(place);
-                let has_come = if is_single { spread } else { place < came };
-                if has_come {
-                    self.came(number);
-                }
-                place = place.saturating_add(1);
             }
-            self.newest = answer.newest;
+            number = next;
         }
+    }
+
+    fn tell(&mut self, number: u64, answer: &ProbeAnswer) {
+        let place = number.checked_sub(self.first).filter(|_| number >= self.told_from);
+        let place = place.and_then(|place| usize::try_from(place).ok());
+        let Some(open) = place.and_then(|place| self.open.get_mut(place)) else { return };
+        if open.state != State::Sent {
+            return;
+        }
+        match answer.has_come(number) {
+            Some(true) => open.state = State::Came,
+            Some(false) => open.told = true,
+            None => {}
+        }
+    }
+}
+
+impl Open {
+    /// Whether nobody knows yet whether the robot has it.
+    fn is_untold(&self) -> bool {
+        self.state == State::Sent && !self.told
     }
 }
 

@@ -156,6 +156,63 @@ fn on_weather_too_every_hole_has_its_direction_start_and_length() {
     }
 }
 
+/// Holes of any length within each other, on a link that loses single packets, too: every slot has
+/// the direction in which it was lost, and nothing is unknown.
+#[test]
+fn holes_within_holes_have_their_directions_for_every_packet() {
+    use Directions::{Both, Down, Up};
+    let ms = |holes: &[(Directions, u64, u64)]| -> Vec<Hole> {
+        holes.iter().map(|(way, from, lasts)| (*way, from * 1_000, lasts * 1_000)).collect()
+    };
+    let cases = [
+        // Dark for a minute down; within it dark up three times, short and long.
+        ms(&[(Down, 10_000, 60_000), (Up, 12_000, 40), (Up, 20_000, 15_000), (Up, 69_000, 900)]),
+        // The reverse, and both at once within.
+        ms(&[(Up, 10_000, 50_000), (Down, 15_000, 9_000), (Both, 30_000, 2_500)]),
+        // Overlapping: up begins before, down ends behind.
+        ms(&[(Up, 10_000, 10_000), (Down, 15_000, 12_000), (Up, 26_000, 3_000)]),
+        // Down, with an up hole of half a second in each second of it.
+        (0..30).fold(ms(&[(Down, 10_000, 40_000)]), |mut holes, n| {
+            holes.push((Up, (11_000 + n * 1_000) * 1_000, 500_000));
+            holes
+        }),
+    ];
+    for (seed, holes) in (60..).zip(cases) {
+        for link in [constant(30_000, 10_000), model("beijing-sanya-5g-public")] {
+            let run = run(link, seed, 90, RobotClock::default(), &holes);
+            fates_are_true(&run);
+            assert_eq!(run.count(Fate::LostSomewhere), 0);
+            assert!(run.count(Fate::LostUp) + run.count(Fate::LostDown) > 20_000);
+        }
+    }
+}
+
+/// A robot that is started anew in the middle of a hole knows nothing of what came before: of that
+/// nobody says that it was lost on the way up.
+#[test]
+fn what_a_robot_that_was_started_anew_cannot_know_is_lost_nobody_knows_where() {
+    let mut ledger = Ledger::new(5_000_000, 1_000, 5_000);
+    let mut receipts = Receipts::new();
+    let mut slots = Vec::new();
+    for number in 1..=5_000_u64 {
+        let due = ledger.due_us(number);
+        ledger.sent(number, due);
+        if number == 2_500 {
+            receipts = Receipts::new();
+        }
+        let probe = Probe { run: 1, number, ..Probe::default() };
+        let answer = receipts.take(&probe, Instant::from_micros(due + 9_000)).unwrap();
+        if !(2_000..3_000).contains(&number) {
+            ledger.answer(&answer, due + 20_000);
+        }
+    }
+    assert!(!ledger.is_told());
+    ledger.finish(|slot| slots.push(slot));
+    let count = |fate| slots.iter().filter(|slot: &&Slot| slot.fate == fate).count();
+    assert_eq!((count(Fate::LostUp), count(Fate::LostDown)), (0, 0));
+    assert_eq!(count(Fate::LostSomewhere), 1_000);
+}
+
 /// In a session, a hole of 5 s ends it after 3: what was sent until then has its direction exactly,
 /// and what was due without a session is told as that, never as a loss of the link's.
 #[test]

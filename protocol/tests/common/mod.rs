@@ -5,7 +5,9 @@
 
 use longhand_protocol::geometry::*;
 use longhand_protocol::message::*;
-use longhand_protocol::probe::{PathAnswer, PathProbe, Probe, ProbeAnswer, SEEN_WORDS};
+use longhand_protocol::probe::{
+    PAGE_WORDS, PathAnswer, PathProbe, Probe, ProbeAnswer, SEEN_WORDS,
+};
 use longhand_protocol::units::*;
 use nalgebra::{Quaternion, UnitQuaternion, Vector3};
 use proptest::prelude::*;
@@ -159,7 +161,9 @@ pub fn sample_probe() -> Probe {
 pub fn sample_probe_answer() -> ProbeAnswer {
     let mut seen = [u64::MAX; SEEN_WORDS];
     seen[1] = 0xffff_fff0_ffff_ffff;
-    seen[28] = 0x1112_1314_1516_1718;
+    seen[13] = 0x1112_1314_1516_1718;
+    let mut page = [u64::MAX; PAGE_WORDS];
+    page[14] = 0x2122_2324_2526_2728;
     ProbeAnswer {
         probe: sample_probe(),
         received_at: Instant::from_micros(1_234_567_890),
@@ -170,6 +174,8 @@ pub fn sample_probe_answer() -> ProbeAnswer {
         newest: 60_002,
         reordered: 2,
         seen,
+        page_from: 19_200,
+        page,
     }
 }
 
@@ -384,18 +390,22 @@ pub fn any_probe() -> impl Strategy<Value = Probe> {
 }
 
 pub fn any_probe_answer() -> impl Strategy<Value = ProbeAnswer> {
-    let times = any::<[u64; 6]>();
-    (any_probe(), times, any::<u32>(), any::<[u64; SEEN_WORDS]>()).prop_map(
-        |(probe, [came, left, wall, received, duplicates, newest], reordered, seen)| ProbeAnswer {
-            probe,
-            received_at: Instant::from_micros(came),
-            answered_at: Instant::from_micros(left),
-            wall_offset_us: wall,
-            received,
-            duplicates,
-            newest,
-            reordered,
-            seen,
+    let bits = (any::<[u64; SEEN_WORDS]>(), any::<[u64; PAGE_WORDS]>());
+    (any_probe(), any::<[u64; 7]>(), any::<u32>(), bits).prop_map(
+        |(probe, [came, left, wall, received, duplicates, newest, from], reordered, bits)| {
+            ProbeAnswer {
+                probe,
+                received_at: Instant::from_micros(came),
+                answered_at: Instant::from_micros(left),
+                wall_offset_us: wall,
+                received,
+                duplicates,
+                newest,
+                reordered,
+                seen: bits.0,
+                page_from: from,
+                page: bits.1,
+            }
         },
     )
 }
