@@ -7,6 +7,13 @@
 //! shows with opposite signs in the two, and a change of route in their sum. No algorithm can tell
 //! the offset better than within the least round trip less what light needs (links.md section 5):
 //! `F - min(down) <= offset <= min(up) - F`. That interval is reported, never its middle.
+//!
+//! Which samples the least is taken from decides whether that is true: a clock that stepped in
+//! between has another offset, and a step smaller than the weather shows in no statistics. So
+//! [`Windows::near`] looks only at the second before and the second behind, and believes the weaker
+//! of the two. A step falls into one of them at most, and the other still tells the truth: no step
+//! has to be found for the interval to hold, of whatever size. What is assumed is that a clock does
+//! not step twice within three seconds, and drifts by 200 ppm at most.
 
 use serde::{Deserialize, Serialize};
 
@@ -106,14 +113,46 @@ pub struct Windows {
     per_window: u64,
     slots: u64,
     period_us: u64,
+    least: Least,
+}
+
+/// The least of a whole run, us; what no clock can change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Least {
+    /// Raw span up.
+    pub up: Option<i64>,
+    /// Raw span down.
+    pub down: Option<i64>,
+    /// Round trip.
+    pub rtt: Option<i64>,
 }
 
 impl Windows {
     /// Looks at a run.
     pub fn of(samples: &dyn Samples, period_us: u64) -> Self {
         let per_window = (WINDOW_US / period_us.max(1)).max(1);
-        let (all, slots) = windows(samples, per_window);
-        Self { all, per_window, slots, period_us }
+        let (all, slots, least) = windows(samples, per_window);
+        Self { all, per_window, slots, period_us, least }
+    }
+
+    /// The least of the run.
+    pub const fn least_of_all(&self) -> Least {
+        self.least
+    }
+
+    /// The raw spans, up and down, that surely are no shorter than the shortest possible delay each
+    /// way by the clocks' offset at this slot, us; `None` where one of the seconds beside its own
+    /// carried nothing both ways.
+    pub fn near(&self, place: u64) -> Option<(i64, i64)> {
+        let own = usize::try_from(place / self.per_window).ok()?;
+        let (before, behind) = (self.all.get(own.checked_sub(1)?)?, self.all.get(own + 1)?);
+        let weaker = |a: Option<i64>, b: Option<i64>| Some(a?.max(b?).saturating_add(self.drift()));
+        Some((weaker(before.up, behind.up)?, weaker(before.down, behind.down)?))
+    }
+
+    /// What the fastest drift makes of the time to the farthest end of a second beside, us.
+    fn drift(&self) -> i64 {
+        whole(2.0 * real(self.per_window * self.period_us) * 1e-6 * DRIFT_PPM_MAX).max(1)
     }
 
     /// Slots in each.
@@ -164,7 +203,7 @@ impl Windows {
 impl Clocks {
     /// Looks at the seconds of a run.
     pub fn of(seconds: &Windows) -> Self {
-        let Windows { all: windows, per_window, slots, period_us } = seconds;
+        let Windows { all: windows, per_window, slots, period_us, .. } = seconds;
         let (per_window, slots, period_us) = (*per_window, *slots, *period_us);
         let steps = steps(windows);
         let mut stretches = Vec::new();
@@ -212,8 +251,9 @@ impl Clocks {
     }
 }
 
-fn windows(samples: &dyn Samples, per_window: u64) -> (Vec<Window>, u64) {
+fn windows(samples: &dyn Samples, per_window: u64) -> (Vec<Window>, u64, Least) {
     let mut windows: Vec<Window> = Vec::new();
+    let mut least = Least::default();
     let mut slots = 0;
     samples.visit(&mut |place, slot| {
         slots = place + 1;
@@ -224,10 +264,16 @@ fn windows(samples: &dyn Samples, per_window: u64) -> (Vec<Window>, u64) {
         let (Some(window), Some((up, down))) = (windows.get_mut(index), slot.spans()) else {
             return;
         };
-        window.up = Some(window.up.map_or(up, |least| least.min(up)));
-        window.down = Some(window.down.map_or(down, |least| least.min(down)));
+        let lower = |was: &mut Option<i64>, us: i64| {
+            *was = Some(was.map_or(us, |least| least.min(us)));
+        };
+        lower(&mut window.up, up);
+        lower(&mut window.down, down);
+        lower(&mut least.up, up);
+        lower(&mut least.down, down);
+        lower(&mut least.rtt, up.saturating_add(down));
     });
-    (windows, slots)
+    (windows, slots, least)
 }
 
 /// The windows in which a clock stepped, and by how much, us.

@@ -16,7 +16,7 @@ pub mod routes;
 
 use serde::{Deserialize, Serialize};
 
-use self::clocks::{Clocks, Windows};
+use self::clocks::{Clocks, Least, Windows};
 use self::outage::{Finder, Frames, Outages};
 use self::quantile::{BATCHES, Counted, Quantile, Series, Share, Spread};
 use self::replay::{Player, Replay};
@@ -48,8 +48,15 @@ pub struct Given {
     /// The robot's wall clock less its own, minus the console's wall clock less its own, us: with
     /// a common clock this *is* the offset.
     pub wall_offset_us: i64,
+    /// How far either wall clock moved against its own in the run, us: by so much more both may be
+    /// apart.
+    #[serde(default)]
+    pub wall_moved_us: u64,
     /// Copies that came to the robot.
     pub duplicates_up: u64,
+    /// Events that this machine was too slow to take down: as many slots may have another fate.
+    #[serde(default)]
+    pub missed_events: u64,
 }
 
 /// One way's absolute delay: an interval at each quantile, and why it is no narrower.
@@ -187,48 +194,90 @@ impl WaySeries {
     }
 }
 
-/// Relative delays of one slot, and between what bounds its absolute ones lie, us.
-#[derive(Clone, Copy)]
-struct Delays {
-    rel: (i64, i64),
-    up: (i64, i64),
-    down: (i64, i64),
-}
+/// Between what bounds a delay lies, us: up and down.
+type Bounds = ((i64, i64), (i64, i64));
 
 /// A look at the samples with the clocks' offset in hand.
 struct Lens<'a> {
     given: &'a Given,
     clocks: &'a Clocks,
+    windows: &'a Windows,
+    common: Common,
+    floor_us: i64,
     hint: usize,
 }
 
-impl Lens<'_> {
-    fn delays(&mut self, place: u64, slot: &Slot) -> Option<Delays> {
+impl<'a> Lens<'a> {
+    fn new(given: &'a Given, clocks: &'a Clocks, windows: &'a Windows) -> Self {
+        let least = windows.least_of_all();
+        let floor_us = given.floor_us(least);
+        let common = given.common(least, floor_us);
+        Self { given, clocks, windows, common, floor_us, hint: 0 }
+    }
+
+    /// Each way's delay above the least of its stretch; `None` beside a step that was found.
+    fn relative(&mut self, place: u64, slot: &Slot) -> Option<(i64, i64)> {
         let (up, down) = slot.spans()?;
         let stretch = self.clocks.at(place, &mut self.hint)?;
         let drift = stretch.drift_us(place, self.given.period_us);
-        let rel =
-            ((up - drift - stretch.up_min_us).max(0), (down + drift - stretch.down_min_us).max(0));
-        if let Some(apart) = self.given.common_clock_us {
-            let apart = i64::try_from(apart).unwrap_or(i64::MAX);
-            let offset = self.given.wall_offset_us + self.given.offset_us;
-            let around = |us: i64| ((us - apart).max(0), (us + apart).max(0));
-            return Some(Delays { rel, up: around(up + offset), down: around(down - offset) });
+        Some(((up - drift - stretch.up_min_us).max(0), (down + drift - stretch.down_min_us).max(0)))
+    }
+
+    fn bounds(&self, place: u64, slot: &Slot) -> Option<Bounds> {
+        let (up, down) = slot.spans()?;
+        let floor = self.floor_us;
+        // Whatever the clocks do: neither way takes less than light, and both no more than the
+        // round trip.
+        let most = up.saturating_add(down).saturating_sub(floor).max(floor);
+        let within = |low: i64, high: i64| (low.clamp(floor, most), high.clamp(floor, most));
+        let mut bounds = (within(floor, most), within(floor, most));
+        if let Some((least_up, least_down)) = self.windows.near(place) {
+            bounds.0 = within(up - least_up + floor, up + least_down - floor);
+            bounds.1 = within(down - least_down + floor, down + least_up - floor);
         }
-        let least = stretch.up_min_us + stretch.down_min_us;
-        let floor = self.given.floor_us(least);
-        let slack = whole(stretch.slack_us);
-        let around = |rel: i64| ((rel + floor - slack).max(0), rel + least - floor + slack);
-        Some(Delays { rel, up: around(rel.0), down: around(rel.1) })
+        if let Common::Used { offset_us, apart_us } = self.common {
+            let around = |is: &mut (i64, i64), us: i64| {
+                *is = (is.0.max(us - apart_us), is.1.min(us + apart_us));
+                is.1 = is.1.max(is.0);
+            };
+            around(&mut bounds.0, up + offset_us);
+            around(&mut bounds.1, down - offset_us);
+        }
+        Some(bounds)
     }
 }
 
+/// What came of a common clock that was declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Common {
+    /// None was.
+    None,
+    /// It tells the offset that is to be added to raw spans up, us, and how far it may be off.
+    Used { offset_us: i64, apart_us: i64 },
+    /// It cannot be: by it something took so much less than it can, us.
+    False { by_us: i64 },
+}
+
 impl Given {
-    /// What light needs for one way, microseconds; 0 where a round trip of `least_us` shows that
-    /// the way cannot be so long.
-    fn floor_us(&self, least_us: i64) -> i64 {
+    /// What light needs for one way, microseconds; 0 where the shortest round trip shows that the
+    /// way cannot be so long.
+    fn floor_us(&self, least: Least) -> i64 {
         let floor = whole(self.distance_km * FIBRE_US_PER_KM);
-        if floor > 0 && floor.saturating_mul(2) <= least_us { floor } else { 0 }
+        let fits = least.rtt.is_some_and(|rtt| floor.saturating_mul(2) <= rtt);
+        if floor > 0 && fits { floor } else { 0 }
+    }
+
+    /// Whether the declared common clock can be: no probe came before light could bring it.
+    fn common(&self, least: Least, floor_us: i64) -> Common {
+        let (Some(apart), Some((up, down))) = (self.common_clock_us, least.up.zip(least.down))
+        else {
+            return Common::None;
+        };
+        let apart_us = i64::try_from(apart.saturating_add(self.wall_moved_us)).unwrap_or(i64::MAX);
+        let offset_us = self.wall_offset_us.saturating_add(self.offset_us);
+        let shortest = up.saturating_add(offset_us).min(down.saturating_sub(offset_us));
+        let by_us = floor_us.saturating_sub(shortest.saturating_add(apart_us));
+        if by_us > 0 { Common::False { by_us } } else { Common::Used { offset_us, apart_us } }
     }
 }
 
@@ -237,22 +286,24 @@ pub fn measure(samples: &dyn Samples, given: &Given) -> Measures {
     let windows = Windows::of(samples, given.period_us);
     let clocks = Clocks::of(&windows);
     let (routes, clocks) = routes::of(samples, &windows, clocks, given.period_us);
-    drop(windows);
     let mut first = First::new(given);
-    let mut lens = Lens { given, clocks: &clocks, hint: 0 };
-    samples.visit(&mut |place, slot| first.slot(place, slot, lens.delays(place, slot)));
+    let mut lens = Lens::new(given, &clocks, &windows);
+    samples.visit(&mut |place, slot| {
+        first.slot(place, slot, lens.relative(place, slot), lens.bounds(place, slot));
+    });
     first.settle();
-    let mut lens = Lens { given, clocks: &clocks, hint: 0 };
+    let mut lens = Lens::new(given, &clocks, &windows);
     let pieces = given.slots.div_ceil(BATCHES).max(1);
     samples.visit(&mut |place, slot| {
-        first.again(place, place / pieces, slot, lens.delays(place, slot));
+        let (rel, bounds) = (lens.relative(place, slot), lens.bounds(place, slot));
+        first.again(place, place / pieces, slot, rel, bounds);
     });
     let mut player = Player::new(given.period_us);
-    let mut lens = Lens { given, clocks: &clocks, hint: 0 };
+    let mut lens = Lens::new(given, &clocks, &windows);
     let mut last = 0;
     samples.visit(&mut |place, slot| {
         let Some(player) = &mut player else { return };
-        let late = lens.delays(place, slot).map(|delays| delays.rel.0);
+        let late = lens.relative(place, slot).map(|rel| rel.0);
         // Beside a clock step the delay is not known, but it came: as late as the last.
         let came = matches!(slot.fate, Fate::Back { .. } | Fate::LostDown);
         last = late.unwrap_or(last);
@@ -260,7 +311,9 @@ pub fn measure(samples: &dyn Samples, given: &Given) -> Measures {
         let excused = slot.fate == Fate::NotSent;
         player.slot(place, late.or((came || excused).then_some(last)));
     });
-    Measures { routes, ..first.finish(given, clocks.clone(), player.map(Player::finish)) }
+    let cause = cause(&lens);
+    let replay = player.map(Player::finish);
+    Measures { routes, ..first.finish(given, &cause, clocks.clone(), replay) }
 }
 
 /// Round-trip histogram of a run, for an .hlog file; microseconds.
@@ -308,7 +361,13 @@ impl First {
         }
     }
 
-    fn slot(&mut self, place: u64, slot: &Slot, delays: Option<Delays>) {
+    fn slot(
+        &mut self,
+        place: u64,
+        slot: &Slot,
+        rel: Option<(i64, i64)>,
+        bounds: Option<Bounds>,
+    ) {
         self.own.slots += 1;
         match slot.fate {
             Fate::NotSent => self.own.not_sent += 1,
@@ -326,13 +385,17 @@ impl First {
         self.up.reordered += u64::from(slot.reordered_up);
         self.down.reordered += u64::from(slot.reordered_down);
         self.down.duplicates += u64::from(slot.duplicate_down);
-        self.frames.slot(place, slot, delays.map(|delays| delays.rel));
+        self.frames.slot(place, slot, rel);
         self.point(place, slot);
-        let Some(Delays { rel, up, down }) = delays else { return };
-        for (way, rel, (low, high)) in [(&mut self.up, rel.0, up), (&mut self.down, rel.1, down)] {
+        if let Some((up, down)) = bounds {
+            for (way, (low, high)) in [(&mut self.up, up), (&mut self.down, down)] {
+                way.low.record(low);
+                way.high.record(high);
+            }
+        }
+        let Some((up, down)) = rel else { return };
+        for (way, rel) in [(&mut self.up, up), (&mut self.down, down)] {
             way.relative.record(rel);
-            way.low.record(low);
-            way.high.record(high);
             if let Some(change) = way.change(place, rel) {
                 way.change.record(change);
             }
@@ -368,8 +431,15 @@ impl First {
         }
     }
 
-    fn again(&mut self, place: u64, piece: u64, slot: &Slot, delays: Option<Delays>) {
-        self.finder.slot(place, slot, delays.map(|delays| delays.rel));
+    fn again(
+        &mut self,
+        place: u64,
+        piece: u64,
+        slot: &Slot,
+        rel: Option<(i64, i64)>,
+        bounds: Option<Bounds>,
+    ) {
+        self.finder.slot(place, slot, rel);
         if let Some(us) = slot.rtt_us() {
             self.rtt.compare(piece, us);
         }
@@ -384,30 +454,39 @@ impl First {
             let nowhere = matches!(slot.fate, Fate::LostSomewhere | Fate::NoSession);
             self.unknown.count(piece, nowhere);
         }
-        let Some(Delays { rel, up, down }) = delays else { return };
-        for (way, rel, (low, high)) in [(&mut self.up, rel.0, up), (&mut self.down, rel.1, down)] {
+        if let Some((up, down)) = bounds {
+            for (way, (low, high)) in [(&mut self.up, up), (&mut self.down, down)] {
+                way.low.compare(piece, low);
+                way.high.compare(piece, high);
+            }
+        }
+        let Some((up, down)) = rel else { return };
+        for (way, rel) in [(&mut self.up, up), (&mut self.down, down)] {
             way.relative.compare(piece, rel);
-            way.low.compare(piece, low);
-            way.high.compare(piece, high);
             if let Some(change) = way.change(place, rel) {
                 way.change.compare(piece, change);
             }
         }
     }
 
-    fn finish(mut self, given: &Given, clocks: Clocks, replay: Option<Replay>) -> Measures {
+    fn finish(
+        mut self,
+        given: &Given,
+        cause: &str,
+        clocks: Clocks,
+        replay: Option<Replay>,
+    ) -> Measures {
         let late = self.late.spread();
         let at = |name| late.quantile(name).map_or(0.0, |quantile: &Quantile| quantile.ms);
         self.own.late_ms = (at("p50"), at("p99"), late.max_ms);
         self.own.turn_ms_p99 = self.turn.spread().quantile("p99").map_or(0.0, |q| q.ms);
         self.up.duplicates = given.duplicates_up;
-        let cause = cause(given, &clocks);
         Measures {
             seconds: real(given.slots.saturating_mul(given.period_us)) * 1e-6,
             own: self.own,
             rtt: self.rtt.spread(),
-            up: one_way(self.up, &cause),
-            down: one_way(self.down, &cause),
+            up: one_way(self.up, cause),
+            down: one_way(self.down, cause),
             lost_unknown: self.unknown.share(),
             outages: self.finder.finish(),
             clocks,
@@ -419,7 +498,10 @@ impl First {
 }
 
 fn one_way(way: WaySeries, cause: &str) -> OneWay {
-    let (low, high) = (way.low.spread(), way.high.spread());
+    let (mut low, high) = (way.low.spread(), way.high.spread());
+    for quantile in &mut low.quantiles {
+        quantile.low_ms = way.low.at_least_ms(quantile.low_ms);
+    }
     OneWay {
         relative: way.relative.spread(),
         change: way.change.spread(),
@@ -435,29 +517,41 @@ fn one_way(way: WaySeries, cause: &str) -> OneWay {
     }
 }
 
-fn cause(given: &Given, clocks: &Clocks) -> String {
-    if let Some(apart) = given.common_clock_us {
-        return format!("both wall clocks were declared to agree within {apart} us");
-    }
-    let slack = clocks.stretches.iter().map(|stretch| stretch.slack_us).fold(0.0, f64::max);
-    let light = given.distance_km * FIBRE_US_PER_KM;
-    let too_far = clocks.stretches.iter().any(|s| given.floor_us(s.up_min_us + s.down_min_us) == 0);
-    let floor = if given.distance_km > 0.0 && too_far {
+fn cause(lens: &Lens) -> String {
+    let Given { distance_km, common_clock_us, wall_moved_us, .. } = lens.given;
+    let declared = common_clock_us.unwrap_or(0);
+    let told = match lens.common {
+        Common::Used { .. } if *wall_moved_us > 0 => {
+            return format!(
+                "both wall clocks were declared to agree within {declared} us, and moved by \
+                 {wall_moved_us} us in the run"
+            );
+        }
+        Common::Used { .. } => {
+            return format!("both wall clocks were declared to agree within {declared} us");
+        }
+        Common::False { by_us } => format!(
+            "both wall clocks were declared to agree within {declared} us, but they do not: by \
+             them a probe took {:.3} ms less than it can; not used",
+            ms(by_us)
+        ),
+        Common::None => "no common clock".to_owned(),
+    };
+    let light = distance_km * FIBRE_US_PER_KM;
+    let floor = if *distance_km > 0.0 && lens.floor_us == 0 {
         format!(
-            "light needs {:.2} ms for {} km and back, longer than the shortest round trip took: \
-             the way is not so long, and the distance was left out",
+            "light needs {:.2} ms for {distance_km} km and back, longer than the shortest round \
+             trip took: the way is not so long, and the distance was left out",
             light / 500.0,
-            given.distance_km
         )
-    } else if given.distance_km > 0.0 {
-        format!("light needs {:.2} ms for {} km", light / 1e3, given.distance_km)
+    } else if *distance_km > 0.0 {
+        format!("light needs {:.2} ms for {distance_km} km", light / 1e3)
     } else {
         "no distance was given (--distance-km)".to_owned()
     };
     format!(
-        "no common clock: the two ways share the shortest round trip in a proportion that nobody \
-         can know; {floor}; drift known to {:.3} ms over the run",
-        slack / 1e3
+        "{told}: the two ways share the shortest round trip in a proportion that nobody can know; \
+         {floor}; a clock may drift by 200 ppm and step by any size once in three seconds"
     )
 }
 
@@ -480,8 +574,30 @@ mod tests {
     fn a_distance_that_light_cannot_have_gone_is_left_out() {
         let given = Given { distance_km: 2_200.0, ..Given::default() };
         let light = whole(2_200.0 * FIBRE_US_PER_KM);
-        assert_eq!(given.floor_us(2 * light), light);
-        assert_eq!(given.floor_us(2 * light - 1), 0);
-        assert_eq!(Given::default().floor_us(1_000), 0);
+        let least = |rtt| Least { rtt: Some(rtt), ..Least::default() };
+        assert_eq!(given.floor_us(least(2 * light)), light);
+        assert_eq!(given.floor_us(least(2 * light - 1)), 0);
+        assert_eq!(Given::default().floor_us(least(1_000)), 0);
+    }
+
+    #[test]
+    fn a_common_clock_by_which_something_came_before_it_left_is_not_used() {
+        let given = |wall_offset_us, wall_moved_us| Given {
+            common_clock_us: Some(100),
+            wall_offset_us,
+            wall_moved_us,
+            ..Given::default()
+        };
+        let least = Least { up: Some(5_000), down: Some(5_000), rtt: Some(10_000) };
+        let used = |offset_us, apart_us| Common::Used { offset_us, apart_us };
+        assert_eq!(given(0, 0).common(least, 0), used(0, 100));
+        assert_eq!(given(-5_100, 0).common(least, 0), used(-5_100, 100));
+        assert_eq!(given(-5_101, 0).common(least, 0), Common::False { by_us: 1 });
+        assert_eq!(given(6_000, 0).common(least, 0), Common::False { by_us: 900 });
+        // Light needs 2 ms: what would have taken less is as false.
+        assert_eq!(given(3_200, 0).common(least, 2_000), Common::False { by_us: 100 });
+        // A wall clock that was set in the run may have agreed before, or behind.
+        assert_eq!(given(6_000, 1_000).common(least, 0), used(6_000, 1_100));
+        assert_eq!(Given::default().common(least, 0), Common::None);
     }
 }

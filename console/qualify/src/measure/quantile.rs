@@ -12,7 +12,7 @@
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::number::{len, real};
+use crate::number::{count, len, real};
 
 /// Pieces of a run. Chosen: enough for a variance, and long enough (12 s of 10 minutes) that one
 /// is nearly independent of the next where delays are correlated over 100 ms.
@@ -169,6 +169,11 @@ impl Series {
             tail: self.tail(),
             bins: self.bins(),
         }
+    }
+
+    /// The least that a value of this series may have been, ms: histograms round up by 0.1 %.
+    pub fn at_least_ms(&self, ms: f64) -> f64 {
+        real(self.values.lowest_equivalent(count(ms * 1e3))) / 1e3
     }
 
     fn bins(&self) -> Vec<(f64, u64)> {
