@@ -182,7 +182,7 @@ fn holes_within_holes_have_their_directions_for_every_packet() {
             let run = run(link, seed, 90, RobotClock::default(), &holes);
             fates_are_true(&run);
             assert_eq!(run.count(Fate::LostSomewhere), 0);
-            assert!(run.count(Fate::LostUp) + run.count(Fate::LostDown) > 20_000);
+            assert!(run.count(Fate::LostUp) + run.count(Fate::LostDown) > 10_000);
         }
     }
 }

@@ -7,6 +7,9 @@
 //! 320 ms at 50 Hz). Dropped: from the first lost slot to the first that came through. Held: from
 //! the first slot that waited to the moment when it was let go.
 //!
+//! Where this machine sent nothing, nobody knows what the link did: such a stretch may hide an
+//! outage, or make one longer than it looks. It is counted apart, for the worst end of a verdict.
+//!
 //! A radio that hands over in frames (a satellite's TDMA, 20 ms) holds all the time, frame by
 //! frame: that is how it works, and no outage. [`Frames`] tells first how long its usual holds are.
 
@@ -77,6 +80,15 @@ pub struct Outages {
     pub longest_ms: f64,
     /// Time in which at least one way carried nothing, s.
     pub dark_s: f64,
+    /// Stretches of 10 ms and longer in which this machine left probes out: each may hide one more.
+    #[serde(default)]
+    pub hidden: u64,
+    /// What it left out in them, s.
+    #[serde(default)]
+    pub hidden_s: f64,
+    /// The longest that may have been: with what was left out beside what was lost, ms.
+    #[serde(default)]
+    pub longest_possible_ms: f64,
     /// Up to how long a hold is usual and no outage, ms, up and down: a radio that hands over in
     /// frames; 0 where none shows.
     #[serde(default)]
@@ -152,7 +164,42 @@ pub struct Finder {
     unknown: Lost,
     up_hold: Hold,
     down_hold: Hold,
-    dark_until: f64,
+    blind: Blind,
+    dark: Dark,
+}
+
+/// Slots in a row of which none came back, some of them never sent.
+#[derive(Debug, Default)]
+struct Blind {
+    slots: u64,
+    not_sent: u64,
+}
+
+/// What is dark on any way, s: outages overlap, and lie within each other.
+#[derive(Debug, Default)]
+struct Dark {
+    /// Apart from each other, in order: begin and end.
+    parts: Vec<(f64, f64)>,
+    /// Of what is no longer kept apart.
+    before: f64,
+}
+
+impl Dark {
+    fn add(&mut self, begin: f64, end: f64) {
+        let from = self.parts.partition_point(|part| part.1 < begin);
+        let until = self.parts.partition_point(|part| part.0 <= end);
+        let over = self.parts.drain(from..until.max(from));
+        let joined = over.fold((begin, end), |all, part| (all.0.min(part.0), all.1.max(part.1)));
+        self.parts.insert(from, joined);
+        if self.parts.len() > KEPT_MAX {
+            let (begin, end) = self.parts.remove(0);
+            self.before += end - begin;
+        }
+    }
+
+    fn seconds(&self) -> f64 {
+        self.before + self.parts.iter().map(|(begin, end)| end - begin).sum::<f64>()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -184,7 +231,8 @@ impl Finder {
             unknown: Lost::default(),
             up_hold: Hold::default(),
             down_hold: Hold::default(),
-            dark_until: 0.0,
+            blind: Blind::default(),
+            dark: Dark::default(),
         }
     }
 
@@ -200,6 +248,12 @@ impl Finder {
         let nowhere = lost(Fate::LostSomewhere) || lost(Fate::NoSession);
         let unknown = self.unknown.next(place, nowhere, came_up || lost(Fate::LostUp));
         self.tell_lost(unknown, Way::Unknown);
+        if back {
+            self.tell_blind();
+        } else {
+            self.blind.slots += 1;
+            self.blind.not_sent += u64::from(lost(Fate::NotSent));
+        }
         if let Some((up, down)) = rel.filter(|_| !slot.reordered_up && !slot.reordered_down) {
             let held = self.up_hold.next(place, up, self.period_us);
             self.tell_held(held, Way::Up);
@@ -216,7 +270,20 @@ impl Finder {
         for (lost, way) in open {
             self.tell_lost(lost, way);
         }
-        self.found
+        self.tell_blind();
+        let longest = self.found.longest_possible_ms.max(self.found.longest_ms);
+        Outages { dark_s: self.dark.seconds(), longest_possible_ms: longest, ..self.found }
+    }
+
+    fn tell_blind(&mut self) {
+        let Blind { slots, not_sent } = std::mem::take(&mut self.blind);
+        let us = slots.saturating_mul(self.period_us);
+        if not_sent == 0 || i64::try_from(us).unwrap_or(i64::MAX) < SHORTEST_US {
+            return;
+        }
+        self.found.hidden += 1;
+        self.found.hidden_s += real(not_sent.saturating_mul(self.period_us)) * 1e-6;
+        self.found.longest_possible_ms = self.found.longest_possible_ms.max(real(us) / 1e3);
     }
 
     fn tell_lost(&mut self, lost: Option<(u64, u64)>, way: Way) {
@@ -240,9 +307,7 @@ impl Finder {
         let ms = signed(us) / 1e3;
         self.found.count += 1;
         self.found.longest_ms = self.found.longest_ms.max(ms);
-        let end = at_s + ms / 1e3;
-        self.found.dark_s += (end - at_s.max(self.dark_until)).max(0.0);
-        self.dark_until = self.dark_until.max(end);
+        self.dark.add(at_s, at_s + ms / 1e3);
         if self.found.list.len() < KEPT_MAX {
             self.found.list.push(Outage { at_s, ms, way, mode });
         }
@@ -285,5 +350,63 @@ impl Hold {
             self.jump = Some((place, was, rel_us));
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_dark_twice_is_dark_once_in_whatever_order_it_is_told() {
+        let parts = [(10.0, 12.0), (11.0, 11.5), (5.0, 20.0), (21.0, 22.0), (19.0, 21.5)];
+        let mut there = Dark::default();
+        parts.iter().for_each(|(begin, end)| there.add(*begin, *end));
+        let mut back = Dark::default();
+        parts.iter().rev().for_each(|(begin, end)| back.add(*begin, *end));
+        for dark in [there, back] {
+            assert!((dark.seconds() - 17.0).abs() < 1e-9, "{dark:?}");
+            assert_eq!(dark.parts.len(), 1, "{dark:?}");
+        }
+        let mut many = Dark::default();
+        for n in 0..3_000_u64 {
+            many.add(real(n), real(n) + 0.25);
+        }
+        assert!(many.parts.len() <= KEPT_MAX && (many.seconds() - 750.0).abs() < 1e-6);
+    }
+
+    /// Up from 1 s to 6 s, and down within it and behind: told when each ends, the inner one first.
+    #[test]
+    fn an_outage_within_another_does_not_shorten_what_is_dark() {
+        let mut finder = Finder::new(1_000, (0, 0));
+        for place in 0..10_000 {
+            let fate = match place {
+                2_000..3_000 => Fate::LostDown,
+                1_000..6_000 if place % 7 == 0 => Fate::LostSomewhere,
+                1_000..6_000 => Fate::LostUp,
+                _ => Fate::Back { up_us: 0, down_us: 0 },
+            };
+            finder.slot(place, &Slot::of(fate), Some((0, 0)));
+        }
+        let found = finder.finish();
+        assert!((found.dark_s - 5.0).abs() < 0.01, "{found:?}");
+    }
+
+    #[test]
+    fn what_was_not_sent_may_hide_an_outage_and_lengthen_one() {
+        let mut finder = Finder::new(1_000, (0, 0));
+        for place in 0..1_000 {
+            let fate = match place {
+                100..109 | 200..210 | 420..450 => Fate::NotSent,
+                400..420 => Fate::LostUp,
+                _ => Fate::Back { up_us: 0, down_us: 0 },
+            };
+            finder.slot(place, &Slot::of(fate), Some((0, 0)));
+        }
+        let found = finder.finish();
+        assert_eq!((found.hidden, found.count), (2, 1), "{found:?}");
+        assert!((found.hidden_s - 0.040).abs() < 1e-9, "{found:?}");
+        assert!((found.longest_possible_ms - 50.0).abs() < 1e-9, "{found:?}");
+        assert!((found.longest_ms - 20.0).abs() < 1e-9, "{found:?}");
     }
 }
