@@ -6,10 +6,14 @@
 //! The rule: a row passes when the *worst* end of what the measurement allows is within the bound,
 //! and fails when the *best* end is beyond it. Anything between is INSUFFICIENT EVIDENCE, with the
 //! reason and, where a longer run would tell, how long it must be.
+//!
+//! What was not seen is never good news. A slot of which nobody knows (not sent, lost nobody knows
+//! where) counts as the worst that it may hide. An outage that was not seen may come three times in
+//! another such run, and be as long as [`UNSEEN_OUTAGE_S`] or as the longest that was seen.
 
 use serde::{Deserialize, Serialize};
 
-use crate::measure::quantile::{Share, Spread, poisson};
+use crate::measure::quantile::{BURST_US, Share, Spread, poisson};
 use crate::measure::{Measures, OneWay, long};
 use crate::number::real;
 
@@ -52,7 +56,8 @@ pub enum Metric {
     Loss,
     /// Share of the time in which both ways carried something.
     Availability,
-    /// The longest outage seen, ms. Says nothing of what was not seen.
+    /// The longest outage, ms: none longer was seen in three hours, so they are rarer than one an
+    /// hour.
     OutageLongest,
     /// Outages (10 ms and longer) an hour.
     OutagesPerHour,
@@ -294,24 +299,20 @@ fn find(row: &Requirement, measures: &Measures) -> Option<Found> {
             worse(ways.into_iter().filter_map(|way| of_absolute(way, name, measures)))
         }
         Metric::Loss => {
-            let unknown = measures.lost_unknown.share;
+            let unknown = measures.own.unseen(&measures.lost_unknown);
             let bound = row.at_most.unwrap_or(0.0);
             worse(ways.into_iter().map(|way| of_share(&way.loss, unknown, bound, measures)))
         }
         Metric::Availability => availability(row, measures),
-        Metric::OutageLongest => Some(Found {
-            measured: measures.outages.longest_ms,
-            low: measures.outages.longest_ms,
-            high: Some(measures.outages.longest_ms),
-            because: String::new(),
-            needs_s: None,
-        }),
-        Metric::OutagesPerHour => Some(rate(measures.outages.count, measures.seconds, row.at_most)),
+        Metric::OutageLongest => Some(outage_longest(measures)),
+        Metric::OutagesPerHour => {
+            Some(rate(measures.outages.count, measures.seconds, row.at_most, measures))
+        }
         Metric::SafeStops => {
             let replay = measures.replay.as_ref()?;
             let playout_ms = row.playout_ms.unwrap_or(20);
             let played = replay.played.iter().find(|played| played.playout_ms == playout_ms)?;
-            Some(rate(*played.stops.first()?, *played.moving_s.first()?, row.at_most))
+            Some(rate(*played.stops.first()?, *played.moving_s.first()?, row.at_most, measures))
         }
         Metric::NotMeasured => None,
     }
@@ -345,20 +346,36 @@ fn of_spread(spread: &Spread, name: &str, measures: &Measures) -> Option<Found> 
 }
 
 impl Found {
-    /// Of a probe that no session carried, or that went nobody knows where, the delay is without
-    /// bound: where there are more of them than lie beyond the quantile, it has no upper end. What
-    /// was lost on the way is the row of loss's to judge.
+    /// Of a probe that no session carried, that this machine did not send or that went nobody knows
+    /// where, the delay is without bound: where there are more of them than lie beyond the
+    /// quantile, it has no upper end. (Where there are fewer, its upper end counts them as worse
+    /// already.) What was lost on the way is the row of loss's to judge.
     fn unless_unknown(self, above: f64, measures: &Measures) -> Self {
-        let Share { events, of, share, .. } = measures.lost_unknown;
+        let (own, lost) = (&measures.own, &measures.lost_unknown);
+        let share = own.unseen(lost);
         if share <= above {
             return self;
         }
-        let percent = share * 100.0;
         let because = format!(
-            "{events} of {of} probes ({percent:.3} %) had no session or went nobody knows where, \
-             more than lie beyond this quantile"
+            "{} of {} probes had no session or went nobody knows where, and {} were not sent or not \
+             taken down ({:.3} % together), more than lie beyond this quantile",
+            lost.events,
+            own.slots,
+            own.not_sent + own.missed_events,
+            share * 100.0
         );
         Self { high: None, because, needs_s: None, ..self }
+    }
+
+    /// Events that nobody took down may have been outages, or their ends.
+    fn unless_missed(self, measures: &Measures) -> Self {
+        let missed = measures.own.missed_events;
+        if missed == 0 {
+            return self;
+        }
+        let because = format!("this machine was too slow to take down {missed} events");
+        // Without a best end nothing fails by them, without a worst end nothing passes.
+        Self { low: 0.0, high: None, because, needs_s: None, ..self }
     }
 }
 
@@ -385,20 +402,29 @@ fn needs(above: f64, worth: f64, count: u64, measures: &Measures) -> f64 {
     3.0 / above * inflation * each
 }
 
-/// Loss; what was lost nobody knows where may have been lost on either way.
+/// Loss; of what nobody knows all may have been lost, on either way.
 fn of_share(share: &Share, unknown: f64, bound: f64, measures: &Measures) -> Found {
     let each = measures.seconds / real(share.of.max(1));
-    let because = if share.events == 0 {
-        format!("none of {} was lost, so up to 3 of them may be (rule of three)", share.of)
+    let burst_s = real(BURST_US) * 1e-6;
+    let mut because = if share.events == 0 {
+        format!(
+            "none of {} was lost, and losses come in bursts: up to three of {} ms may have been \
+             missed (rule of three)",
+            share.of,
+            BURST_US / 1_000
+        )
     } else {
         format!("{} of {} were lost, in bursts", share.events, share.of)
     };
+    if unknown > 0.0 {
+        because += &format!("; of {:.3} % nobody knows", unknown * 100.0);
+    }
     Found {
         measured: share.share,
         low: share.low,
         high: Some((share.high + unknown).min(1.0)),
         because,
-        needs_s: (bound > 0.0).then(|| 3.0 / bound * each),
+        needs_s: (bound > 0.0).then(|| 3.0 / bound * each.max(burst_s)),
     }
 }
 
@@ -406,33 +432,81 @@ fn availability(row: &Requirement, measures: &Measures) -> Option<Found> {
     if measures.seconds <= 0.0 {
         return None;
     }
-    let dark = (measures.outages.dark_s / measures.seconds).min(1.0);
-    let count = measures.outages.count;
+    let outages = &measures.outages;
+    let (seconds, count) = (measures.seconds, outages.count);
     let (few, many) = poisson(count);
-    // So many outages of the mean length; none seen may be three of the shortest that count.
-    let mean_s = if count == 0 { 0.01 } else { measures.outages.dark_s / real(count) };
-    let of = |events: f64| 1.0 - (events * mean_s / measures.seconds).clamp(0.0, 1.0);
+    let mean_s = outages.dark_s / real(count.max(1));
+    let longest_s = outages.longest_ms / 1e3;
+    let unseen_s =
+        if count < OUTAGES_KNOWN { longest_s.max(UNSEEN_OUTAGE_S) } else { longest_s };
+    let most_s = outages.dark_s + outages.hidden_s + (many - real(count)) * unseen_s;
+    let up = |dark_s: f64| 1.0 - (dark_s / seconds).clamp(0.0, 1.0);
     let allowed = 1.0 - row.at_least.unwrap_or(0.0);
-    let needs_s = 3.0 * mean_s / allowed.max(1e-12);
-    Some(Found {
-        measured: 1.0 - dark,
-        low: of(many),
-        high: Some(of(few)),
-        because: format!("{count} outages in {} may be up to {many:.1}", long(measures.seconds)),
-        // An outage once a claim of so many nines allows is 31 s a year at six of them: a short run
-        // without one shows only that outages are not frequent.
-        needs_s: Some(needs_s.max(3.0 / allowed.max(1e-12) * 1e-3)),
-    })
+    let found = Found {
+        measured: up(outages.dark_s),
+        low: up(most_s),
+        high: Some(up(few * mean_s)),
+        because: format!(
+            "{count} outages in {} may be up to {many:.1}, those not seen up to {unseen_s:.1} s long{}",
+            long(seconds),
+            hidden(measures)
+        ),
+        needs_s: Some(3.0 * unseen_s / allowed.max(1e-12)),
+    };
+    Some(found.unless_missed(measures))
 }
 
-fn rate(events: u64, seconds: f64, bound: Option<f64>) -> Found {
+fn outage_longest(measures: &Measures) -> Found {
+    let outages = &measures.outages;
+    let is_long = measures.seconds >= RARE_OUTAGE_S;
+    let found = Found {
+        measured: outages.longest_ms,
+        low: outages.longest_ms,
+        high: is_long.then_some(outages.longest_possible_ms.max(outages.longest_ms)),
+        because: format!(
+            "a run of {} cannot show that longer ones are rarer than one an hour (rule of three: \
+             {}){}",
+            long(measures.seconds),
+            long(RARE_OUTAGE_S),
+            hidden(measures)
+        ),
+        needs_s: (!is_long).then_some(RARE_OUTAGE_S),
+    };
+    found.unless_missed(measures)
+}
+
+/// What this machine itself hid, in words.
+fn hidden(measures: &Measures) -> String {
+    match measures.outages.hidden {
+        0 => String::new(),
+        stalls => format!("; {stalls} stalls of this machine may hide others"),
+    }
+}
+
+fn rate(events: u64, seconds: f64, bound: Option<f64>, measures: &Measures) -> Found {
     let hours = (seconds / 3_600.0).max(1e-9);
-    let (few, many) = poisson(events);
-    Found {
+    let (few, _) = poisson(events);
+    let (_, many) = poisson(events + measures.outages.hidden);
+    let found = Found {
         measured: real(events) / hours,
         low: few / hours,
         high: Some(many / hours),
-        because: format!("{events} in {} may be up to {many:.1}", long(seconds)),
+        because: format!(
+            "{events} in {} may be up to {many:.1}{}",
+            long(seconds),
+            hidden(measures)
+        ),
         needs_s: bound.filter(|bound| *bound > 0.0).map(|bound| 3.0 / bound * 3_600.0),
-    }
+    };
+    found.unless_missed(measures)
 }
+
+/// How long an outage may be that was not seen, s. Chosen: a second, what a radio takes to come
+/// back (links.md section 6: outages of 150 ms to 4 s at p99); where longer ones were seen, as long
+/// as the longest.
+const UNSEEN_OUTAGE_S: f64 = 1.0;
+/// So many outages say by themselves how long outages are. Chosen: as for any mean.
+const OUTAGES_KNOWN: u64 = 30;
+/// A run this long without a longer outage shows that they are rarer than one an hour. Source:
+/// links.md section 8, V4: "outage <1/h" needs 3 h.
+const RARE_OUTAGE_S: f64 = 3.0 * 3_600.0;

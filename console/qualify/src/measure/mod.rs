@@ -132,6 +132,18 @@ pub struct Own {
     pub late_ms: (f64, f64, f64),
     /// The robot's own time to answer at p99, ms.
     pub turn_ms_p99: f64,
+    /// Events that this machine was too slow to take down: as many slots may have another fate.
+    #[serde(default)]
+    pub missed_events: u64,
+}
+
+impl Own {
+    /// The share of the slots of which nobody knows what the link would have made of them: not
+    /// sent, lost nobody knows where, or missed.
+    pub fn unseen(&self, lost_unknown: &Share) -> f64 {
+        let unseen = self.not_sent + lost_unknown.events + self.missed_events;
+        (real(unseen) / real(self.slots.max(1))).min(1.0)
+    }
 }
 
 /// All that a run measured.
@@ -174,13 +186,13 @@ struct WaySeries {
 }
 
 impl WaySeries {
-    fn new() -> Self {
+    fn new(loss: Counted) -> Self {
         Self {
             relative: Series::new(),
             change: Series::new(),
             low: Series::new(),
             high: Series::new(),
-            loss: Counted::new(),
+            loss,
             reordered: 0,
             duplicates: 0,
             last: None,
@@ -259,6 +271,11 @@ enum Common {
 }
 
 impl Given {
+    /// Slots of each of the pieces that a run is cut into.
+    fn piece(&self) -> u64 {
+        self.slots.div_ceil(BATCHES).max(1)
+    }
+
     /// What light needs for one way, microseconds; 0 where the shortest round trip shows that the
     /// way cannot be so long.
     fn floor_us(&self, least: Least) -> i64 {
@@ -291,12 +308,12 @@ pub fn measure(samples: &dyn Samples, given: &Given) -> Measures {
     samples.visit(&mut |place, slot| {
         first.slot(place, slot, lens.relative(place, slot), lens.bounds(place, slot));
     });
-    first.settle();
+    first.settle(given.piece());
     let mut lens = Lens::new(given, &clocks, &windows);
-    let pieces = given.slots.div_ceil(BATCHES).max(1);
+    let piece = given.piece();
     samples.visit(&mut |place, slot| {
         let (rel, bounds) = (lens.relative(place, slot), lens.bounds(place, slot));
-        first.again(place, place / pieces, slot, rel, bounds);
+        first.again(place, place / piece, slot, rel, bounds);
     });
     let mut player = Player::new(given.period_us);
     let mut lens = Lens::new(given, &clocks, &windows);
@@ -345,11 +362,12 @@ struct First {
 impl First {
     fn new(given: &Given) -> Self {
         let points = usize::try_from(POINTS).unwrap_or(0);
+        let counted = Counted::new(given.period_us, given.piece());
         Self {
             rtt: Series::new(),
-            up: WaySeries::new(),
-            down: WaySeries::new(),
-            unknown: Counted::new(),
+            up: WaySeries::new(counted.clone()),
+            down: WaySeries::new(counted.clone()),
+            unknown: counted,
             late: Series::new(),
             turn: Series::new(),
             own: Own::default(),
@@ -420,13 +438,14 @@ impl First {
         }
     }
 
-    fn settle(&mut self) {
+    fn settle(&mut self, piece: u64) {
+        let piece_us = self.period_us.saturating_mul(piece);
         self.finder = Finder::new(self.period_us, self.frames.usual_us());
-        self.rtt.settle();
+        self.rtt.settle(piece_us);
         for way in [&mut self.up, &mut self.down] {
             way.last = None;
             for series in [&mut way.relative, &mut way.change, &mut way.low, &mut way.high] {
-                series.settle();
+                series.settle(piece_us);
             }
         }
     }
@@ -445,14 +464,14 @@ impl First {
         }
         let came = matches!(slot.fate, Fate::Back { .. } | Fate::LostDown);
         if came || slot.fate == Fate::LostUp {
-            self.up.loss.count(piece, !came);
+            self.up.loss.count(piece, place, !came);
         }
         if came {
-            self.down.loss.count(piece, slot.fate == Fate::LostDown);
+            self.down.loss.count(piece, place, slot.fate == Fate::LostDown);
         }
         if slot.fate != Fate::NotSent {
             let nowhere = matches!(slot.fate, Fate::LostSomewhere | Fate::NoSession);
-            self.unknown.count(piece, nowhere);
+            self.unknown.count(piece, place, nowhere);
         }
         if let Some((up, down)) = bounds {
             for (way, (low, high)) in [(&mut self.up, up), (&mut self.down, down)] {
@@ -481,13 +500,16 @@ impl First {
         self.own.late_ms = (at("p50"), at("p99"), late.max_ms);
         self.own.turn_ms_p99 = self.turn.spread().quantile("p99").map_or(0.0, |q| q.ms);
         self.up.duplicates = given.duplicates_up;
+        self.own.missed_events = given.missed_events;
+        let lost_unknown = self.unknown.share();
+        let unseen = self.own.unseen(&lost_unknown);
         Measures {
             seconds: real(given.slots.saturating_mul(given.period_us)) * 1e-6,
             own: self.own,
-            rtt: self.rtt.spread(),
-            up: one_way(self.up, cause),
-            down: one_way(self.down, cause),
-            lost_unknown: self.unknown.share(),
+            rtt: self.rtt.spread_with(unseen),
+            up: one_way(self.up, cause, unseen),
+            down: one_way(self.down, cause, unseen),
+            lost_unknown,
             outages: self.finder.finish(),
             clocks,
             routes: Vec::new(),
@@ -497,14 +519,14 @@ impl First {
     }
 }
 
-fn one_way(way: WaySeries, cause: &str) -> OneWay {
-    let (mut low, high) = (way.low.spread(), way.high.spread());
+fn one_way(way: WaySeries, cause: &str, unseen: f64) -> OneWay {
+    let (mut low, high) = (way.low.spread_with(unseen), way.high.spread_with(unseen));
     for quantile in &mut low.quantiles {
         quantile.low_ms = way.low.at_least_ms(quantile.low_ms);
     }
     OneWay {
-        relative: way.relative.spread(),
-        change: way.change.spread(),
+        relative: way.relative.spread_with(unseen),
+        change: way.change.spread_with(unseen),
         absolute: Absolute {
             width_ms: high.min_ms - low.min_ms,
             low: low.quantiles,

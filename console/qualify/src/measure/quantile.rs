@@ -8,6 +8,14 @@
 //! estimator of batch means); with that number the share above has Wilson's interval, and the
 //! histogram turns its ends into values. Where the upper end lies beyond what was seen there is
 //! none, and that is said.
+//!
+//! A piece shorter than [`PIECE_US`] is not independent of the next: those of a short run are put
+//! together, and the variance of few pieces has Student's t instead of 1.96. A run of which fewer
+//! than two remain is worth one sample, whatever their number.
+//!
+//! Losses come in bursts, so those that were not seen are counted in bursts, too: none seen may be
+//! three bursts ([`BURST_US`]), not three packets. Where losses show in few pieces the upper end is
+//! the worse of what pieces and bursts say; where they show in many, the pieces say enough.
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
@@ -17,6 +25,17 @@ use crate::number::{count, len, real};
 /// Pieces of a run. Chosen: enough for a variance, and long enough (12 s of 10 minutes) that one
 /// is nearly independent of the next where delays are correlated over 100 ms.
 pub const BATCHES: u64 = 50;
+/// How long pieces must be to be independent. Chosen: five times the longest correlation time in
+/// links.md section 6 (geo's 200 ms).
+const PIECE_US: u64 = 1_000_000;
+/// How long a burst of loss lasts where too few were seen to know, us; and losses nearer to each
+/// other are one burst. Source: links.md section 6, the longest mean bad dwell (40 ms).
+pub const BURST_US: u64 = 40_000;
+/// So many bursts say by themselves how long bursts are. Chosen: as for any mean.
+const BURSTS_KNOWN: u64 = 30;
+/// Where losses show in so many pieces, how differently says how they come. Chosen: Student's t of
+/// ten is 2.26, an eighth above that of many.
+const PIECES_KNOWN: usize = 10;
 /// Of a normal distribution, 95 % two-sided.
 const Z: f64 = 1.96;
 /// Longest span recorded, us; longer ones are counted as this.
@@ -47,7 +66,8 @@ pub struct Quantile {
     pub ms: f64,
     /// The least that it may be, 95 %, ms.
     pub low_ms: f64,
-    /// The most that it may be, ms; `null`: more than was ever seen.
+    /// The most that it may be, where every slot of which nothing is known was worse, ms; `null`:
+    /// more than was ever seen.
     pub high_ms: Option<f64>,
     /// What the samples are worth as independent ones.
     pub worth: f64,
@@ -85,6 +105,7 @@ pub struct Series {
     values: Histogram<u64>,
     limits_us: Vec<u64>,
     pieces: Vec<Piece>,
+    piece_us: u64,
 }
 
 #[derive(Clone, Default)]
@@ -98,7 +119,7 @@ impl Series {
     pub fn new() -> Self {
         let values = histogram();
         let pieces = vec![Piece::default(); usize::try_from(BATCHES).unwrap_or(1)];
-        Self { values, limits_us: Vec::new(), pieces }
+        Self { values, limits_us: Vec::new(), pieces, piece_us: 0 }
     }
 
     /// First look: a value, us.
@@ -107,8 +128,9 @@ impl Series {
         self.values.saturating_record(us.min(MOST_US));
     }
 
-    /// Between the looks.
-    pub fn settle(&mut self) {
+    /// Between the looks; each piece is so long, us.
+    pub fn settle(&mut self, piece_us: u64) {
+        self.piece_us = piece_us;
         let limit = |(_, above): (_, f64)| self.values.value_at_quantile(1.0 - above);
         self.limits_us = QUANTILES.into_iter().map(limit).collect();
     }
@@ -131,6 +153,12 @@ impl Series {
 
     /// What both looks say.
     pub fn spread(&self) -> Spread {
+        self.spread_with(0.0)
+    }
+
+    /// The same where of this share of all slots nobody knows what they would have been: for the
+    /// upper ends they count as worse than everything.
+    pub fn spread_with(&self, unseen: f64) -> Spread {
         let count = self.values.len();
         if count == 0 {
             return Spread::default();
@@ -142,14 +170,16 @@ impl Series {
                 .pieces
                 .iter()
                 .map(|piece| (piece.samples, piece.above.get(index).copied().unwrap_or(0)));
+            let pieces = together(pieces, self.piece_us);
             let worth =
-                worth(pieces, above).map_or(real(count) / inflation, |w| w.min(real(count)));
+                worth(&pieces, above).map_or(real(count) / inflation, |w| w.min(real(count)));
             inflation = inflation.max(real(count) / worth.max(1.0));
             let (least, most) = wilson(above, worth);
             let value = |above: f64| self.ms(1.0 - above);
             // A rarer quantile is no less than a more common one.
             floor = floor.max(value(most));
             // Beyond one of what the samples are worth nothing is known.
+            let least = (least - unseen).max(0.0);
             let high_ms = (least * worth >= 1.0).then(|| value(least));
             quantiles.push(Quantile {
                 name: name.to_owned(),
@@ -218,21 +248,51 @@ impl Default for Series {
     }
 }
 
+/// Pieces put together until each is long enough; the last takes what remains.
+fn together(pieces: impl Iterator<Item = (u64, u64)>, piece_us: u64) -> Vec<(u64, u64)> {
+    let each = PIECE_US.div_ceil(piece_us.max(1)).clamp(1, BATCHES);
+    let pieces: Vec<(u64, u64)> = pieces.collect();
+    let whole = (len(&pieces) / each).max(1);
+    let mut all: Vec<(u64, u64)> = Vec::new();
+    for (place, (samples, events)) in (0_u64..).zip(pieces) {
+        if place.is_multiple_of(each) && len(&all) < whole {
+            all.push((0, 0));
+        }
+        if let Some(last) = all.last_mut() {
+            *last = (last.0 + samples, last.1 + events);
+        }
+    }
+    all
+}
+
+/// Student's t at 95 %, two-sided. Source: Abramowitz and Stegun 26.7.5; of one degree its table.
+fn student(degrees: f64) -> f64 {
+    if degrees < 1.5 {
+        return 12.71;
+    }
+    Z + 2.37 / degrees + 2.82 / degrees.powi(2) + 2.55 / degrees.powi(3)
+}
+
 /// What a correlated series is worth in independent samples for a share, from how often its pieces
 /// exceed; `None` where nothing exceeds.
-fn worth(pieces: impl Iterator<Item = (u64, u64)>, share: f64) -> Option<f64> {
+fn worth(pieces: &[(u64, u64)], share: f64) -> Option<f64> {
     let pieces: Vec<(f64, f64)> =
-        pieces.filter(|(n, _)| *n > 0).map(|(n, above)| (real(n), real(above))).collect();
+        pieces.iter().filter(|(n, _)| *n > 0).map(|(n, above)| (real(*n), real(*above))).collect();
     let (all, above) = pieces.iter().fold((0.0, 0.0), |(n, a), piece| (n + piece.0, a + piece.1));
-    if above < 1.0 || pieces.len() < 2 {
+    if above < 1.0 {
         return None;
     }
-    let seen = above / all;
     let k = real(len(&pieces));
+    if k < 2.0 {
+        return Some(1.0);
+    }
+    let seen = above / all;
     let squares: f64 = pieces.iter().map(|(n, a)| (a - seen * n).powi(2)).sum();
     let variance = squares * k / (k - 1.0) / (all * all);
     let share = share.min(seen).max(f64::MIN_POSITIVE);
-    (variance > 0.0).then(|| (share * (1.0 - share) / variance).clamp(1.0, all))
+    // Few pieces say little of the variance: so much wider is the interval.
+    let few = (Z / student(k - 1.0)).powi(2);
+    (variance > 0.0).then(|| (share * (1.0 - share) / variance * few).clamp(1.0, all))
 }
 
 /// Wilson's interval of a share that was seen in so many independent samples.
@@ -267,48 +327,68 @@ pub struct Share {
     pub share: f64,
     /// The least that the link's own may be, 95 %.
     pub low: f64,
-    /// The most; with no event, three by what the samples are worth (the rule of three).
+    /// The most; with no event three bursts (the rule of three, and that losses come in bursts).
     pub high: f64,
 }
 
-/// Counts events in pieces.
+/// Counts events in pieces, and in bursts.
 #[derive(Clone, Debug)]
-pub struct Counted(Vec<(u64, u64)>);
+pub struct Counted {
+    pieces: Vec<(u64, u64)>,
+    piece_us: u64,
+    /// Slots that a burst lasts where it is not known.
+    burst: u64,
+    bursts: u64,
+    last: Option<u64>,
+}
 
 impl Counted {
-    /// Nothing yet.
-    pub fn new() -> Self {
-        Self(vec![(0, 0); usize::try_from(BATCHES).unwrap_or(1)])
+    /// Nothing yet: of slots so far apart, in pieces of so many of them.
+    pub fn new(period_us: u64, slots: u64) -> Self {
+        let pieces = vec![(0, 0); usize::try_from(BATCHES).unwrap_or(1)];
+        let piece_us = period_us.saturating_mul(slots);
+        let burst = (BURST_US / period_us.max(1)).max(1);
+        Self { pieces, piece_us, burst, bursts: 0, last: None }
     }
 
-    /// One more sample, and whether it is an event.
-    pub fn count(&mut self, piece: u64, is_event: bool) {
-        let index = usize::try_from(piece).unwrap_or(0).min(self.0.len().saturating_sub(1));
-        if let Some((samples, events)) = self.0.get_mut(index) {
+    /// One more sample: in which piece, which slot, and whether it is an event.
+    pub fn count(&mut self, piece: u64, place: u64, is_event: bool) {
+        let most = self.pieces.len().saturating_sub(1);
+        let index = usize::try_from(piece).unwrap_or(0).min(most);
+        if let Some((samples, events)) = self.pieces.get_mut(index) {
             *samples += 1;
             *events += u64::from(is_event);
+        }
+        if is_event {
+            let near = |last: u64| place.saturating_sub(last) <= self.burst;
+            self.bursts += u64::from(!self.last.is_some_and(near));
+            self.last = Some(place);
         }
     }
 
     /// What was counted.
     pub fn share(&self) -> Share {
-        let (of, events) = self.0.iter().fold((0, 0), |(n, e), piece| (n + piece.0, e + piece.1));
+        let sum = |all: (u64, u64), piece: &(u64, u64)| (all.0 + piece.0, all.1 + piece.1);
+        let (of, events) = self.pieces.iter().fold((0, 0), sum);
         if of == 0 {
             return Share { high: 1.0, ..Share::default() };
         }
         let share = real(events) / real(of);
+        let (few, many) = poisson(self.bursts);
+        let mean = real(events) / real(self.bursts.max(1));
+        let unit = if self.bursts < BURSTS_KNOWN { mean.max(real(self.burst)) } else { mean };
+        let most = (real(events) + (many - real(self.bursts)) * unit) / real(of);
+        let least = few * mean / real(of);
         if events == 0 {
-            return Share { events, of, share, low: 0.0, high: (3.0 / real(of)).min(1.0) };
+            return Share { events, of, share, low: 0.0, high: most.min(1.0) };
         }
-        let worth = worth(self.0.iter().copied(), share).unwrap_or(real(of));
+        let pieces = together(self.pieces.iter().copied(), self.piece_us);
+        let worth = worth(&pieces, share).unwrap_or(real(of));
         let (low, high) = wilson(share, worth);
-        Share { events, of, share, low, high }
-    }
-}
-
-impl Default for Counted {
-    fn default() -> Self {
-        Self::new()
+        if pieces.iter().filter(|piece| piece.1 > 0).count() >= PIECES_KNOWN {
+            return Share { events, of, share, low, high };
+        }
+        Share { events, of, share, low: low.min(least), high: high.max(most).min(1.0) }
     }
 }
 
@@ -330,8 +410,8 @@ mod tests {
         let spread: Vec<(u64, u64)> = (0..50).map(|n| (1_000, 1 + n % 2)).collect();
         let block: Vec<(u64, u64)> =
             (0..50).map(|n| (1_000, if n == 7 { 75 } else { 0 })).collect();
-        let worth = |pieces: Vec<(u64, u64)>| worth(pieces.into_iter(), 1.5e-3).unwrap();
-        assert!(worth(spread) > 49_000.0);
+        let worth = |pieces: Vec<(u64, u64)>| worth(&pieces, 1.5e-3).unwrap();
+        assert!(worth(spread) > 45_000.0);
         assert!(worth(block) < 1_000.0);
     }
 
@@ -341,12 +421,52 @@ mod tests {
         for n in 0..1_000 {
             series.record(n);
         }
-        series.settle();
+        series.settle(1_000_000);
         for n in 0..1_000_i64 {
             series.compare(u64::try_from(n / 20).unwrap(), n);
         }
         let spread = series.spread();
         assert_eq!(spread.quantile("p99.999").unwrap().high_ms, None);
         assert!((spread.quantile("p50").unwrap().ms - 0.5).abs() < 0.002, "{spread:?}");
+    }
+
+    #[test]
+    fn few_pieces_have_students_interval_and_short_ones_are_put_together() {
+        for (degrees, table) in [(1.0, 12.71), (2.0, 4.303), (4.0, 2.776), (9.0, 2.262)] {
+            let t = student(degrees);
+            assert!((t - table).abs() < 0.15, "{degrees}: {t}");
+        }
+        assert!((student(1e6) - Z).abs() < 1e-3);
+        let pieces = || (0..50).map(|n| (10, n % 2));
+        assert_eq!(together(pieces(), 2_000_000).len(), 50);
+        // A run of 5 s: pieces of 0.1 s, ten of which are one.
+        assert_eq!(together(pieces(), 100_000), [(100, 5); 5]);
+        assert_eq!(together(pieces(), 30_000), [(500, 25)]);
+        assert_eq!(worth(&[(500, 25)], 0.05), Some(1.0), "less than two pieces are worth nothing");
+        let few: Vec<(u64, u64)> = (0..5).map(|n| (1_000, 400 + n * 50)).collect();
+        let many: Vec<(u64, u64)> = (0..50).map(|n| (100, 40 + n % 5 * 5)).collect();
+        assert!(worth(&few, 0.5).unwrap() * 5.0 < worth(&many, 0.5).unwrap());
+    }
+
+    #[test]
+    fn no_loss_seen_may_be_three_bursts_and_one_burst_is_no_thousand_losses() {
+        let of = |lost: &dyn Fn(u64) -> bool| {
+            let mut counted = Counted::new(1_000, 2_000);
+            (0..100_000_u64).for_each(|n| counted.count(n / 2_000, n, lost(n)));
+            (counted.bursts, counted.share())
+        };
+        let (_, none) = of(&|_| false);
+        // Three bursts of 40 ms in 100 s.
+        assert!((none.high - 1.2e-3).abs() < 2e-5, "{none:?}");
+        let (bursts, one) = of(&|n| (50_000..50_100).contains(&n) && n % 10 < 7);
+        assert_eq!((bursts, one.events), (1, 70));
+        assert!(one.high > 3.5e-3 && one.low < 1e-4, "{one:?}");
+        let (bursts, single) = of(&|n| n % 1_000 == 0);
+        assert_eq!(bursts, 100);
+        assert!(single.high < 1.25e-3 && single.low > 0.8e-3, "{single:?}");
+        // Slower than bursts are long: each slot is one of its own.
+        let mut slow = Counted::new(100_000, 20);
+        (0..1_000).for_each(|n| slow.count(n / 20, n, false));
+        assert!((slow.share().high - 3e-3).abs() < 6e-5);
     }
 }
