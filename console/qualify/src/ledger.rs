@@ -38,6 +38,8 @@ pub struct Ledger {
     received: u64,
     rtt_min_us: u64,
     told: Told,
+    /// The first answer's wall offset, and how far the newest was from it, us.
+    wall: Option<(u64, u64)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +78,8 @@ pub struct Told {
     pub reordered_up: u64,
     /// The robot's wall clock minus its own, us, in the newest answer.
     pub wall_offset_us: u64,
+    /// How far that moved since the first answer at most, us: somebody set the wall clock.
+    pub wall_moved_us: u64,
 }
 
 impl Ledger {
@@ -94,6 +98,7 @@ impl Ledger {
             received: 0,
             rtt_min_us: u64::MAX,
             told: Told::default(),
+            wall: None,
         }
     }
 
@@ -167,6 +172,11 @@ impl Ledger {
         self.told.duplicates_up = answer.duplicates.max(self.told.duplicates_up);
         self.told.reordered_up = u64::from(answer.reordered).max(self.told.reordered_up);
         self.told.wall_offset_us = answer.wall_offset_us;
+        let (first_wall, was) = self.wall.unwrap_or((answer.wall_offset_us, 0));
+        let is = answer.wall_offset_us.abs_diff(first_wall);
+        self.wall = Some((first_wall, is));
+        // Two in a row: one alone is a robot that was held up between its two clocks.
+        self.told.wall_moved_us = self.told.wall_moved_us.max(is.min(was));
         if answer.newest > self.newest && answer.received < self.received {
             // Later, and yet of fewer: the robot began to count anew.
             (self.told_from, self.received) = (number, 0);

@@ -283,6 +283,11 @@ impl Run {
     fn run(self) -> Done {
         let requirements = self.requirements()?;
         let (config, robot) = self.config()?;
+        if let Some(path) = &self.trace {
+            // A path that cannot be written is found out now, not behind the run.
+            let tried = File::options().append(true).create(true).open(path);
+            drop(tried.map_err(bad_trace(path))?);
+        }
         let told_to_end = Arc::new(AtomicBool::new(false));
         let ear = Arc::clone(&told_to_end);
         ctrlc::set_handler(move || ear.store(true, Ordering::Release)).map_err(wrong)?;
@@ -309,6 +314,12 @@ impl Run {
         let of_session = self.given(&done.session);
         let mut report = self.report_of(&requirements, &config, &done, robot, begun, noise);
         report.load = loaded.as_ref().and_then(|loaded| self.under_load(&report, loaded));
+        // Reckoned from a part of the samples it would be the report of another run.
+        for of in [Some(&done), loaded.as_ref()].into_iter().flatten() {
+            for road in [Some(&of.session), of.twin.as_ref()].into_iter().flatten() {
+                road.samples.intact().map_err(wrong)?;
+            }
+        }
         if self.load.is_some() && report.load.is_none() {
             let why = if let Some(why) = &not_loaded {
                 why.as_str()
@@ -698,6 +709,7 @@ fn write_report(
 /// The round trips as a log that other tools open (V2).
 fn hlog(session: &RoadReport, seconds: f64) -> Result<Vec<u8>, String> {
     let series = rtt_histogram(&session.samples);
+    session.samples.intact().map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
     let mut serializer = V2DeflateSerializer::new();
     let mut log = IntervalLogWriterBuilder::new()
@@ -716,14 +728,7 @@ fn write_trace(
     given: &Given,
     report: &Report,
 ) -> Result<(), Failed> {
-    let bad = |error: std::io::Error| {
-        failed(
-            FAILED,
-            format!("--trace {}: {error}", path.display()),
-            "name a file that can be written",
-        )
-    };
-    let mut file = BufWriter::new(File::create(path).map_err(bad)?);
+    let mut file = BufWriter::new(File::create(path).map_err(bad_trace(path))?);
     let mut result = Ok(());
     let source =
         format!("longhand-console qualify, {}, {}", report.about.robot, report.about.begun);
@@ -733,7 +738,15 @@ fn write_trace(
             result = file.write_all(line.as_bytes());
         }
     });
-    result.and_then(|()| file.flush()).map_err(bad)
+    samples.intact().map_err(wrong)?;
+    result.and_then(|()| file.flush()).map_err(bad_trace(path))
+}
+
+fn bad_trace(path: &Path) -> impl Fn(std::io::Error) -> Failed + '_ {
+    move |error| {
+        let what = format!("--trace {}: {error}", path.display());
+        failed(FAILED, what, "name a file that can be written")
+    }
 }
 
 fn load(path: &Path) -> Result<longhand_qualify::report::Read, Failed> {

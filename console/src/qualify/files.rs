@@ -13,6 +13,7 @@ use serde_json::json;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 /// The name of the format.
@@ -95,7 +96,7 @@ impl RawFile {
             .and_then(|()| self.out.flush());
         written.map_err(at(&path))?;
         let (sha256, bytes) = sha256_of_file(&path)?;
-        Ok(Written { path, bytes, sha256, slots: self.slots })
+        Ok(Written::new(path, bytes, sha256, self.slots))
     }
 }
 
@@ -123,9 +124,44 @@ pub struct Written {
     bytes: u64,
     sha256: String,
     slots: u64,
+    /// What kept a look from its end.
+    unread: Arc<OnceLock<(io::ErrorKind, String)>>,
 }
 
 impl Written {
+    fn new(path: PathBuf, bytes: u64, sha256: String, slots: u64) -> Self {
+        Self { path, bytes, sha256, slots, unread: Arc::default() }
+    }
+
+    /// Whether every look so far has seen every slot. To be asked behind the looks: what was
+    /// reckoned from a part of the samples is nothing.
+    ///
+    /// Errors: the file could not be read to its end, or was altered meanwhile.
+    pub fn intact(&self) -> Result<(), FileError> {
+        match self.unread.get() {
+            None => Ok(()),
+            Some((kind, words)) => {
+                let source = io::Error::new(*kind, words.clone());
+                Err(FileError { path: self.path.clone(), source })
+            }
+        }
+    }
+
+    fn read(&self, each: &mut dyn FnMut(u64, &Slot)) -> io::Result<()> {
+        let mut file = BufReader::with_capacity(1 << 16, File::open(&self.path)?);
+        let mut first = [0; HEADER];
+        file.read_exact(&mut first)?;
+        let mut bytes = [0; SLOT_LEN];
+        for place in 0..self.slots {
+            file.read_exact(&mut bytes)?;
+            let slot = Slot::from_bytes(bytes).ok_or_else(|| {
+                let words = format!("slot {place} is of no fate that there is");
+                io::Error::new(io::ErrorKind::InvalidData, words)
+            })?;
+            each(place, &slot);
+        }
+        Ok(())
+    }
     /// Where.
     pub fn path(&self) -> &Path {
         &self.path
@@ -149,17 +185,9 @@ impl Written {
 
 impl Samples for Written {
     fn visit(&self, each: &mut dyn FnMut(u64, &Slot)) {
-        let Ok(file) = File::open(&self.path) else { return };
-        let mut file = BufReader::with_capacity(1 << 16, file);
-        let mut first = [0; HEADER];
-        if file.read_exact(&mut first).is_err() {
-            return;
-        }
-        let mut bytes = [0; SLOT_LEN];
-        for place in 0..self.slots {
-            let read = file.read_exact(&mut bytes).ok().and_then(|()| Slot::from_bytes(bytes));
-            let Some(slot) = read else { return };
-            each(place, &slot);
+        if let Err(error) = self.read(each) {
+            // The first is the one that counts.
+            let _first = self.unread.set((error.kind(), error.to_string()));
         }
     }
 }
@@ -182,4 +210,46 @@ pub fn new_folder(within: &Path, wall_us: u64) -> Result<(PathBuf, String), File
     }
     let source = io::Error::new(io::ErrorKind::AlreadyExists, "too many runs in one minute");
     Err(FileError { path: within.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use longhand_qualify::slot::Fate;
+
+    #[test]
+    fn samples_that_cannot_be_read_to_their_end_are_an_error_and_no_shorter_run() {
+        let folder = std::env::temp_dir().join(format!("longhand-samples-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let written = |name: &str| {
+            let mut file = RawFile::create(&folder.join(name), 1, Micros::from_millis(1)).unwrap();
+            file.write(&[Slot::of(Fate::LostUp); 10]).unwrap();
+            file.finish(0).unwrap()
+        };
+        let seen = |samples: &Written| {
+            let mut count = 0;
+            samples.visit(&mut |_, _| count += 1);
+            count
+        };
+        let whole = written("whole");
+        assert_eq!(seen(&whole), 10);
+        whole.intact().unwrap();
+        let short = written("short");
+        let file = File::options().write(true).open(short.path()).unwrap();
+        file.set_len(short.bytes() - 5).unwrap();
+        assert_eq!(seen(&short), 9);
+        // Whoever holds a copy of it is told, too.
+        assert!(short.clone().intact().unwrap_err().to_string().contains("short"));
+        let spoilt = written("spoilt");
+        let mut bytes = std::fs::read(spoilt.path()).unwrap();
+        bytes[HEADER + 3 * SLOT_LEN] = 15;
+        std::fs::write(spoilt.path(), bytes).unwrap();
+        assert_eq!(seen(&spoilt), 3);
+        assert!(spoilt.intact().unwrap_err().to_string().contains("slot 3"));
+        let gone = written("gone");
+        std::fs::remove_file(gone.path()).unwrap();
+        assert_eq!(seen(&gone), 0);
+        assert!(gone.intact().is_err());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

@@ -140,6 +140,9 @@ const READY_WITHIN: Micros = Micros::from_secs(8);
 const PATH_WITHIN: Micros = Micros::from_secs(60);
 /// How long after the last slot answers are waited for where something is still open.
 const DRAIN: Micros = Micros::from_secs(3);
+/// How long where the robot has not yet told which way something was lost. Chosen: a hole of 5 s at
+/// the end, and a session anew behind it.
+const DRAIN_UNTOLD: Micros = Micros::from_secs(10);
 /// How often the ledger is kept.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -152,6 +155,13 @@ pub fn measure(
     folder: &Path,
     mut look: impl FnMut(&Live) -> bool,
 ) -> Result<Done, QualifyError> {
+    if config.silences.len() > path::SILENCES_MAX {
+        let most = path::SILENCES_MAX;
+        return Err(QualifyError::Refused(format!(
+            "{} silences are too many: the robot keeps answers back for {most} at most",
+            config.silences.len()
+        )));
+    }
     let run = random_u64().map_err(io::Error::other)?;
     let stolen = Stolen::from_now();
     let stop = Stop::new()?;
@@ -321,8 +331,10 @@ fn keep(
         // A link that lost nothing is settled at once; else answers behind the last slot tell which
         // way the last ones were lost.
         let waited = end_at.map(|at| now.since(at));
-        let told = roads.iter().all(Road::is_settled);
-        if waited.is_some_and(|waited| told || waited >= DRAIN.saturating_add(config.period)) {
+        let is_settled = roads.iter().all(Road::is_settled);
+        let most = if roads.iter().all(Road::is_told) { DRAIN } else { DRAIN_UNTOLD };
+        let is_over = |waited| is_settled || waited >= most.saturating_add(config.period);
+        if waited.is_some_and(is_over) {
             return Ok(cut_short);
         }
         std::thread::sleep(LOOK_EVERY);

@@ -45,6 +45,14 @@ const SOURCE_EVERY: Micros = Micros::from_secs(1);
 const SILENCE_SLACK: Micros = Micros::from_secs(2);
 /// Sockets for each silence: one lost answer is no forgotten console.
 const SOCKETS: usize = 2;
+/// Their questions are so far apart that no burst of loss takes both, or both answers. Chosen:
+/// longer than bursts are (links.md section 6: 2 to 40 ms on average), and than most outages.
+const APART: Micros = Micros::from_millis(1_500);
+/// Times that a silence whose answer does not come is tried: it is asked again before anybody
+/// believes that it was too long.
+const ROUNDS: u32 = 2;
+/// Silences at once. Source: the robot keeps 64 answers back, and each has two sockets.
+pub(super) const SILENCES_MAX: usize = 64 / SOCKETS;
 /// Addresses kept. When full the newest are left out.
 const SOURCES_MAX: usize = 100;
 
@@ -78,9 +86,18 @@ pub(super) fn start(
     // What came while the sizes were tried is taken even behind the end.
     let never = Stop::new()?;
     for span in &config.silences {
+        let mut starts_at = console_now();
         for _ in 0..SOCKETS {
             let asker = Asker::new(at, run, &never, Duration::from_millis(1))?;
-            silences.push(Silence { span: *span, asker, begun: None, came: false });
+            silences.push(Silence {
+                span: *span,
+                asker,
+                starts_at,
+                begun: None,
+                rounds: 0,
+                came: false,
+            });
+            starts_at = starts_at.after(APART);
         }
     }
     let is_done = Arc::new(AtomicBool::new(false));
@@ -97,9 +114,7 @@ fn survey(
     is_done: &AtomicBool,
     stop: &Stop,
 ) -> PathFound {
-    for silence in &mut silences {
-        silence.begin();
-    }
+    silences.iter_mut().for_each(Silence::look);
     let mut found = PathFound::default();
     asker.source(&mut found.sources);
     found.marks = asker.marks();
@@ -321,38 +336,121 @@ impl Asker {
 struct Silence {
     span: Micros,
     asker: Asker,
+    starts_at: Instant<Console>,
     begun: Option<Instant<Console>>,
+    /// Times that it was asked.
+    rounds: u32,
     came: bool,
 }
 
 impl Silence {
-    fn begin(&mut self) {
-        let probe = PathProbe { answers: 1, after: self.span, ..PathProbe::default() };
-        self.begun = self.asker.ask(probe, 0, NO_MARK).ok().map(|_| console_now());
-    }
-
+    /// Asks when it is time, hears what came, and asks again where nothing did.
     fn look(&mut self) {
         let now = console_now();
-        let due = self.begun.map(|begun| begun.after(self.span));
-        if !self.came && due.is_some_and(|due| now >= due) {
+        if self.came || now < self.starts_at {
+            return;
+        }
+        if self.begun.is_some_and(|begun| now >= begun.after(self.span)) {
             self.came = self.asker.hear(now.after(Micros::from_millis(2))).is_some();
+        }
+        let is_missed = !self.came && self.begun.is_none_or(|begun| now >= self.end_of(begun));
+        if is_missed && self.rounds < ROUNDS {
+            let probe = PathProbe { answers: 1, after: self.span, ..PathProbe::default() };
+            // What the system does not take is asked at the next look.
+            if self.asker.ask(probe, 0, NO_MARK).is_ok() {
+                (self.begun, self.rounds) = (Some(now), self.rounds + 1);
+            }
         }
     }
 
-    /// Whether its time was up when the run ended.
-    fn is_over(&self) -> bool {
-        let end = |begun: Instant<Console>| begun.after(self.span.saturating_add(SILENCE_SLACK));
-        self.came || self.begun.is_some_and(|begun| console_now() >= end(begun))
+    fn end_of(&self, begun: Instant<Console>) -> Instant<Console> {
+        begun.after(self.span.saturating_add(SILENCE_SLACK))
+    }
+
+    /// Whether it was asked as often as it is, and its time was up when the run ended.
+    fn is_forgotten(&self) -> bool {
+        let is_over = self.begun.is_some_and(|begun| console_now() >= self.end_of(begun));
+        !self.came && self.rounds >= ROUNDS && is_over
     }
 }
 
-/// Each silence that was long enough behind us, and whether any of its sockets was answered.
+/// Each silence that something is known of: one answer says that it was borne, and that it was not
+/// only all that was asked, each time on each socket.
 fn tried(silences: &[Silence]) -> Vec<(f64, bool)> {
-    let groups = silences.chunks(SOCKETS).filter(|group| group.iter().all(Silence::is_over));
-    groups
-        .filter_map(|group| {
-            let span = group.first()?.span;
-            Some((real(span.as_micros()) * 1e-6, group.iter().any(|silence| silence.came)))
-        })
-        .collect()
+    let of = |group: &[Silence]| {
+        let span = real(group.first()?.span.as_micros()) * 1e-6;
+        if group.iter().any(|silence| silence.came) {
+            return Some((span, true));
+        }
+        group.iter().all(Silence::is_forgotten).then_some((span, false))
+    };
+    silences.chunks(SOCKETS).filter_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use longhand_quic::marked::MarkedSocket;
+
+    /// What a robot hears on its port, and answers at once for a silence of no time at all.
+    fn heard(robot: &MarkedSocket, silences: &mut [Silence], answers: bool) -> u32 {
+        let mut count = 0;
+        silences.iter_mut().for_each(Silence::look);
+        let mut buf = [0; 2_000];
+        while let Ok(came) = robot.recv(&mut buf) {
+            count += 1;
+            let probe = wire::decode_path_probe(&buf[..came.len]).unwrap();
+            if answers {
+                let answer = PathAnswer {
+                    run: probe.run,
+                    number: probe.number,
+                    ..PathAnswer::default()
+                };
+                robot.send_to(&wire::encode_path_answer(&answer), NO_MARK, came.from).unwrap();
+            }
+        }
+        silences.iter_mut().for_each(Silence::look);
+        count
+    }
+
+    fn silence(at: SocketAddr, starts_at: Instant<Console>, span: Micros) -> Silence {
+        let never = Stop::new().unwrap();
+        let asker = Asker::new(at, 7, &never, Duration::from_millis(1)).unwrap();
+        Silence { span, asker, starts_at, begun: None, rounds: 0, came: false }
+    }
+
+    /// The time of a silence moves to the past: as if it had been asked then.
+    fn pass(silences: &mut [Silence], time: Micros) {
+        for silence in silences {
+            silence.begun = silence.begun.map(|at| Instant::from_micros(at.as_micros() - time.as_micros()));
+        }
+    }
+
+    #[test]
+    fn a_silence_is_too_long_only_where_it_was_asked_again_on_every_socket() {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let robot = MarkedSocket::bind(any, Duration::from_millis(20)).unwrap();
+        let at = robot.local_addr().unwrap();
+        let (now, span) = (console_now(), Micros::from_secs(30));
+        let mut all = [silence(at, now, span), silence(at, now, span)];
+        assert_eq!(heard(&robot, &mut all, false), 2);
+        assert_eq!(tried(&all), [], "its time is not up");
+        pass(&mut all, span.saturating_add(SILENCE_SLACK));
+        assert_eq!(heard(&robot, &mut all, false), 2, "both are asked again");
+        assert_eq!(tried(&all), [], "one burst of loss is not believed");
+        pass(&mut all, span.saturating_add(SILENCE_SLACK));
+        assert_eq!(heard(&robot, &mut all, false), 0);
+        assert_eq!(tried(&all), [(30.0, false)]);
+        // The first answers were lost; what is asked again is borne.
+        let mut all = [silence(at, now, span), silence(at, now, span)];
+        assert_eq!(heard(&robot, &mut all, false), 2);
+        pass(&mut all, span.saturating_add(SILENCE_SLACK));
+        assert_eq!(heard(&robot, &mut all, true), 2);
+        pass(&mut all, span);
+        heard(&robot, &mut all, false);
+        assert_eq!(tried(&all), [(30.0, true)]);
+        // One that is not asked yet is not asked before its time.
+        let mut later = [silence(at, now.after(Micros::from_secs(60)), span)];
+        assert_eq!(heard(&robot, &mut later, false), 0);
+    }
 }

@@ -10,6 +10,7 @@ use longhand_qualify::ledger::Ledger;
 use longhand_qualify::measure::Given;
 use longhand_qualify::number::real;
 use longhand_qualify::slot::{Fate, Slot};
+use longhand_quic::clock::wall_offset_us;
 use std::path::Path;
 
 /// One road: the session, or plain UDP.
@@ -21,6 +22,8 @@ pub struct Road {
     due: u64,
     waiting: Vec<Event>,
     dropped: u64,
+    /// This console's wall clock minus its own when the run began, us.
+    wall_offset_us: u64,
 }
 
 /// What is known of a road at the end.
@@ -40,7 +43,8 @@ impl Road {
     pub fn new(path: &Path, run: u64, period: Micros, slots: u64) -> Result<Self, FileError> {
         let file = RawFile::create(path, run, period)?;
         let waiting = Vec::new();
-        Ok(Self { period, slots, ledger: None, file, due: 0, waiting, dropped: 0 })
+        let wall_offset_us = wall_offset_us();
+        Ok(Self { period, slots, ledger: None, file, due: 0, waiting, dropped: 0, wall_offset_us })
     }
 
     pub(super) fn due(&self) -> u64 {
@@ -49,6 +53,10 @@ impl Road {
 
     pub(super) const fn slots(&self) -> u64 {
         self.slots
+    }
+
+    pub(super) fn is_told(&self) -> bool {
+        self.ledger.as_ref().is_some_and(Ledger::is_told)
     }
 
     pub(super) fn is_settled(&self) -> bool {
@@ -105,7 +113,11 @@ impl Road {
     /// Closes the ledger and the file.
     pub(super) fn finish(mut self, wall_offset_us: u64) -> Result<RoadReport, QualifyError> {
         let mut closed: Vec<Slot> = Vec::new();
-        let mut given = Given { period_us: self.period.as_micros(), ..Given::default() };
+        let mut given = Given {
+            period_us: self.period.as_micros(),
+            missed_events: self.dropped,
+            ..Given::default()
+        };
         if let Some(mut ledger) = self.ledger.take() {
             ledger.finish(|slot| closed.push(slot));
             let told = ledger.told();
@@ -113,6 +125,8 @@ impl Road {
             given.duplicates_up = told.duplicates_up;
             let apart = i128::from(told.wall_offset_us) - i128::from(wall_offset_us);
             given.wall_offset_us = i64::try_from(apart).unwrap_or(0);
+            let moved = wall_offset_us.abs_diff(self.wall_offset_us);
+            given.wall_moved_us = moved.saturating_add(told.wall_moved_us);
         }
         self.file.write(&closed)?;
         let samples = self.file.finish(given.offset_us)?;
