@@ -30,7 +30,7 @@ pub fn write(
         "sampling_us": given.period_us,
         "loss_semantics": "explicit",
         "interpolation": "step",
-        "clock_uncertainty_us": count(measures.up.absolute.width_ms * 500.0),
+        "clock_uncertainty_us": count(measures.up.absolute.width_ms.unwrap_or(0.0) * 500.0),
         "probe": "quic",
         "source": source,
         "licence": "as its owner says",

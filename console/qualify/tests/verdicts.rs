@@ -270,6 +270,34 @@ fn what_was_not_sent_or_not_taken_down_weakens_every_verdict() {
     }
 }
 
+/// What is not known is `null`, and shown as nothing: a zero would be a very good link.
+#[test]
+fn a_robot_that_never_answered_has_no_figures_rather_than_zeros() {
+    let slots = vec![Slot { late_us: 30, ..Slot::of(Fate::LostSomewhere) }; 5_000];
+    let given = Given { period_us: 1_000, slots: 5_000, ..Given::default() };
+    let dead = measure(&slots, &given);
+    let object = serde_json::to_value(&dead).unwrap();
+    for path in [
+        "/rtt/min_ms",
+        "/rtt/mean_ms",
+        "/rtt/max_ms",
+        "/up/relative/max_ms",
+        "/down/change/max_ms",
+        "/up/absolute/width_ms",
+        "/own/turn_ms_p99",
+        "/replay",
+    ] {
+        assert_eq!(object.pointer(path), Some(&Value::Null), "{path}");
+    }
+    assert_eq!(object.pointer("/own/late_ms/2"), Some(&0.03.into()), "they were sent");
+    let mut report = report(&CITY.measures);
+    report.twin = Some(dead.clone());
+    let back = read(&to_json(&report, &seal()).unwrap()).unwrap().report;
+    assert_eq!(back, report);
+    report.quic = dead;
+    assert_eq!(seen(&to_html(&report, &seal()).unwrap(), "Round trip"), [""; 0]);
+}
+
 /// Half a second of samples, however many and however good, is half a second of weather.
 #[test]
 fn a_run_shorter_than_weather_passes_nothing() {

@@ -587,15 +587,16 @@ fn tell(report: &Report, out: &mut Speaker) {
         ));
     }
     let of = |measures: &Measures| {
-        let at = |name| measures.rtt.quantile(name).map_or(0.0, |quantile| quantile.ms);
+        let shown = |ms: Option<f64>| ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.3}"));
+        let at = |name| shown(measures.rtt.quantile(name).map(|quantile| quantile.ms));
         format!(
-            "round trip p50 {:.3} p99 {:.3} p99.9 {:.3} most {:.3} ms; lost up {} down {} unknown \
+            "round trip p50 {} p99 {} p99.9 {} most {} ms; lost up {} down {} unknown \
              {}; \
              {} outages, longest {:.0} ms",
             at("p50"),
             at("p99"),
             at("p99.9"),
-            measures.rtt.max_ms,
+            shown(measures.rtt.max_ms),
             measures.up.loss.events,
             measures.down.loss.events,
             measures.lost_unknown.events,

@@ -68,8 +68,8 @@ pub struct Absolute {
     pub high: Vec<Quantile>,
     /// Why, in words.
     pub cause: String,
-    /// Its width, ms.
-    pub width_ms: f64,
+    /// Its width, ms; `null`: nothing came.
+    pub width_ms: Option<f64>,
 }
 
 impl Absolute {
@@ -128,10 +128,10 @@ pub struct Own {
     pub no_session: u64,
     /// Sent more than 200 us after they were due.
     pub late: u64,
-    /// How late at p50, p99 and at most, ms; at most 65.5.
-    pub late_ms: (f64, f64, f64),
-    /// The robot's own time to answer at p99, ms.
-    pub turn_ms_p99: f64,
+    /// How late at p50, p99 and at most, ms; at most 65.5. `null`: nothing was sent.
+    pub late_ms: Option<(f64, f64, f64)>,
+    /// The robot's own time to answer at p99, ms; `null`: nothing came back.
+    pub turn_ms_p99: Option<f64>,
     /// Events that this machine was too slow to take down: as many slots may have another fate.
     #[serde(default)]
     pub missed_events: u64,
@@ -168,7 +168,7 @@ pub struct Measures {
     /// When the base delay changed: another route.
     #[serde(default)]
     pub routes: Vec<RouteStep>,
-    /// The watchdog replay; `null` where the schedule is slower than commands are.
+    /// The watchdog replay; `null` where the schedule is slower than commands are, or nothing came.
     pub replay: Option<Replay>,
     /// Over time.
     pub timeline: Vec<Point>,
@@ -329,7 +329,7 @@ pub fn measure(samples: &dyn Samples, given: &Given) -> Measures {
         player.slot(place, late.or((came || excused).then_some(last)));
     });
     let cause = cause(&lens);
-    let replay = player.map(Player::finish);
+    let replay = player.and_then(Player::finish);
     Measures { routes, ..first.finish(given, &cause, clocks.clone(), replay) }
 }
 
@@ -496,9 +496,10 @@ impl First {
         replay: Option<Replay>,
     ) -> Measures {
         let late = self.late.spread();
-        let at = |name| late.quantile(name).map_or(0.0, |quantile: &Quantile| quantile.ms);
-        self.own.late_ms = (at("p50"), at("p99"), late.max_ms);
-        self.own.turn_ms_p99 = self.turn.spread().quantile("p99").map_or(0.0, |q| q.ms);
+        let at = |name| late.quantile(name).map(|quantile: &Quantile| quantile.ms);
+        let late_ms = || Some((at("p50")?, at("p99")?, late.max_ms?));
+        self.own.late_ms = late_ms();
+        self.own.turn_ms_p99 = self.turn.spread().quantile("p99").map(|q| q.ms);
         self.up.duplicates = given.duplicates_up;
         self.own.missed_events = given.missed_events;
         let lost_unknown = self.unknown.share();
@@ -528,7 +529,7 @@ fn one_way(way: WaySeries, cause: &str, unseen: f64) -> OneWay {
         relative: way.relative.spread_with(unseen),
         change: way.change.spread_with(unseen),
         absolute: Absolute {
-            width_ms: high.min_ms - low.min_ms,
+            width_ms: high.min_ms.zip(low.min_ms).map(|(high, low)| high - low),
             low: low.quantiles,
             high: high.quantiles,
             cause: cause.to_owned(),

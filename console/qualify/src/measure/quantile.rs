@@ -78,12 +78,12 @@ pub struct Quantile {
 pub struct Spread {
     /// Samples.
     pub count: u64,
-    /// The least, ms.
-    pub min_ms: f64,
+    /// The least, ms; `null`, as the mean and the most: there is no sample.
+    pub min_ms: Option<f64>,
     /// The mean, ms.
-    pub mean_ms: f64,
+    pub mean_ms: Option<f64>,
     /// The most, ms.
-    pub max_ms: f64,
+    pub max_ms: Option<f64>,
     /// The quantiles, with their intervals.
     pub quantiles: Vec<Quantile>,
     /// The share above (second) a value in ms (first), falling: for drawing.
@@ -192,9 +192,9 @@ impl Series {
         }
         Spread {
             count,
-            min_ms: real(self.values.min()) / 1e3,
-            mean_ms: self.values.mean() / 1e3,
-            max_ms: real(self.values.max()) / 1e3,
+            min_ms: Some(real(self.values.min()) / 1e3),
+            mean_ms: Some(self.values.mean() / 1e3),
+            max_ms: Some(real(self.values.max()) / 1e3),
             quantiles,
             tail: self.tail(),
             bins: self.bins(),

@@ -82,6 +82,7 @@ pub struct Player {
     heard: Vec<Heard>,
     lanes: Vec<Lane>,
     threads: usize,
+    has_come: bool,
 }
 
 /// What every playout buffer hears, in order.
@@ -120,7 +121,8 @@ impl Player {
         let lanes: Vec<Lane> = PLAYOUTS_MS.into_iter().map(Lane::new).collect();
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let (waiting, heard) = (BinaryHeap::new(), Vec::with_capacity(STRETCH));
-        Some(Self { period_us, waiting, now_us: ORIGIN_US, heard, lanes, threads })
+        let (now_us, has_come) = (ORIGIN_US, false);
+        Some(Self { period_us, waiting, now_us, heard, lanes, threads, has_come })
     }
 
     /// The next slot: how late it came to the robot against the least, us; `None` if never.
@@ -135,6 +137,7 @@ impl Player {
             self.tick();
         }
         if let Some(late) = late_us.and_then(|late| u64::try_from(late).ok()) {
+            self.has_come = true;
             self.waiting.push(Reverse((due + late, place / every + 1)));
         }
     }
@@ -171,12 +174,15 @@ impl Player {
         self.heard.clear();
     }
 
-    /// What came of it.
-    pub fn finish(mut self) -> Replay {
+    /// What came of it; `None` where nothing came to be played.
+    pub fn finish(mut self) -> Option<Replay> {
+        if !self.has_come {
+            return None;
+        }
         self.play();
         let hours = real(self.now_us - ORIGIN_US) * 1e-6 / 3_600.0;
         let played = self.lanes.into_iter().map(Lane::played).collect();
-        Replay { hours, thresholds_ms: THRESHOLDS_MS.to_vec(), played }
+        Some(Replay { hours, thresholds_ms: THRESHOLDS_MS.to_vec(), played })
     }
 }
 

@@ -165,6 +165,11 @@ pub(super) fn figure(value: f64) -> String {
     }
 }
 
+/// A figure where there is one.
+fn known(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), figure)
+}
+
 fn at(spread: &Spread, name: &str) -> String {
     spread.quantile(name).map_or_else(|| "-".to_owned(), |q| format!("{} ms", figure(q.ms)))
 }
@@ -296,7 +301,7 @@ fn tails(report: &Report) -> String {
     let least = [report.noise.map(|noise| noise.rtt_ms.0), rtt.tail.first().map(|tail| tail.0)];
     let least = least.into_iter().flatten().fold(f64::INFINITY, f64::min).clamp(0.01, 1e4);
     let mut plot = Plot::new(
-        Axis::log(least, rtt.max_ms.max(least * 10.0)),
+        Axis::log(least, rtt.max_ms.unwrap_or(0.0).max(least * 10.0)),
         Axis::log(1.0 / real(rtt.count.max(10)), 1.0),
         "round trip, ms (log)",
         "share that is longer",
@@ -314,7 +319,7 @@ fn tails(report: &Report) -> String {
 
 fn jitter(measures: &Measures) -> String {
     let (up, down) = (&measures.up.relative, &measures.down.relative);
-    let most = up.max_ms.max(down.max_ms).max(0.1);
+    let most = [up.max_ms, down.max_ms].into_iter().flatten().fold(0.1, f64::max);
     let mut plot = Plot::new(
         Axis::log((most / 1e4).max(0.01), most),
         Axis::log(1.0 / real(up.count.max(10)), 1.0),
@@ -343,7 +348,7 @@ fn quantiles(report: &Report) -> String {
                 figure(q.low_ms)
             );
         }
-        format!("<tr><td>{name}</td>{cells}<td class=\"n\">{}</td></tr>", figure(spread.max_ms))
+        format!("<tr><td>{name}</td>{cells}<td class=\"n\">{}</td></tr>", known(spread.max_ms))
     };
     let absolute = |name: &str, way: &OneWay| {
         let mut cells = String::new();
@@ -597,11 +602,11 @@ fn own(report: &Report) -> String {
         |noise| {
             let (p50, p99, p999, most) = noise.rtt_ms;
             format!(
-                "<p>Noise floor, the same schedule over loopback just before: round trip {} ms at \
-                 p50, {} at \
-                 p99, {} at p99.9, {} at most; {} % sent late, {} % not sent. Nothing shorter \
-                 than this can \
-                 be told from the machine.</p>",
+                "<p>Noise floor, the same schedule on plain UDP over loopback just before: round \
+                 trip {} ms at p50, {} at p99, {} at p99.9, {} at most; {} % sent late, {} % not \
+                 sent. Nothing shorter than this can be told from the machine. It is of this \
+                 machine's timers, threads and sockets; what QUIC adds is in the difference to the \
+                 plain UDP beside it.</p>",
                 figure(p50),
                 figure(p99),
                 figure(p999),
@@ -626,10 +631,10 @@ fn own(report: &Report) -> String {
         own.not_sent,
         own.no_session,
         own.late,
-        figure(own.late_ms.0),
-        figure(own.late_ms.1),
-        figure(own.late_ms.2),
-        figure(own.turn_ms_p99),
+        known(own.late_ms.map(|late| late.0)),
+        known(own.late_ms.map(|late| late.1)),
+        known(own.late_ms.map(|late| late.2)),
+        known(own.turn_ms_p99),
         safe(&report.about.real_time),
         report.about.sessions,
     )

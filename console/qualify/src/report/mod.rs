@@ -109,7 +109,7 @@ impl Floor {
         let at = |name| measures.rtt.quantile(name).map_or(0.0, |quantile| quantile.ms);
         let slots = crate::number::real(measures.own.slots.max(1));
         Self {
-            rtt_ms: (at("p50"), at("p99"), at("p99.9"), measures.rtt.max_ms),
+            rtt_ms: (at("p50"), at("p99"), at("p99.9"), measures.rtt.max_ms.unwrap_or(0.0)),
             late: crate::number::real(measures.own.late) / slots,
             not_sent: crate::number::real(measures.own.not_sent) / slots,
         }

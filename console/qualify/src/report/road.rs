@@ -62,7 +62,7 @@ fn effect(name: &str, effect: &Effect) -> String {
                 at("p50"),
                 at("p99"),
                 at("p99.9"),
-                figure(spread.max_ms),
+                spread.max_ms.map_or_else(|| "-".to_owned(), figure),
                 lost(up),
                 lost(down)
             )
