@@ -2,6 +2,9 @@
 //!
 //! Nothing here judges how fast anything was, or whether the link is good: only that what was
 //! measured is the link's, that the robot never stirred, and that the report can be believed.
+//!
+//! A machine that stands still measures itself. What does not hold then is tried again, a few
+//! times; it must hold once, and where nothing stalled at once.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -37,6 +40,33 @@ fn qualify(scene: &Scene, name: &str, robot: &str, more: &[&str]) -> Ended {
     let (identity, report) = (scene.path(&format!("trust/{name}")), scene.path("report"));
     let asked = ["qualify", "--robot", robot, "--identity", &identity, "--report", &report];
     Process::run(CONSOLE, &[&asked[..], &["--json"], more].concat())
+}
+
+/// Times that is tried what a stalled machine may spoil.
+const TRIES: usize = 5;
+
+/// How one try ended.
+enum Tried {
+    Held,
+    /// It did not hold, and the machine stalled meanwhile.
+    Stalled(String),
+}
+
+/// Whether it held; where it did not, and the machine did not stall, that is a failure.
+fn judged(holds: bool, stalled: bool, words: String) -> Tried {
+    assert!(holds || stalled, "{words}");
+    if holds { Tried::Held } else { Tried::Stalled(words) }
+}
+
+/// Tries until it holds.
+fn holds_once(mut attempt: impl FnMut() -> Tried) {
+    for _ in 0..TRIES {
+        match attempt() {
+            Tried::Held => return,
+            Tried::Stalled(words) => eprintln!("the machine stalled, once more: {words}"),
+        }
+    }
+    panic!("it never held in {TRIES} tries, in each of which the machine stalled");
 }
 
 fn real(report: &Value, pointer: &str) -> f64 {
@@ -117,6 +147,10 @@ fn distance(a: &[u64], b: &[u64]) -> f64 {
 /// end, so that the second run meets all of it whenever it begins.
 #[test]
 fn a_measured_link_replayed_is_measured_the_same() {
+    holds_once(measured_and_replayed);
+}
+
+fn measured_and_replayed() -> Tried {
     let scene = Scene::new();
     scene.issue("trust", "engineer", "ann");
     let agent = scene.agent(&[]);
@@ -154,9 +188,8 @@ fn a_measured_link_replayed_is_measured_the_same() {
     eprintln!("KS {apart:.4} of {n} and {m} round trips; {own} us are the machine's own");
     assert!(n > 10_000 && m > 10_000, "{n} {m}");
     // 3: the machine stalled, and the delays are its own.
-    if (judged_first, judged_second) == (Some(0), Some(0)) {
-        assert!(apart <= 0.02, "KS {apart}");
-    }
+    let stalled = (judged_first, judged_second) != (Some(0), Some(0));
+    judged(apart <= 0.02, stalled, format!("KS {apart}"))
 }
 
 /// The round trip of `ideal`, us. Source: links.md section 6, 0.05 + 0.05 ms.
@@ -199,6 +232,10 @@ fn dropped(log: &str, way: &str, each: usize) -> u64 {
 /// what was due without one is told as that, and never as a loss.
 #[test]
 fn black_holes_inside_quic_have_the_directions_of_the_relays_log() {
+    holds_once(black_holes);
+}
+
+fn black_holes() -> Tried {
     let scene = Scene::new();
     scene.issue("trust", "engineer", "ann");
     let agent = scene.agent(&[]);
@@ -221,15 +258,17 @@ fn black_holes_inside_quic_have_the_directions_of_the_relays_log() {
     );
     assert!(matches!(ended.code, Some(0 | 3)), "{ended:?}");
     assert!(true_up > 7_000 && true_down > 2_500, "{true_up} {true_down}");
-    // Which probe was the first to find no session behind the hole is known as well as this machine
-    // is on time; everything else is exact.
-    assert!(lost_up.abs_diff(true_up) <= SLACK, "{lost_up} {true_up}: {list:?}");
-    assert!(lost_down.abs_diff(true_down) <= 2, "{lost_down} {true_down}: {list:?}");
     assert_eq!(told("/lost_unknown/events"), told("/own/no_session"), "{road}");
     // The robot, not the console, ended the session in the hole up: it is seen whole.
     let up = list.iter().find(|outage| outage["way"] == "up").unwrap();
     let ms = up["ms"].as_f64().unwrap();
-    assert!((ms - 5_000.0).abs() <= 10.0 || ended.code == Some(3), "{list:?}");
+    // Which probe was the first to find no session behind the hole is known as well as this machine
+    // is on time; everything else is exact.
+    let holds = lost_up.abs_diff(true_up) <= SLACK
+        && lost_down.abs_diff(true_down) <= 2
+        && (ms - 5_000.0).abs() <= 10.0;
+    let words = format!("up {lost_up} {true_up} down {lost_down} {true_down}: {list:?}");
+    judged(holds, ended.code == Some(3), words)
 }
 
 /// Probes. Chosen: 10 ms, as late as a busy machine tells the end of a session.
@@ -296,23 +335,33 @@ fn each_outcome_ends_with_a_code_of_its_own() {
     };
     let rtt = "metric = \"rtt\"\nquantile = \"p50\"";
     let asked = [
-        (rtt, "1e9", Some(0)),
+        // However little was seen, no more than everything can be lost.
+        ("metric = \"loss\"", "1.0", Some(0)),
         (rtt, "1e-6", Some(4)),
+        // A second is less than weather lasts: whatever its samples say is not enough.
+        (rtt, "1e9", Some(3)),
         // A second without an outage says little of an hour.
         ("metric = \"outages_per_hour\"", "1e-3", Some(3)),
     ];
     for (metric, bound, code) in asked {
         let more = ["--for", "1s", "--noise", "0s", "--no-twin", "--require", &row(metric, bound)];
-        let done = qualify(&scene, "ann", &agent.addr, &more);
-        // A machine that stood still in this second may have made an outage of it.
-        let excused = code == Some(3) && done.code == Some(4);
-        assert!(done.code == code || excused, "{metric} {bound}: {done:?}");
+        holds_once(|| {
+            let done = qualify(&scene, "ann", &agent.addr, &more);
+            // A machine that stood still in this second may have made an outage of it.
+            let stalled = code == Some(3) && done.code == Some(4);
+            judged(done.code == code, stalled, format!("{metric} {bound}: {done:?}"))
+        });
     }
     let usage = qualify(&scene, "ann", &agent.addr, &["--rate", "1"]);
     assert_eq!(usage.code, Some(2), "{usage:?}");
     let nobody = std::net::UdpSocket::bind(ANY).unwrap().local_addr().unwrap().to_string();
     let error = qualify(&scene, "ann", &nobody, &["--for", "1s", "--noise", "0s"]);
     assert_eq!(error.code, Some(1), "{error:?}");
+    // A trace that cannot be written is found out before anybody is asked anything.
+    let nowhere = scene.path("no/such/folder/trace.csv");
+    let error = qualify(&scene, "ann", &nobody, &["--for", "10m", "--trace", &nowhere]);
+    assert_eq!(error.code, Some(1), "{error:?}");
+    assert!(error.words().contains("--trace"), "{error:?}");
 }
 
 /// An engineer, a robot that answers on plain UDP too, and the port where it does.
@@ -364,7 +413,8 @@ fn a_middlebox_is_told_by_what_it_does_each_way() {
         ..Ills::default()
     };
     let middlebox = Middlebox::start(at, ills);
-    let more = ["--for", "8s", "--noise", "0s", "--rate", "50", "--idle-probe=1s,2s"];
+    // Whatever is not answered behind 2 s is asked again, on either socket.
+    let more = ["--for", "14s", "--noise", "0s", "--rate", "50", "--idle-probe=1s,2s"];
     let more = [&more[..], &["--twin", &middlebox.addr]].concat();
     let report = qualify(&scene, "ann", &agent.addr, &more).json();
     let path = &report["path"];

@@ -171,9 +171,9 @@ fn holes_within_holes_have_their_directions_for_every_packet() {
         ms(&[(Up, 10_000, 50_000), (Down, 15_000, 9_000), (Both, 30_000, 2_500)]),
         // Overlapping: up begins before, down ends behind.
         ms(&[(Up, 10_000, 10_000), (Down, 15_000, 12_000), (Up, 26_000, 3_000)]),
-        // Down, with an up hole of half a second in each second of it.
-        (0..30).fold(ms(&[(Down, 10_000, 40_000)]), |mut holes, n| {
-            holes.push((Up, (11_000 + n * 1_000) * 1_000, 500_000));
+        // Down, with up holes of three seconds within it.
+        (0..5).fold(ms(&[(Down, 10_000, 40_000)]), |mut holes, n| {
+            holes.push((Up, (11_000 + n * 7_000) * 1_000, 3_000_000));
             holes
         }),
     ];
