@@ -29,8 +29,8 @@ use crate::message::{
     SessionKey, Stage, StateCommand, StateReport, Terms, Witness,
 };
 use crate::probe::{
-    ANSWERS_MAX, KEPT_BACK_MAX, PATH_BYTES_MAX, PathAnswer, PathProbe, Probe, ProbeAnswer,
-    PAGE_WORDS, SEEN_WORDS,
+    ANSWERS_MAX, KEPT_BACK_MAX, PAGE_WORDS, PATH_BYTES_MAX, PathAnswer, PathProbe, Probe,
+    ProbeAnswer, SEEN_WORDS,
 };
 use crate::units::{Epoch, Instant, Micros, Seq};
 

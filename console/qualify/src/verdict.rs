@@ -437,8 +437,7 @@ fn availability(row: &Requirement, measures: &Measures) -> Option<Found> {
     let (few, many) = poisson(count);
     let mean_s = outages.dark_s / real(count.max(1));
     let longest_s = outages.longest_ms / 1e3;
-    let unseen_s =
-        if count < OUTAGES_KNOWN { longest_s.max(UNSEEN_OUTAGE_S) } else { longest_s };
+    let unseen_s = if count < OUTAGES_KNOWN { longest_s.max(UNSEEN_OUTAGE_S) } else { longest_s };
     let most_s = outages.dark_s + outages.hidden_s + (many - real(count)) * unseen_s;
     let up = |dark_s: f64| 1.0 - (dark_s / seconds).clamp(0.0, 1.0);
     let allowed = 1.0 - row.at_least.unwrap_or(0.0);

@@ -43,6 +43,8 @@ const SOURCE_EVERY: Micros = Micros::from_secs(1);
 /// How long an answer behind a silence is waited for. Chosen: the slowest link, and the
 /// robot's 0.2 s.
 const SILENCE_SLACK: Micros = Micros::from_secs(2);
+/// How often silent sockets are looked at. Chosen: nothing to a silence of seconds.
+const LISTENS_EVERY: Duration = Duration::from_millis(100);
 /// Sockets for each silence: one lost answer is no forgotten console.
 const SOCKETS: usize = 2;
 /// Their questions are so far apart that no burst of loss takes both, or both answers. Chosen:
@@ -110,11 +112,15 @@ pub(super) fn start(
 
 fn survey(
     mut asker: Asker,
-    mut silences: Vec<Silence>,
+    silences: Vec<Silence>,
     is_done: &AtomicBool,
     stop: &Stop,
 ) -> PathFound {
-    silences.iter_mut().for_each(Silence::look);
+    // Silences have their own time: to try the sizes takes seconds.
+    let listening = stop.clone();
+    let quiet = std::thread::Builder::new()
+        .name("silence".to_owned())
+        .spawn(move || listen(silences, &listening));
     let mut found = PathFound::default();
     asker.source(&mut found.sources);
     found.marks = asker.marks();
@@ -125,14 +131,23 @@ fn survey(
     while !stop.is_stopped() {
         let next = console_now().after(SOURCE_EVERY);
         asker.source(&mut found.sources);
-        for silence in &mut silences {
-            silence.look();
-        }
         asker.pause(next);
     }
-    silences.iter_mut().for_each(Silence::look);
-    found.idle = (!silences.is_empty()).then(|| Idle::of(tried(&silences)));
+    found.idle = quiet.ok().and_then(|quiet| quiet.join().ok().flatten());
     found
+}
+
+/// Waits for what comes behind each silence; `None` where none was asked for.
+fn listen(mut silences: Vec<Silence>, stop: &Stop) -> Option<Idle> {
+    if silences.is_empty() {
+        return None;
+    }
+    while !stop.is_stopped() {
+        silences.iter_mut().for_each(Silence::look);
+        std::thread::sleep(LISTENS_EVERY);
+    }
+    silences.iter_mut().for_each(Silence::look);
+    Some(Idle::of(tried(&silences)))
 }
 
 /// One line of questions.
@@ -401,11 +416,8 @@ mod tests {
             count += 1;
             let probe = wire::decode_path_probe(&buf[..came.len]).unwrap();
             if answers {
-                let answer = PathAnswer {
-                    run: probe.run,
-                    number: probe.number,
-                    ..PathAnswer::default()
-                };
+                let answer =
+                    PathAnswer { run: probe.run, number: probe.number, ..PathAnswer::default() };
                 robot.send_to(&wire::encode_path_answer(&answer), NO_MARK, came.from).unwrap();
             }
         }
@@ -422,7 +434,8 @@ mod tests {
     /// The time of a silence moves to the past: as if it had been asked then.
     fn pass(silences: &mut [Silence], time: Micros) {
         for silence in silences {
-            silence.begun = silence.begun.map(|at| Instant::from_micros(at.as_micros() - time.as_micros()));
+            silence.begun =
+                silence.begun.map(|at| Instant::from_micros(at.as_micros() - time.as_micros()));
         }
     }
 

@@ -5,9 +5,7 @@
 
 use longhand_protocol::geometry::*;
 use longhand_protocol::message::*;
-use longhand_protocol::probe::{
-    PAGE_WORDS, PathAnswer, PathProbe, Probe, ProbeAnswer, SEEN_WORDS,
-};
+use longhand_protocol::probe::{PAGE_WORDS, PathAnswer, PathProbe, Probe, ProbeAnswer, SEEN_WORDS};
 use longhand_protocol::units::*;
 use nalgebra::{Quaternion, UnitQuaternion, Vector3};
 use proptest::prelude::*;

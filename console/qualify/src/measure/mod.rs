@@ -379,13 +379,7 @@ impl First {
         }
     }
 
-    fn slot(
-        &mut self,
-        place: u64,
-        slot: &Slot,
-        rel: Option<(i64, i64)>,
-        bounds: Option<Bounds>,
-    ) {
+    fn slot(&mut self, place: u64, slot: &Slot, rel: Option<(i64, i64)>, bounds: Option<Bounds>) {
         self.own.slots += 1;
         match slot.fate {
             Fate::NotSent => self.own.not_sent += 1,
