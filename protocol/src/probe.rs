@@ -67,8 +67,8 @@ pub struct ProbeAnswer {
     /// robot knows was told, and then again: so whatever was lost, of whatever length and in
     /// whatever else, its direction is known as soon as answers come again.
     pub page_from: u64,
-    /// Bit `i % 64` of word `i / 64`: whether number `page_from + i` has come; those beyond `newest`
-    /// have not.
+    /// Bit `i % 64` of word `i / 64`: whether number `page_from + i` has come; those beyond
+    /// `newest` have not.
     pub page: [u64; PAGE_WORDS],
 }
 

@@ -357,8 +357,8 @@ impl Found {
             return self;
         }
         let because = format!(
-            "{} of {} probes had no session or went nobody knows where, and {} were not sent or not \
-             taken down ({:.3} % together), more than lie beyond this quantile",
+            "{} of {} probes had no session or went nobody knows where, and {} were not sent or \
+             not taken down ({:.3} % together), more than lie beyond this quantile",
             lost.events,
             own.slots,
             own.not_sent + own.missed_events,
@@ -446,7 +446,8 @@ fn availability(row: &Requirement, measures: &Measures) -> Option<Found> {
         low: up(most_s),
         high: Some(up(few * mean_s)),
         because: format!(
-            "{count} outages in {} may be up to {many:.1}, those not seen up to {unseen_s:.1} s long{}",
+            "{count} outages in {} may be up to {many:.1}, those not seen up to {unseen_s:.1} s \
+             long{}",
             long(seconds),
             hidden(measures)
         ),

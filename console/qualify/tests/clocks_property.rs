@@ -1,12 +1,17 @@
 //! Goal: the true one-way delay lies inside the reported interval in every emulated case, whatever
 //! two clocks do that nobody set: thousands of links and clocks drawn at random, each from a seed.
-#![allow(clippy::unwrap_used, reason = "a test: a panic is how it fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test: a panic is how it fails, and it says what it measured"
+)]
 
 mod common;
 
 use common::exact;
 use longhand_qualify::measure::{FIBRE_US_PER_KM, Given, measure};
-use longhand_qualify::number::{count, real};
+use longhand_qualify::number::real;
 use longhand_qualify::slot::{Fate, Slot};
 
 const PERIOD_US: u64 = 10_000;
@@ -153,5 +158,4 @@ fn the_truth_lies_inside_in_thousands_of_random_cases() {
     }
     eprintln!("{narrow} of {CASES} are narrower than the round trip");
     assert!(narrow * 3 > CASES, "{narrow}");
-    assert!(count(1.0) == 1);
 }

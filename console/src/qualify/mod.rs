@@ -155,13 +155,7 @@ pub fn measure(
     folder: &Path,
     mut look: impl FnMut(&Live) -> bool,
 ) -> Result<Done, QualifyError> {
-    if config.silences.len() > path::SILENCES_MAX {
-        let most = path::SILENCES_MAX;
-        return Err(QualifyError::Refused(format!(
-            "{} silences are too many: the robot keeps answers back for {most} at most",
-            config.silences.len()
-        )));
-    }
+    few_silences(config.silences.len())?;
     let run = random_u64().map_err(io::Error::other)?;
     let stolen = Stolen::from_now();
     let stop = Stop::new()?;
@@ -251,6 +245,15 @@ pub fn noise_floor(
     twin.join();
     let road = roads.pop().ok_or_else(|| io::Error::other("the ledger was lost"))?;
     road.finish(0)
+}
+
+fn few_silences(count: usize) -> Result<(), QualifyError> {
+    let most = path::SILENCES_MAX;
+    if count <= most {
+        return Ok(());
+    }
+    let words = "silences are too many: the robot keeps answers back for";
+    Err(QualifyError::Refused(format!("{count} {words} {most} at most")))
 }
 
 fn slots(config: &QualifyConfig) -> u64 {

@@ -491,8 +491,8 @@ impl First {
     ) -> Measures {
         let late = self.late.spread();
         let at = |name| late.quantile(name).map(|quantile: &Quantile| quantile.ms);
-        let late_ms = || Some((at("p50")?, at("p99")?, late.max_ms?));
-        self.own.late_ms = late_ms();
+        let three = at("p50").zip(at("p99")).zip(late.max_ms);
+        self.own.late_ms = three.map(|((p50, p99), most)| (p50, p99, most));
         self.own.turn_ms_p99 = self.turn.spread().quantile("p99").map(|q| q.ms);
         self.up.duplicates = given.duplicates_up;
         self.own.missed_events = given.missed_events;

@@ -7,8 +7,9 @@
 //! 320 ms at 50 Hz). Dropped: from the first lost slot to the first that came through. Held: from
 //! the first slot that waited to the moment when it was let go.
 //!
-//! Where this machine sent nothing, nobody knows what the link did: such a stretch may hide an
-//! outage, or make one longer than it looks. It is counted apart, for the worst end of a verdict.
+//! Where this machine sent nothing, or sent late, nobody knows what the link did: such a stretch may
+//! hide an outage, or make one longer than it looks. It is none of the link's, and is counted apart,
+//! for the worst end of a verdict.
 //!
 //! A radio that hands over in frames (a satellite's TDMA, 20 ms) holds all the time, frame by
 //! frame: that is how it works, and no outage. [`Frames`] tells first how long its usual holds are.
@@ -80,10 +81,11 @@ pub struct Outages {
     pub longest_ms: f64,
     /// Time in which at least one way carried nothing, s.
     pub dark_s: f64,
-    /// Stretches of 10 ms and longer in which this machine left probes out: each may hide one more.
+    /// Stretches of 10 ms and longer in which this machine left probes out, or sent them so late:
+    /// each may hide one more.
     #[serde(default)]
     pub hidden: u64,
-    /// What it left out in them, s.
+    /// What it left out in them, or how late it was, s.
     #[serde(default)]
     pub hidden_s: f64,
     /// The longest that may have been: with what was left out beside what was lost, ms.
@@ -115,8 +117,7 @@ impl Frames {
     /// The next slot, as for [`Finder::slot`].
     pub fn slot(&mut self, place: u64, slot: &Slot, rel: Option<(i64, i64)>) {
         self.slots += 1;
-        let rel = rel.filter(|_| !slot.reordered_up && !slot.reordered_down);
-        let Some((up, down)) = rel else { return };
+        let Some((up, down)) = of_the_link(slot, rel) else { return };
         let ways = self.holds.iter_mut().zip(&mut self.counts).zip([up, down]);
         for ((hold, counts), late) in ways {
             let held = hold.next(place, late, self.period_us);
@@ -168,11 +169,22 @@ pub struct Finder {
     dark: Dark,
 }
 
-/// Slots in a row of which none came back, some of them never sent.
+/// Slots in a row of which none came back that was sent in time.
 #[derive(Debug, Default)]
 struct Blind {
     slots: u64,
     not_sent: u64,
+    /// The latest of them, us.
+    late_us: u64,
+}
+
+/// How late a slot was for the link's part of it, where its order tells of a hold, us.
+fn of_the_link(slot: &Slot, rel: Option<(i64, i64)>) -> Option<(i64, i64)> {
+    let in_order = !slot.reordered_up && !slot.reordered_down;
+    // A delay counts from when it was due; how late it left is this machine's. Where that is more
+    // than a slot holds nobody knows which part is whose.
+    let (up, down) = rel.filter(|_| in_order && slot.late_us < u16::MAX)?;
+    Some((up.saturating_sub(slot.late_us.into()), down))
 }
 
 /// What is dark on any way, s: outages overlap, and lie within each other.
@@ -248,13 +260,15 @@ impl Finder {
         let nowhere = lost(Fate::LostSomewhere) || lost(Fate::NoSession);
         let unknown = self.unknown.next(place, nowhere, came_up || lost(Fate::LostUp));
         self.tell_lost(unknown, Way::Unknown);
-        if back {
+        let late_us = i64::from(slot.late_us);
+        if back && late_us < SHORTEST_US {
             self.tell_blind();
         } else {
             self.blind.slots += 1;
             self.blind.not_sent += u64::from(lost(Fate::NotSent));
+            self.blind.late_us = self.blind.late_us.max(slot.late_us.into());
         }
-        if let Some((up, down)) = rel.filter(|_| !slot.reordered_up && !slot.reordered_down) {
+        if let Some((up, down)) = of_the_link(slot, rel) {
             let held = self.up_hold.next(place, up, self.period_us);
             self.tell_held(held, Way::Up);
             let held = self.down_hold.next(place, down, self.period_us);
@@ -276,13 +290,15 @@ impl Finder {
     }
 
     fn tell_blind(&mut self) {
-        let Blind { slots, not_sent } = std::mem::take(&mut self.blind);
-        let us = slots.saturating_mul(self.period_us);
-        if not_sent == 0 || i64::try_from(us).unwrap_or(i64::MAX) < SHORTEST_US {
+        let Blind { slots, not_sent, late_us } = std::mem::take(&mut self.blind);
+        let us = slots.saturating_mul(self.period_us).max(late_us);
+        let shortest = u64::try_from(SHORTEST_US).unwrap_or(0);
+        if us < shortest || not_sent == 0 && late_us < shortest {
             return;
         }
         self.found.hidden += 1;
-        self.found.hidden_s += real(not_sent.saturating_mul(self.period_us)) * 1e-6;
+        let own_us = not_sent.saturating_mul(self.period_us).max(late_us);
+        self.found.hidden_s += real(own_us) * 1e-6;
         self.found.longest_possible_ms = self.found.longest_possible_ms.max(real(us) / 1e3);
     }
 
@@ -390,6 +406,23 @@ mod tests {
         }
         let found = finder.finish();
         assert!((found.dark_s - 5.0).abs() < 0.01, "{found:?}");
+    }
+
+    /// A machine that stood still for 40 ms sends what was due then all at once: no hold of the
+    /// link's, but nobody knows whether there was one.
+    #[test]
+    fn what_this_machine_sent_late_is_no_outage_of_the_links() {
+        let mut finder = Finder::new(1_000, (0, 0));
+        for place in 0..1_000_u16 {
+            let late = if (500..540).contains(&place) { (540 - place) * 1_000 } else { 50 };
+            let slot =
+                Slot { late_us: late, ..Slot::of(Fate::Back { up_us: late.into(), down_us: 0 }) };
+            finder.slot(place.into(), &slot, Some((late.into(), 0)));
+        }
+        let found = finder.finish();
+        assert_eq!((found.count, found.hidden), (0, 1), "{found:?}");
+        assert!((found.hidden_s - 0.040).abs() < 1e-6, "{found:?}");
+        assert!((found.longest_possible_ms - 40.0).abs() < 1e-6, "{found:?}");
     }
 
     #[test]
