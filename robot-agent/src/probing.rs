@@ -360,7 +360,7 @@ pub(super) mod tests {
             let rest = turn.read(Instant::from_micros(now));
             now += 1 + rest.map_or(0, Micros::as_micros);
         }
-        assert!(read <= 101 * READS_A_TURN && read >= 99 * READS_A_TURN, "{read}");
+        assert!((99 * READS_A_TURN..=101 * READS_A_TURN).contains(&read), "{read}");
         // What comes evenly below the bound is never kept waiting.
         let mut turn = Turn::default();
         let evenly = (0..20_000_u64).map(|n| Instant::from_micros(n * 51));
