@@ -7,9 +7,9 @@
 //! 320 ms at 50 Hz). Dropped: from the first lost slot to the first that came through. Held: from
 //! the first slot that waited to the moment when it was let go.
 //!
-//! Where this machine sent nothing, or sent late, nobody knows what the link did: such a stretch may
-//! hide an outage, or make one longer than it looks. It is none of the link's, and is counted apart,
-//! for the worst end of a verdict.
+//! Where this machine sent nothing, or sent late, nobody knows what the link did: such a stretch
+//! may hide an outage, or make one longer than it looks. It is none of the link's, and is counted
+//! apart, for the worst end of a verdict.
 //!
 //! A radio that hands over in frames (a satellite's TDMA, 20 ms) holds all the time, frame by
 //! frame: that is how it works, and no outage. [`Frames`] tells first how long its usual holds are.
