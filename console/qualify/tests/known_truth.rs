@@ -213,6 +213,28 @@ fn what_a_robot_that_was_started_anew_cannot_know_is_lost_nobody_knows_where() {
     assert_eq!(count(Fate::LostSomewhere), 1_000);
 }
 
+/// A wall clock that is set in the run moves what a declared common clock is worth; one reading
+/// that a held-up robot spoilt does not.
+#[test]
+fn a_wall_clock_that_is_set_in_the_run_is_told() {
+    let told = |offset: &dyn Fn(u64) -> u64| {
+        let mut ledger = Ledger::new(5_000_000, 1_000, 100);
+        let mut receipts = Receipts::new();
+        for number in 1..=100_u64 {
+            let due = ledger.due_us(number);
+            ledger.sent(number, due);
+            let probe = Probe { run: 1, number, ..Probe::default() };
+            let mut answer = receipts.take(&probe, Instant::from_micros(due + 9_000)).unwrap();
+            answer.wall_offset_us = offset(number);
+            ledger.answer(&answer, due + 20_000);
+        }
+        ledger.told().wall_moved_us
+    };
+    assert_eq!(told(&|n| 7_000_000 + n % 3), 1);
+    assert_eq!(told(&|n| if n == 50 { 7_040_000 } else { 7_000_000 }), 0);
+    assert_eq!(told(&|n| if n < 50 { 7_000_000 } else { 6_500_000 }), 500_000);
+}
+
 /// In a session, a hole of 5 s ends it after 3: what was sent until then has its direction exactly,
 /// and what was due without a session is told as that, never as a loss of the link's.
 #[test]
