@@ -441,6 +441,8 @@ impl Lease {
             self.ended.insert(replaced, Close::new(CloseCode::TakenOver, words));
         }
         self.claimants.clear();
+        // Whoever operates has the machine and the link for themselves.
+        self.config.runs.fall_silent();
         self.holder = Some(to);
         self.show_link();
     }

@@ -88,6 +88,11 @@ impl Runs {
         Ok((runs.clone(), Some(Twin { socket, runs })))
     }
 
+    /// A surgeon has come: the twin answers nobody whose connection was lost.
+    pub(crate) fn fall_silent(&self) {
+        self.lock().iter_mut().for_each(|run| run.lost_at = None);
+    }
+
     fn lock(&self) -> MutexGuard<'_, VecDeque<Run>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -346,6 +351,11 @@ pub(super) mod tests {
         assert!(twin.take(later, &probe(!7, 3), here).is_none(), "nobody came back");
         let _ready = ann.begin(7);
         assert_eq!(twin.take(later, &probe(!7, 4), here).unwrap().received, 3);
+        ann.end();
+        twin.runs.fall_silent();
+        let now = robot_now();
+        assert!(twin.take(now, &probe(!7, 5), here).is_none(), "a surgeon holds the robot");
+        let _ready = ann.begin(7);
         let held = Refusal { why: RefusalKind::LeaseHeld, expected: 0, got: 0 };
         assert!(ann.must_end(Err(held)).is_some());
         assert!(twin.take(now, &probe(!7, 5), here).is_none(), "a surgeon has come");
