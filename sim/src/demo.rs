@@ -79,6 +79,9 @@ pub struct DemoArgs {
     /// Keep the robot's black box in this folder: about 0.3 MB a second
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
+    /// Let gateways see the robot through this socket (`longhand-gateway run --tap FILE`)
+    #[arg(long, value_name = "FILE")]
+    tap: Option<PathBuf>,
     /// Do not ask for real-time priority and locked memory
     #[arg(long)]
     no_real_time: bool,
@@ -255,7 +258,7 @@ fn start(args: &DemoArgs) -> Result<Parts, DemoError> {
         real_time: !args.no_real_time,
         tolerate_stalls: true,
         probe_twin: None,
-        tap: None,
+        tap: args.tap.clone(),
         observer: Some(Box::new(move |state: &FollowerState| {
             seen.lock().unwrap_or_else(PoisonError::into_inner).observe(state, None);
         })),

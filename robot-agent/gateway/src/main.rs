@@ -5,6 +5,7 @@
 
 mod clock;
 mod feed;
+mod foxglove;
 mod igtl;
 mod metrics;
 mod room;
@@ -16,7 +17,7 @@ mod words;
 use clap::{Args, Parser, Subcommand};
 use longhand_protocol::units::Micros;
 use miette::{IntoDiagnostic, WrapErr, miette};
-use room::net::{Access, Mode, Net};
+use room::net::{Access, Gateway, Mode, Net};
 use room::{Room, is_plain, period};
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
@@ -42,7 +43,7 @@ const EXAMPLES: &str = "Examples:
   longhand-robot-agent trust issue --dir trust --role gateway --name router-1
   longhand-robot-agent trust issue --dir trust --role observer --name ann
   longhand-gateway router --identity trust/router-1 --listen tls/0.0.0.0:7447 \\
-      --gateway or3-gateway --reader ann
+      --gateway or3-gateway=hospital/or3/davinci --reader ann
   longhand-robot-agent run --identity trust/or3 --tap tap.sock
   longhand-gateway run --tap tap.sock --room or3 --robot davinci --identity trust/or3-gateway \\
       --mode client --connect tls/gateway-router-1.longhand.internal:7447 --reader router-1
@@ -91,6 +92,10 @@ struct Run {
     /// Also serve OpenIGTLink (3D Slicer, PLUS) to everybody who reaches it; its port is 18944.
     #[arg(long, value_name = "IP:PORT")]
     openigtlink: Option<SocketAddr>,
+    /// Also serve Foxglove live, to everybody who reaches it; its port is 8765. Layouts:
+    /// robot-agent/gateway/layouts.
+    #[arg(long, value_name = "IP:PORT")]
+    foxglove: Option<SocketAddr>,
     /// Also appear as ROS 2 nodes in this domain, to whatever speaks rmw_zenoh.
     #[arg(long, value_name = "DOMAIN", value_parser = clap::value_parser!(u32).range(0..=232))]
     ros2: Option<u32>,
@@ -100,9 +105,10 @@ struct Run {
 
 #[derive(Args)]
 struct Router {
-    /// A gateway that may publish and answer: the name in its certificate. Repeat it for each.
-    #[arg(long, value_name = "NAME")]
-    gateway: Vec<String>,
+    /// A gateway that may publish and answer: the name in its certificate, and the robot that it
+    /// speaks for (or3-gateway=general/or3/davinci; * for any). Repeat it for each.
+    #[arg(long, value_name = "NAME=HOSPITAL/ROOM/ROBOT")]
+    gateway: Vec<Gateway>,
     /// Who may read: the name in their certificate. Repeat it for each.
     #[arg(long, value_name = "NAME")]
     reader: Vec<String>,
@@ -135,6 +141,10 @@ struct Watch {
     net: Net,
 }
 
+/// What a client of Foxglove says wrongly is its own business, and would fill the log.
+const LOG: &str =
+    "info,zenoh=warn,zenoh_transport=error,foxglove=warn,foxglove::websocket::connected_client=off";
+
 /// Everything that is said here lies below.
 const KEYS: &str = "longhand/**";
 
@@ -142,7 +152,7 @@ fn main() -> miette::Result<ExitCode> {
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("LONGHAND_LOG")
-                .unwrap_or_else(|_unset| "info,zenoh=warn,zenoh_transport=error".into()),
+                .unwrap_or_else(|_unset| LOG.into()),
         )
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
@@ -180,6 +190,12 @@ async fn publish(run: Run) -> miette::Result<ExitCode> {
     if let Some((listener, address)) = listen("OpenIGTLink", run.openigtlink).await? {
         eprintln!("OpenIGTLink: {address}");
         tokio::spawn(igtl::serve(listener, views.clone()));
+    }
+    if let Some(address) = run.foxglove {
+        let served = foxglove::serve(address, room.clone(), views.clone()).await;
+        let served = served.into_diagnostic();
+        let address = served.wrap_err_with(|| format!("cannot serve Foxglove on {address}"))?;
+        eprintln!("Foxglove: ws://{address}");
     }
     let feed = tokio::spawn(feed::run(Feed::new(run.tap, ring), period(run.rate), show));
     let robot = room.place.robot.clone();

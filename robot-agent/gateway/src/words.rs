@@ -411,11 +411,11 @@ fn short(value: f64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use longhand_protocol::message::{Reason, StateReport};
 
-    fn view(stage: Stage, reason: Reason) -> View {
+    pub fn view(stage: Stage, reason: Reason) -> View {
         let state = FollowerState { stage, reason, ..FollowerState::default() };
         let state = StateReport { state, ..StateReport::default() };
         let record = Record { state, ..Record::default() };

@@ -140,6 +140,64 @@ async fn two_hundred_robots_through_one_router() {
     }
 }
 
+/// What a region sees of its hospitals: entries alone, once a second.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "a minute: cargo test --release -p longhand-gateway --test fleet thousands -- \
+            --ignored --nocapture"]
+async fn thousands_of_entries_through_one_router() {
+    let scene = Scene::new("entries");
+    let port = free_port();
+    let router = router(port);
+    let entry = {
+        let agent = scene.robot();
+        let at = format!("tcp/127.0.0.1:{port}");
+        let _gateway = run(&scene, &["--mode", "client", "--connect", &at]);
+        let heard = client(port).await.declare_subscriber(format!("{BASE}/directory")).await;
+        let sample = heard.unwrap().recv_async().await.unwrap();
+        agent.stop().unwrap();
+        sample.payload().to_bytes().into_owned()
+    };
+    let reader = client(port).await;
+    let heard = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&heard);
+    let _all = reader
+        .declare_subscriber("longhand/*/*/*/directory")
+        .callback(move |_sample| {
+            count.fetch_add(1, Ordering::Relaxed);
+        })
+        .await
+        .unwrap();
+    let hospitals = client(port).await;
+    let mut publishers = Vec::new();
+    for robots in [1_000, 2_000, 4_000] {
+        for n in publishers.len()..robots {
+            let key = format!("longhand/fleet/or{n}/davinci/directory");
+            publishers.push(hospitals.declare_publisher(key).await.unwrap());
+        }
+        let (before, came, began) =
+            (used(router.0.id()), heard.load(Ordering::Relaxed), Instant::now());
+        const TURNS: u32 = 10;
+        let mut due = tokio::time::interval(Duration::from_secs(1));
+        for _ in 0..TURNS {
+            due.tick().await;
+            for publisher in &publishers {
+                publisher.put(entry.clone()).await.unwrap();
+            }
+        }
+        let spent = began.elapsed().as_secs_f64();
+        let busy = used(router.0.id()).saturating_sub(before).as_secs_f64();
+        let came = heard.load(Ordering::Relaxed) - came;
+        println!(
+            "{robots} robots, {} bytes an entry: {} sent, {came} heard by one reader of all; the \
+             router used {:.3} of a processor",
+            entry.len(),
+            robots * 10,
+            busy / spent,
+        );
+        assert!(came > 0);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 #[ignore = "a minute: cargo test --release -p longhand-gateway --test fleet greedy -- --ignored \
             --nocapture"]

@@ -19,7 +19,8 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 const BASE: &str = "longhand/general/or3/davinci";
-const PACKAGES: [&str; 4] = ["eclipse-zenoh", "prometheus_client", "pyigtl", "zenoh-ros2-sdk"];
+const PACKAGES: [&str; 6] =
+    ["eclipse-zenoh", "prometheus_client", "pyigtl", "zenoh-ros2-sdk", "rosbags", "websockets"];
 
 /// Python with the packages, in the scene's folder; `LONGHAND_TEST_PYTHON` names one that has them.
 struct Python(PathBuf);
@@ -89,7 +90,14 @@ fn foreign_peers_read_a_robot_and_cannot_say_anything() {
     // zenoh's own router, from the wheel, with the rules that ours would have.
     let mut rules = Command::new(env!("CARGO_BIN_EXE_longhand-gateway"));
     rules.args(["router", "--print-config", "--identity", &router, "--listen", &endpoint]);
-    rules.args(["--gateway", "or3-gateway", "--reader", "ann", "--reader", "bob"]);
+    rules.args([
+        "--gateway",
+        "or3-gateway=general/or3/davinci",
+        "--reader",
+        "ann",
+        "--reader",
+        "bob",
+    ]);
     let rules = must(&mut rules).stdout;
     let config = scene.path("router.json5");
     std::fs::write(&config, rules).unwrap();
@@ -117,7 +125,8 @@ fn foreign_peers_read_a_robot_and_cannot_say_anything() {
     let mut forging = python.peer(&[&["forge", &bob], &forged[..]].concat()).spawn().unwrap();
     let found = python.finds(&["read", &ann, BASE]);
     assert!(forging.wait().unwrap().success());
-    let keys = ["alarms", "link", "stage", "state"].map(|name| format!("{BASE}/{name}"));
+    let keys =
+        ["alarms", "directory", "link", "stage", "state"].map(|name| format!("{BASE}/{name}"));
     assert_eq!(found["keys"], json!(keys), "{found}");
     assert_eq!((&found["robots"], &found["rises"]), (&json!(["davinci"]), &json!(true)));
     assert_eq!(found["encodings"], json!(["application/json"]));
@@ -152,6 +161,8 @@ fn foreign_peers_read_a_robot_and_cannot_say_anything() {
     }
     assert_eq!(heard["Longhand"]["STRING"], "Bedside");
     assert_eq!(heard["PSM1"]["versions"], json!([1, 2]), "{heard}");
+    // 2: an instrument with six degrees of freedom.
+    assert_eq!(heard["tdata"], json!([["PSM1", 2], ["PSM2", 2]]), "{heard}");
     agent.stop().unwrap();
 }
 
@@ -192,6 +203,41 @@ fn a_foreign_client_of_ros_2_lists_the_nodes_and_decodes_their_topics() {
     assert_eq!(found["diagnostics"][0][2]["stage"], "Bedside", "{found}");
     assert_eq!((&found["counted"], &found["publishers"]), (&json!(true), &json!(12)), "{found}");
     assert_eq!(found["qos"], json!(["::,10:,:,:,,"]));
+    agent.stop().unwrap();
+}
+
+#[test]
+#[ignore = "installs packages from PyPI; .ci/run does it: cargo test -p longhand-gateway \
+            --test foreign -- --ignored"]
+fn a_foreign_client_of_foxglove_reads_every_channel_and_every_path_of_the_layouts() {
+    let scene = Scene::new("foxglove");
+    let python = Python::new(&scene);
+    let agent = scene.robot();
+    let (tap, port) = (scene.path("tap"), free_port());
+    let all = ["run", "--tap", &tap, "--room", "or3", "--robot", "davinci"];
+    let address = format!("127.0.0.1:{port}");
+    let _gateway = gateway(&[&all[..], &["--foxglove", &address]].concat(), "Foxglove: ws://");
+    let layouts = ["observer", "surgeon", "engineer"]
+        .map(|role| format!("{}/layouts/{role}.json", env!("CARGO_MANIFEST_DIR")));
+    let port = port.to_string();
+    let asked: Vec<&str> =
+        ["foxglove", &port].into_iter().chain(layouts.iter().map(|s| &**s)).collect();
+    let found = python.finds(&asked);
+    assert_eq!(found["name"], "longhand/hospital/or3/davinci", "{found}");
+    // It offers nothing that a client could do.
+    assert_eq!(found["capabilities"], json!([]), "{found}");
+    assert_eq!(found["topics"].as_array().unwrap().len(), 16, "{found}");
+    let hashes = found["hashes"].as_object().unwrap();
+    assert_eq!(hashes.len(), 4, "{found}");
+    assert!(hashes.values().all(|same| same == &json!(true)), "{found}");
+    let paths = found["paths"].as_object().unwrap();
+    let missing: Vec<_> = paths.iter().filter(|(_, there)| *there != &json!(true)).collect();
+    assert!(paths.len() > 20 && missing.is_empty(), "{missing:?}");
+    assert_eq!(found["unplaced"], json!([]), "{found}");
+    assert_eq!((&found["stage"], &found["times"]), (&json!("Bedside"), &json!(true)));
+    let tip = |name: &str| found[name][2].as_f64().unwrap();
+    // JSON has eight digits of it, CDR all.
+    assert!((tip("tip") - tip("said_tip")).abs() < 1e-8, "{found}");
     agent.stop().unwrap();
 }
 

@@ -158,6 +158,16 @@ async fn a_robot_is_published_answered_for_and_missed_when_it_is_gone() {
     let alarms = ask(&session, &format!("{BASE}/alarms")).await;
     assert_eq!(alarms[0]["alarms"][0]["name"], "AgentSilent");
 
+    // A control room sees it so, too.
+    let watch = ["watch", "--json", "--for", "4", "--mode", "client", "--connect", &endpoint];
+    let watch =
+        std::process::Command::new(env!("CARGO_BIN_EXE_longhand-gateway")).args(watch).output();
+    let lines = String::from_utf8(watch.unwrap().stdout).unwrap();
+    let row: Value = serde_json::from_str(lines.lines().last().expect("a row")).unwrap();
+    assert_eq!((&row["schema"], &row["robot"]), (&json!("longhand watch v1"), &json!("davinci")));
+    assert_eq!((&row["alive"], &row["stage"]["fresh"]), (&json!(false), &json!(false)), "{row}");
+    assert_eq!(row["alarms"][0]["name"], "AgentSilent", "{row}");
+
     // Another takes its place.
     let again = scene.robot();
     let back = next(tokens.recv_async()).await;
@@ -180,7 +190,9 @@ async fn certificates_say_who_reads_and_only_a_gateway_publishes() {
         (scene.issue(Role::Gateway, "router-1"), scene.issue(Role::Gateway, "or3-gateway"));
     let listen = format!("tls/127.0.0.1:{port}");
     let ends = ["--identity", &router, "--listen", &listen];
-    let who = ["--gateway", "or3-gateway", "--reader", "ann", "--reader", "bob"];
+    let gateways =
+        ["--gateway", "or3-gateway=general/or3/davinci", "--gateway", "or9=general/or9/other"];
+    let who = [&gateways[..], &["--reader", "ann", "--reader", "bob"]].concat();
     let _router = gateway(&[&["router"], &ends[..], &who].concat(), "routing on");
     let more = ["--identity", &own, "--mode", "client", "--connect", &listen, "--any-host"];
     let _gateway = run(&scene, &[&more[..], &["--reader", "router-1"]].concat());
@@ -203,6 +215,14 @@ async fn certificates_say_who_reads_and_only_a_gateway_publishes() {
     }
     let answers = bob.declare_queryable("longhand/*/*/*/directory").await.unwrap();
     let _token = bob.liveliness().declare_token("longhand/general/or9/other/alive").await.unwrap();
+    // The gateway of another robot speaks for that one and for no other.
+    let or9 = scene.issue(Role::Gateway, "or9");
+    let or9 = with_certificate(&scene, Some(&or9), port).await.unwrap();
+    let theirs = "longhand/general/or9/other/link";
+    for _ in 0..20 {
+        or9.put(&forged, json!({ "robot": "forged" }).to_string()).await.unwrap();
+    }
+    let _false = or9.declare_queryable(format!("{BASE}/*")).await.unwrap();
     // A certificate of this hospital whose name is on no list.
     let mallory = scene.issue(Role::Observer, "mallory");
     let mallory = with_certificate(&scene, Some(&mallory), port).await.unwrap();
@@ -212,7 +232,10 @@ async fn certificates_say_who_reads_and_only_a_gateway_publishes() {
         assert!(sample.key_expr().as_str().starts_with(BASE), "{}", sample.key_expr());
         assert_eq!(read(&sample)["robot"], "davinci");
     }
+    or9.put(theirs, json!({ "robot": "other" }).to_string()).await.unwrap();
+    while next(seen.recv_async()).await.key_expr().as_str() != theirs {}
     assert_eq!(ask(&ann, "longhand/*/*/*/directory").await.len(), 1);
+    assert_eq!(ask(&ann, &format!("{BASE}/stage")).await.len(), 1);
     assert!(answers.try_recv().unwrap().is_none(), "nobody asks Bob");
     assert!(unseen.try_recv().unwrap().is_none(), "who is on no list reads nothing");
     assert_eq!(ask(&mallory, "longhand/**").await, Vec::<Value>::new());

@@ -4,14 +4,16 @@
 //! It subscribes to nothing. Questions are answered from what the tap gave; they reach nobody else.
 //!
 //! Below `longhand/<hospital>/<room>/<robot>/`: `state`, `link`, `stage` and `alarms` are
-//! published, and can be asked for; `directory` and `history` are only asked for; `alive` and
-//! `console/<name>` are liveliness tokens.
+//! published, and can be asked for; so is `directory`, but once a second; `history` is only asked
+//! for; `alive` and `console/<name>` are liveliness tokens.
 
 mod history;
 pub mod net;
 
+use crate::clock::uptime;
 use crate::words::{Place, State, View};
 use history::{History, Span};
+use longhand_protocol::message::Stage;
 use serde::Serialize;
 use serde_json::json;
 use std::time::Duration;
@@ -38,7 +40,11 @@ pub struct Room {
 const QUESTIONS: usize = 64;
 
 /// The keys that are published, in the order in which they are.
-const PUBLISHED: [&str; 4] = ["state", "link", "stage", "alarms"];
+pub const PUBLISHED: [&str; 4] = ["state", "link", "stage", "alarms"];
+
+/// How often the directory's entry is said while the stage stays as it is. Chosen: who looks at a
+/// thousand robots hears a thousand messages a second, not four hundred thousand.
+const ENTRY_EVERY: Duration = Duration::from_secs(1);
 
 impl Room {
     /// The part of every key that is this robot's.
@@ -60,6 +66,8 @@ impl Room {
         for name in PUBLISHED {
             publishers.push(declare(session, format!("{base}/{name}")).await?);
         }
+        let entries = declare(session, format!("{base}/directory")).await?;
+        let mut entered: Option<(Said, Duration)> = None;
         let questions = session
             .declare_queryable(format!("{base}/*"))
             .with(zenoh::handlers::RingChannel::new(QUESTIONS))
@@ -77,6 +85,12 @@ impl Room {
                         history.push(view.record);
                     }
                     self.publish(&publishers, &view).await?;
+                    let (now, said) = (uptime(), Said::of(&view));
+                    let is_old = |at: Duration| now.saturating_sub(at) >= ENTRY_EVERY;
+                    if entered.is_none_or(|(was, at)| was != said || is_old(at)) {
+                        entered = Some((said, now));
+                        entries.put(self.words("directory", &view)).await?;
+                    }
                     tokens.follow(session, &base, &view).await?;
                 }
                 question = questions.recv_async() => {
@@ -97,7 +111,7 @@ impl Room {
     }
 
     /// What is said under a name.
-    fn words(&self, name: &str, view: &View) -> Vec<u8> {
+    pub fn words(&self, name: &str, view: &View) -> Vec<u8> {
         let robot = &self.place.robot;
         match name {
             "state" => bytes(&view.state(robot, self.robot_id)),
@@ -144,6 +158,21 @@ impl Room {
         let states = records.into_iter().map(|record| one(record).state(robot, self.robot_id));
         let states: Vec<State> = states.collect();
         json!({ "schema": "longhand history v1", "robot": robot, "states": states })
+    }
+}
+
+/// What is told at once where it changes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Said {
+    stage: Stage,
+    connected: bool,
+    silent: bool,
+}
+
+impl Said {
+    const fn of(view: &View) -> Self {
+        let (state, link) = (&view.record.state.state, &view.record.link);
+        Self { stage: state.stage, connected: link.connected, silent: view.silent }
     }
 }
 

@@ -8,9 +8,11 @@
 //! the process starts: zenoh cannot change them later, so a revoked reader is taken out of the list
 //! and the process started again. zenoh looks at no revocation list.
 
+use super::is_plain;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use std::path::PathBuf;
+use std::str::FromStr;
 use zenoh::Config;
 
 /// How to join.
@@ -65,8 +67,8 @@ pub enum Access {
     Inward,
     /// It passes on.
     Router {
-        /// Who may publish and answer.
-        gateways: Vec<String>,
+        /// Who may publish and answer, and below which keys.
+        gateways: Vec<Gateway>,
         /// Who may read.
         readers: Vec<String>,
         /// Other routers, which may do both.
@@ -74,6 +76,34 @@ pub enum Access {
         /// What is passed on.
         keys: Vec<String>,
     },
+}
+
+/// A gateway as its router knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gateway {
+    /// The name in its certificate.
+    pub name: String,
+    /// `hospital/room/robot`: what it may speak for.
+    pub place: String,
+}
+
+impl FromStr for Gateway {
+    type Err = String;
+
+    /// `NAME=HOSPITAL/ROOM/ROBOT`; a part of the place may be `*`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, place) = text.split_once('=').unwrap_or((text, ""));
+        let parts: Vec<&str> = place.split('/').collect();
+        let is_part = |part: &&str| *part == "*" || is_plain(part);
+        if !is_plain(name) || parts.len() != 3 || !parts.iter().all(is_part) {
+            return Err(
+                "must be NAME=HOSPITAL/ROOM/ROBOT, as in or3-gateway=general/or3/davinci: \
+                        whom its certificate names and which robot it speaks for; * for any"
+                    .to_owned(),
+            );
+        }
+        Ok(Self { name: name.to_owned(), place: place.to_owned() })
+    }
 }
 
 /// The configuration cannot be made.
@@ -228,7 +258,14 @@ fn rules(access: &Access, named: bool) -> Value {
             return json!({ "enabled": false });
         }
         Access::Router { gateways, readers, routers, keys } => {
-            allow("gateways", gateways, &[("ingress", &SAYS), ("egress", &ASKS)], keys);
+            for Gateway { name, place } in gateways {
+                // What it says is its own robot's; what it is asked may be about all of them.
+                let mut own = vec![format!("longhand/{place}/**")];
+                own.extend(keys.iter().filter(|key| !key.starts_with("longhand/")).cloned());
+                let who = [name.clone()];
+                allow(&format!("{name} says"), &who, &[("ingress", &SAYS)], &own);
+                allow(&format!("{name} is asked"), &who, &[("egress", &ASKS)], keys);
+            }
             allow("readers", readers, &[("ingress", &ASKS), ("egress", &SAYS)], keys);
             allow("routers", routers, &[("ingress", &all), ("egress", &all)], keys);
         }

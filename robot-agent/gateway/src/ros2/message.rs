@@ -51,6 +51,28 @@ impl Type {
             ),
         }
     }
+
+    /// Its name, as ROS 2 writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PoseStamped => "geometry_msgs/msg/PoseStamped",
+            Self::JointState => "sensor_msgs/msg/JointState",
+            Self::OperatingState => "crtk_msgs/msg/OperatingState",
+            Self::Tf => "tf2_msgs/msg/TFMessage",
+            Self::Diagnostics => "diagnostic_msgs/msg/DiagnosticArray",
+        }
+    }
+
+    /// Its definition and those of all that it is made of (`ros2msg`), for a peer that has none.
+    pub const fn definition(self) -> &'static str {
+        match self {
+            Self::PoseStamped => include_str!("definitions/PoseStamped.msg"),
+            Self::JointState => include_str!("definitions/JointState.msg"),
+            Self::OperatingState => include_str!("definitions/OperatingState.msg"),
+            Self::Tf => include_str!("definitions/TFMessage.msg"),
+            Self::Diagnostics => include_str!("definitions/DiagnosticArray.msg"),
+        }
+    }
 }
 
 /// Seconds and nanoseconds. CRTK: what is not valid has time 0, and what is old is not valid.

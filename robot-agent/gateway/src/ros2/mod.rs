@@ -24,7 +24,7 @@ use zenoh::pubsub::Publisher;
 use zenoh::qos::{CongestionControl, Priority};
 
 /// How often diagnostics are said: ROS's own tools say them once a second.
-const DIAGNOSTICS_EVERY: Duration = Duration::from_secs(1);
+pub const DIAGNOSTICS_EVERY: Duration = Duration::from_secs(1);
 /// The default of `rmw_zenoh`: reliable, volatile, the last ten.
 const QOS: &str = "::,10:,:,:,,";
 /// The node that is no arm.
@@ -41,18 +41,26 @@ struct Topic<'a> {
 
 /// What a topic says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub enum Kind {
+    /// Where an arm's tip is.
     MeasuredCp(ArmId),
+    /// Where it was told to be.
     SetpointCp(ArmId),
+    /// Its six joints.
     MeasuredJs(ArmId),
+    /// Its jaw.
     Jaw(ArmId),
+    /// CRTK's state.
     OperatingState(ArmId),
+    /// Both tips, as frames.
     Tf,
+    /// The alarms.
     Diagnostics,
 }
 
 impl Kind {
-    const ALL: [Self; 12] = [
+    /// Every one.
+    pub const ALL: [Self; 12] = [
         Self::MeasuredCp(ArmId::Psm1),
         Self::SetpointCp(ArmId::Psm1),
         Self::MeasuredJs(ArmId::Psm1),
@@ -66,6 +74,11 @@ impl Kind {
         Self::Tf,
         Self::Diagnostics,
     ];
+
+    /// Its type.
+    pub const fn of(self) -> Type {
+        self.named().2
+    }
 
     /// Its node, its name below that, its type.
     const fn named(self) -> (&'static str, &'static str, Type) {
@@ -81,12 +94,13 @@ impl Kind {
     }
 
     /// The topic without its outer slash.
-    fn topic(self) -> String {
+    pub fn topic(self) -> String {
         let (node, name, _) = self.named();
         if node == NODE { name.to_owned() } else { format!("{node}/{name}") }
     }
 
-    fn bytes(self, view: &View, robot: &str) -> Vec<u8> {
+    /// A message of it: CDR.
+    pub fn bytes(self, view: &View, robot: &str) -> Vec<u8> {
         let of = |arm: ArmId| view.record.state.state.arms.get(arm);
         match self {
             Self::MeasuredCp(arm) => message::pose(view, arm, &of(arm).measured_cp),

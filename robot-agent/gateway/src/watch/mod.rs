@@ -6,10 +6,9 @@
 mod screen;
 
 use crate::clock::uptime;
-use crate::words::{Alarm, Alarms, Link, Place, StageWords};
+use crate::words::{Alarm, Entry, Link, Place, StageWords};
 use miette::{IntoDiagnostic, miette};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,19 +42,15 @@ pub struct Row {
     pub messages: u64,
 }
 
-/// What came last from one robot. Read when it is shown: that is ten times a second, not a hundred.
+/// What came last from one robot.
 #[derive(Clone, Debug)]
 struct Heard {
     place: Place,
     alive: bool,
-    /// As in [`NAMES`].
-    newest: [Option<Vec<u8>>; 3],
+    newest: Option<Entry>,
     messages: u64,
     at: Duration,
 }
-
-/// What is asked for. `state` has the arms' places, which no row shows.
-const NAMES: [&str; 3] = ["stage", "link", "alarms"];
 
 /// Every robot, by its place in the key.
 #[derive(Debug, Default)]
@@ -64,15 +59,11 @@ pub struct Rooms(BTreeMap<String, Heard>);
 impl Rooms {
     /// Takes a message under `key`.
     fn take(&mut self, key: &str, bytes: &[u8], now: Duration) {
-        let Some((base, name)) = key.rsplit_once('/') else { return };
+        let Some(base) = key.strip_suffix("/directory") else { return };
         let Some(heard) = self.of(base) else { return };
-        for (place, known) in heard.newest.iter_mut().zip(NAMES) {
-            if known == name {
-                *place = Some(bytes.to_vec());
-                heard.messages = heard.messages.saturating_add(1);
-                heard.at = now;
-            }
-        }
+        heard.newest = serde_json::from_slice(bytes).ok();
+        heard.messages = heard.messages.saturating_add(1);
+        heard.at = now;
     }
 
     /// A token came or went.
@@ -91,7 +82,7 @@ impl Rooms {
             }
             let place = Place { hospital, room, robot };
             let at = Duration::ZERO;
-            let heard = Heard { place, alive: false, newest: [None, None, None], messages: 0, at };
+            let heard = Heard { place, alive: false, newest: None, messages: 0, at };
             self.0.insert(base.to_owned(), heard);
         }
         self.0.get_mut(base)
@@ -105,22 +96,17 @@ impl Rooms {
 
 impl Heard {
     fn row(&self, now: Duration) -> Row {
-        let [stage, link, alarms] = &self.newest;
-        let alarms = read::<Alarms>(alarms).map(|said| said.alarms).unwrap_or_default();
+        let newest = self.newest.as_ref();
         Row {
             place: self.place.clone(),
             alive: self.alive,
             heard: self.messages > 0 && now.saturating_sub(self.at) < OLD_AFTER,
-            stage: read(stage),
-            link: read(link),
-            alarms,
+            stage: newest.map(|entry| entry.stage.clone()),
+            link: newest.map(|entry| entry.link.clone()),
+            alarms: newest.map(|entry| entry.alarms.clone()).unwrap_or_default(),
             messages: self.messages,
         }
     }
-}
-
-fn read<T: DeserializeOwned>(bytes: &Option<Vec<u8>>) -> Option<T> {
-    bytes.as_ref().and_then(|bytes| serde_json::from_slice(bytes).ok())
 }
 
 /// How to watch.
@@ -147,16 +133,12 @@ pub async fn watch(
     let refused = |error: zenoh::Error| miette!("the network refuses: {error}");
     let rooms = Arc::new(Mutex::new(Rooms::default()));
     // Taken as they come: a queue would show a slow reader what was, not what is.
-    let mut kept = Vec::new();
-    for name in NAMES {
-        let hear = Arc::clone(&rooms);
-        let heard = session.declare_subscriber(format!("longhand/*/*/*/{name}"));
-        let heard = heard.callback(move |sample| {
-            let bytes = sample.payload().to_bytes();
-            lock(&hear).take(sample.key_expr().as_str(), &bytes, uptime());
-        });
-        kept.push(heard.await.map_err(refused)?);
-    }
+    let hear = Arc::clone(&rooms);
+    let heard = session.declare_subscriber("longhand/*/*/*/directory").callback(move |sample| {
+        let bytes = sample.payload().to_bytes();
+        lock(&hear).take(sample.key_expr().as_str(), &bytes, uptime());
+    });
+    let _heard = heard.await.map_err(refused)?;
     let hear = Arc::clone(&rooms);
     let tokens = session.liveliness().declare_subscriber("longhand/*/*/*/alive").history(true);
     let tokens = tokens.callback(move |sample| {
@@ -212,27 +194,32 @@ fn print(rows: &[Row]) -> miette::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use longhand_protocol::message::{Reason, Stage};
 
     const BASE: &str = "longhand/general/or3/davinci";
 
     #[test]
     fn what_came_last_is_kept_and_nonsense_is_nothing() {
         let mut rooms = Rooms::default();
-        let stage = br#"{"schema":"longhand stage v1","robot":"davinci","wall_ns":1,"fresh":true,
-            "stage":"Hold","operating_state":"Enabled","reason":"LinkSilent","words":"w",
-            "since_ns":1,"something":"new"}"#;
-        rooms.take(&format!("{BASE}/stage"), stage, Duration::from_secs(10));
-        rooms.take(&format!("{BASE}/link"), b"{", Duration::from_secs(10));
-        rooms.take("longhand/a/b/c/d/stage", stage, Duration::ZERO);
-        rooms.take("elsewhere/stage", stage, Duration::ZERO);
+        let place = Place { hospital: "h".into(), room: "r".into(), robot: "davinci".into() };
+        let view = crate::words::tests::view(Stage::Hold, Reason::LinkSilent);
+        let mut entry = serde_json::to_value(view.entry(&place, 7)).unwrap();
+        entry["something"] = "new".into();
+        let entry = entry.to_string().into_bytes();
+        rooms.take(&format!("{BASE}/directory"), &entry, Duration::from_secs(10));
+        rooms.take(&format!("{BASE}/stage"), b"not asked for", Duration::from_secs(10));
+        rooms.take("longhand/a/b/c/d/directory", &entry, Duration::ZERO);
+        rooms.take("elsewhere/directory", &entry, Duration::ZERO);
         let rows = rooms.rows(Duration::from_secs(11));
         assert_eq!(rows.len(), 1, "too deep, or elsewhere");
-        assert_eq!(rows[0].stage.as_ref().unwrap().stage, "Hold");
-        assert!(rows[0].link.is_none());
+        assert_eq!(rows[0].place.room, "or3", "the key says where, not the words");
+        assert!(rows[0].stage.is_some() && rows[0].link.is_some());
         assert!(rows[0].heard && !rows[0].alive);
         assert!(!rooms.rows(Duration::from_secs(12))[0].heard, "old by now");
         rooms.token(&format!("{BASE}/alive"), true);
         assert!(rooms.rows(Duration::from_secs(12))[0].alive);
+        rooms.take(&format!("{BASE}/directory"), b"{", Duration::from_secs(13));
+        assert!(rooms.rows(Duration::from_secs(13))[0].stage.is_none(), "nobody knows");
     }
 
     #[test]

@@ -149,14 +149,17 @@ mod tests {
     fn a_room_stands_in_its_line_and_its_alarm_below() {
         let mut rooms = Rooms::default();
         let base = "longhand/general/or3/davinci";
-        let link = br#"{"schema":"longhand link v1","robot":"davinci","wall_ns":1,"fresh":true,
+        let entry = br#"{"schema":"longhand directory v1","hospital":"general","room":"or3",
+            "robot":"davinci","robot_id":7,"version":"0",
+            "stage":{"schema":"longhand stage v1","robot":"davinci","wall_ns":1,"fresh":true,
+            "stage":"Latched","operating_state":"PAUSED","reason":"LinkSilent","words":"w",
+            "since_ns":1},
+            "link":{"schema":"longhand link v1","robot":"davinci","wall_ns":1,"fresh":true,
             "connected":true,"holder":"dr-lee","fence":1,"sessions":1,"accepted":1,"rejected":0,
             "lost":17,"rtt_us":12345,"packets_sent":1,"packets_lost":0,"datagrams_received":1,
-            "age_us":1,"loop_age_us":null,"playout_delay_us":1,"tap_missed":0,"tap_lost":0}"#;
-        let alarms = br#"{"schema":"longhand alarms v1","robot":"davinci","wall_ns":1,
+            "age_us":1,"loop_age_us":null,"playout_delay_us":1,"tap_missed":0,"tap_lost":0},
             "alarms":[{"name":"Latched","level":"alarm","words":"the robot holds"}]}"#;
-        rooms.take(&format!("{base}/link"), link, Duration::from_secs(1));
-        rooms.take(&format!("{base}/alarms"), alarms, Duration::from_secs(1));
+        rooms.take(&format!("{base}/directory"), entry, Duration::from_secs(1));
         let mut rows = rooms.rows(Duration::from_secs(1));
         rows[0].alive = true;
         let mut terminal = Terminal::new(TestBackend::new(110, 12)).unwrap();
@@ -164,7 +167,10 @@ mod tests {
         let screen = terminal.backend().to_string();
         let line = screen.lines().find(|line| line.contains("davinci  ")).unwrap();
         let words: Vec<&str> = line.split_whitespace().collect();
-        assert_eq!(words[1..9], ["or3", "davinci", "-", "-", "dr-lee", "12.3", "-", "17"]);
+        assert_eq!(
+            words[1..9],
+            ["or3", "davinci", "Latched", "PAUSED", "dr-lee", "12.3", "-", "17"]
+        );
         assert!(screen.contains("or3 davinci: the robot holds"), "{screen}");
         assert_eq!(colour(&rows[0]), Color::Red);
         rows[0].alive = false;

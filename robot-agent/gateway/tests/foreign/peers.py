@@ -6,6 +6,7 @@
     peers.py refused CONFIG               whoever may not even connect
     peers.py metrics URL                  prometheus_client reads a scrape
     peers.py igtl PORT                    pyigtl reads what OpenIGTLink says
+    peers.py foxglove PORT LAYOUT...      websockets and rosbags: every channel, and every path of layouts
     peers.py ros2 PORT DOMAIN             zenoh-ros2-sdk lists the topics and decodes them
 """
 
@@ -100,6 +101,18 @@ def igtl(port):
 
     found = {}
 
+    class AskForTracking(pyigtl.messages.MessageBase):
+        """STT_TDATA: every 20 ms, in no named frame."""
+
+        def __init__(self):
+            pyigtl.messages.MessageBase.__init__(self, device_name="slicer")
+            self._message_type = "STT_TDATA"
+            self._valid_message = True
+            self.header_version = 2
+
+        def _pack_content(self):
+            return struct.pack(">i32s", 20, b"")
+
     class Tracking(pyigtl.messages.MessageBase):
         """TDATA, which pyigtl does not know; its framing and checksum are pyigtl's all the same."""
 
@@ -141,6 +154,11 @@ def igtl(port):
         message = client.wait_for_message("PSM1", timeout=5)
         if message is not None and message.header_version not in found["PSM1"]["versions"]:
             found["PSM1"]["versions"].append(message.header_version)
+    # And asks for both tips at once.
+    client.send_message(AskForTracking(), wait=True)
+    ends = time.monotonic() + 10
+    while time.monotonic() < ends and "tdata" not in found:
+        client.wait_for_message("Longhand", timeout=5)
     client.stop()
     return found
 
@@ -205,6 +223,97 @@ def ros2(port, domain):
     }
 
 
+def foxglove(port, *layouts):
+    import asyncio
+    import re
+    import struct
+
+    import websockets
+    from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+    # Nothing of ROS's own: what is advertised must be enough to read what is said.
+    store = get_typestore(Stores.EMPTY)
+    jazzy = get_typestore(Stores.ROS2_JAZZY)
+    heard, found = {}, {}
+
+    async def look():
+        address = f"ws://127.0.0.1:{port}"
+        async with websockets.connect(address, subprotocols=["foxglove.sdk.v1"], max_size=None) as peer:
+            channels = {}
+            while len(channels) < 16:
+                said = json.loads(await asyncio.wait_for(peer.recv(), 10))
+                if said["op"] == "serverInfo":
+                    found["name"], found["capabilities"] = said["name"], said["capabilities"]
+                for one in said.get("channels", []) if said["op"] == "advertise" else []:
+                    channels[one["id"]] = one
+            asked = [{"id": key, "channelId": key} for key in channels]
+            # A client that wants to publish, and one that calls a service, is not heard.
+            await peer.send(json.dumps({"op": "advertise", "channels": [
+                {"id": 1, "topic": "/PSM1/servo_cp", "encoding": "json", "schemaName": ""}]}))
+            await peer.send(struct.pack("<BI", 1, 1) + b"{}")
+            await peer.send(json.dumps({"op": "subscribe", "subscriptions": asked}))
+            ends = time.monotonic() + 30
+            while time.monotonic() < ends and len(heard) < len(channels):
+                said = await asyncio.wait_for(peer.recv(), 10)
+                if isinstance(said, str):
+                    found.setdefault("told", []).append(json.loads(said).get("message"))
+                    continue
+                op, key, at = struct.unpack_from("<BIQ", said)
+                if op == 1:
+                    heard[channels[key]["topic"]] = (channels[key], at, said[13:])
+
+    asyncio.run(look())
+    messages, hashes = {}, {}
+    for topic, (channel, at, bytes_) in heard.items():
+        name = channel["schemaName"]
+        if channel["encoding"] == "json":
+            messages[topic] = json.loads(bytes_)
+            continue
+        new = get_types_from_msg(channel["schema"], name)
+        store.register({key: kind for key, kind in new.items() if key not in store.types})
+        messages[topic] = store.deserialize_cdr(bytes_, name)
+        if name in jazzy.types:
+            hashes[name] = store.hash_rihs01(name) == jazzy.hash_rihs01(name)
+
+    def resolve(path):
+        topic = max((known for known in messages if path == known or path.startswith(known + ".")), key=len, default=None)
+        if topic is None:
+            return False
+        value = messages[topic]
+        for part, place in re.findall(r"\.(\w+)(?:\[(\d+)\])?", path[len(topic) :]):
+            if not (part in value if isinstance(value, dict) else hasattr(value, part)):
+                return False
+            value = value[part] if isinstance(value, dict) else getattr(value, part)
+            value = value[int(place)] if place else value
+        return True
+
+    found["paths"], found["unplaced"] = {}, []
+    for path in layouts:
+        with open(path) as file:
+            layout = json.load(file)
+        for panel, config in layout["configById"].items():
+            shown = [one["value"] for one in config.get("paths", [])]
+            shown += [config[key] for key in ("path", "topicPath", "topicToRender") if key in config]
+            shown += list(config.get("topics", []))
+            found["paths"].update({one: resolve(one) for one in shown})
+            found["unplaced"] += [] if shown and json.dumps(panel) in json.dumps(layout["layout"]) else [panel]
+        found["unplaced"] += [leaf for leaf in leaves(layout["layout"]) if leaf not in layout["configById"]]
+    tip = messages["/PSM1/measured_cp"].pose.position
+    return {
+        **found,
+        "topics": sorted(messages),
+        "hashes": hashes,
+        "stage": messages["/longhand/stage"]["stage"],
+        "tip": [tip.x, tip.y, tip.z],
+        "said_tip": messages["/longhand/state"]["psm1"]["measured_cp"]["position"],
+        "times": all(at > 1_700_000_000_000_000_000 for _, at, _ in heard.values()),
+    }
+
+
+def leaves(tree):
+    return [tree] if isinstance(tree, str) else leaves(tree["first"]) + leaves(tree["second"])
+
+
 def two(message):
     message.header_version = 2
     return message
@@ -215,7 +324,7 @@ def main():
     if what == "forge":
         found = forge(rest[0], rest[1:])
     else:
-        do = {"router": router, "read": read, "refused": refused, "metrics": metrics, "igtl": igtl, "ros2": ros2}
+        do = {"router": router, "read": read, "refused": refused, "metrics": metrics, "igtl": igtl, "ros2": ros2, "foxglove": foxglove}
         found = do[what](*rest)
     print(json.dumps(found), flush=True)
     # zenoh-ros2-sdk keeps threads that nobody can end.
