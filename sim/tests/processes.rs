@@ -31,6 +31,7 @@ use longhand_protocol::wire::{self, COMMAND_LEN};
 use rustix::process::Signal;
 use scene::{SIM, Scene};
 use serde_json::Value;
+use std::io::Read as _;
 
 const ANY: &str = "127.0.0.1:0";
 
@@ -566,6 +567,19 @@ fn a_demo_that_cannot_write_its_report_or_has_a_link_too_far_says_so_at_the_star
     }
     let nan = Process::run(SIM, &["link", "show", "ideal", "--minus-ms", "NaN"]);
     assert_eq!(nan.code, Some(2), "{nan:?}");
+}
+
+/// Whoever connects is handed the memory: one byte, and a descriptor beside it.
+#[test]
+fn the_demos_robot_is_shown_to_gateways_through_its_tap() {
+    let scene = Scene::new();
+    let (tap, report) = (scene.path("tap"), scene.path("report"));
+    let asked = ["demo", "--headless", "--for", "600", "--link", "ideal", "--report", &report];
+    let demo = Process::start(SIM, &[&asked[..], &["--tap", &tap]].concat());
+    let mut gateway = until("a tap", || std::os::unix::net::UnixStream::connect(&tap).ok());
+    let mut byte = [0];
+    gateway.read_exact(&mut byte).unwrap();
+    demo.stop();
 }
 
 #[test]
