@@ -10,7 +10,7 @@ use crate::measure::{Measure, StageCounts, float};
 use crate::relay::{Relay, RelayError, RelayHandle, RelayOptions, RelayStats};
 use crate::world::profile_for;
 use clap::Args;
-use longhand_console::input::script::{Script, ScriptError};
+use longhand_console::input::script::{SHIPPED, Script, ScriptError};
 use longhand_console::status::{
     ConsoleReport, ConsoleStatus, HlogError, Loss, Spread, StageReport, check_report_folder,
     rounded, thousandths,
@@ -58,7 +58,7 @@ pub struct DemoArgs {
     #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     seed: u64,
     /// What moves the hands: page, peg-transfer, tremor, or a hand script (CSV)
-    #[arg(long, value_name = "NAME|FILE")]
+    #[arg(long, value_name = "NAME|FILE", value_parser = written_input)]
     input: Option<String>,
     /// The robot's limits: default, public-5g, satellite, or a TOML file; else what suits the link
     #[arg(long)]
@@ -226,6 +226,16 @@ pub fn run(args: &DemoArgs, stop: &AtomicBool) -> Result<(), DemoError> {
     introduce(args, &parts);
     watch(args, &parts, began, stop);
     finish(args, parts, console_now().since(began))
+}
+
+/// What moves the hands, on a command line: something that there is, or a file.
+fn written_input(name: &str) -> Result<String, String> {
+    let is_shipped = SHIPPED.iter().any(|(shipped, _)| *shipped == name);
+    if name == "page" || is_shipped || std::path::Path::new(name).exists() {
+        return Ok(name.to_owned());
+    }
+    let names = SHIPPED.map(|(shipped, _)| shipped).join(", ");
+    Err(format!("neither page, nor a shipped script ({names}), nor a file"))
 }
 
 fn start(args: &DemoArgs) -> Result<Parts, DemoError> {

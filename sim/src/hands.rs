@@ -28,6 +28,16 @@ pub fn by_name(name: &str, seed: u64) -> Result<Box<dyn Hand>, ScriptError> {
     })
 }
 
+/// A hand's name on a command line: one that there is, or a file.
+///
+/// Errors: the words for people.
+pub fn written(name: &str) -> Result<String, String> {
+    if NAMES.contains(&name) || std::path::Path::new(name).exists() {
+        return Ok(name.to_owned());
+    }
+    Err(format!("no hand and no file is called `{name}`; the hands are {}", NAMES.join(", ")))
+}
+
 /// A foot that does what a careful surgeon's does: down while the robot may move, and after a latch
 /// up, then down.
 #[derive(Clone, Copy, Debug, Default)]

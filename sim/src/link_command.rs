@@ -65,7 +65,7 @@ struct ListArgs {
 #[group(id = "which-link", multiple = false)]
 pub struct LinkChoice {
     /// A link by name; `longhand-sim link list` lists them
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = link_name)]
     pub link: Option<String>,
     /// A link trace, version 1
     #[arg(long, value_name = "FILE")]
@@ -122,6 +122,14 @@ const RUN_EXAMPLES: &str = "Examples:
   longhand-sim link run --listen 127.0.0.1:0 --to 127.0.0.1:7400 \\
       --trace sim/traces/cicv5g-rural-outage.csv --for 60 --json --log packets.csv
       A recorded drive for one minute; results as JSON, every packet in packets.csv.
+  longhand-sim link run --link geo --listen 127.0.0.1:7501 --to robot.local:7400 \\
+      --listen 127.0.0.1:7502 --to robot.local:7401
+      Two ports of the robot over one link: its commands, and its answers to plain UDP
+      (`longhand-console qualify --robot 127.0.0.1:7501 --twin 127.0.0.1:7502`).
+
+Up to 64 programs may send to one relay; each has an address of its own at the far end, and all
+share the link: one queue, the same outages. A trace that declares no seam ends the run at its end,
+in words; --loop begins again there.
 
 Exit codes: 0 done; 1 error, or the log is not whole; 2 wrong usage; 3 done, but the figures say
 nothing of the link: no packet came through, or the machine stalled too often (error over 5 ms on
@@ -131,12 +139,15 @@ more than one packet in 10 000).";
 #[derive(Debug, Args)]
 #[command(after_help = RUN_EXAMPLES)]
 pub struct RunArgs {
-    /// Where clients (the console) send to; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    listen: String,
-    /// The far end (the robot)
-    #[arg(long, value_name = "HOST:PORT")]
-    to: String,
+    /// Where clients (the console) send to; port 0 takes a free one. Once for each --to
+    #[arg(long, value_name = "ADDRESS:PORT", required = true)]
+    listen: Vec<String>,
+    /// The far end (the robot); said again, another one behind the --listen of the same place
+    #[arg(long, value_name = "HOST:PORT", required = true)]
+    to: Vec<String>,
+    /// Begin a trace that declares no seam again at its end
+    #[arg(long = "loop", requires = "trace")]
+    looped: bool,
     #[command(flatten)]
     choice: LinkChoice,
     #[command(flatten)]
@@ -208,10 +219,31 @@ pub enum LinkError {
     /// The relay.
     #[error(transparent)]
     Relay(#[from] RelayError),
+    /// Places to listen and far ends do not come in pairs.
+    #[error("{listens} --listen and {tos} --to: each place to listen needs its far end")]
+    #[diagnostic(help("say --listen and --to in turn, as often as there are far ends"))]
+    Pairs {
+        /// Places to listen.
+        listens: usize,
+        /// Far ends.
+        tos: usize,
+    },
     /// Nothing was chosen.
     #[error("say which link")]
     #[diagnostic(help("give a name (`longhand-sim link list`) or --trace FILE"))]
     Nothing,
+}
+
+impl LinkError {
+    /// Whether the command line is wrong and nothing was tried.
+    pub const fn is_usage(&self) -> bool {
+        match self {
+            Self::Name { .. } | Self::Pairs { .. } | Self::Nothing => true,
+            Self::Address { .. } | Self::File { .. } | Self::Content { .. } | Self::Relay(_) => {
+                false
+            }
+        }
+    }
 }
 
 /// Does what the command line says. `stop` ends a running relay; the caller sets it on a signal.
@@ -234,29 +266,60 @@ pub fn start(args: &RunArgs) -> Result<RelayHandle, LinkError> {
     if args.choice.link.is_none() && args.choice.trace.is_none() {
         return Err(LinkError::Nothing);
     }
-    let model = args.choice.model_or("")?;
-    let listen = address(&args.listen, "listen on")?;
-    let to = address(&args.to, "send to")?;
+    if args.listen.len() != args.to.len() {
+        return Err(LinkError::Pairs { listens: args.listen.len(), tos: args.to.len() });
+    }
+    let model = model(args)?;
+    let doors = args.listen.iter().zip(&args.to).map(|(listen, to)| {
+        Ok::<_, LinkError>((address(listen, "listen on")?, address(to, "send to")?))
+    });
+    let doors: Vec<_> = doors.collect::<Result<_, _>>()?;
     let options = RelayOptions {
         disturb: args.disturb.into(),
         log: args.log.clone(),
         spin: args.spin,
         ..RelayOptions::new(model, args.seed)
     };
-    Ok(Relay::start_with(listen, to, options)?)
+    Ok(Relay::start_doors(&doors, options)?)
+}
+
+/// The chosen link; a trace with the seam that the command line declares.
+fn model(args: &RunArgs) -> Result<LinkModel, LinkError> {
+    Ok(match args.choice.model_or("")? {
+        LinkModel::Trace(trace) if args.looped => LinkModel::from(Trace::clone(&trace).looped()),
+        model @ (LinkModel::Trace(_) | LinkModel::Profile(_)) => model,
+    })
+}
+
+/// How long a link has something to say; `None`: for ever.
+fn lasts(model: &LinkModel) -> Option<Micros> {
+    match model {
+        LinkModel::Trace(trace) if trace.header().loop_us.is_none() => Some(trace.length()),
+        LinkModel::Trace(_) | LinkModel::Profile(_) => None,
+    }
 }
 
 fn relay(args: &RunArgs, stop: &AtomicBool) -> Result<ExitCode, LinkError> {
     let handle = start(args)?;
+    let of_link = lasts(&model(args)?);
     let name = args.choice.link.clone().unwrap_or_else(|| String::from("trace"));
-    let (at, seed) = (handle.local_addr(), args.seed);
-    eprintln!("relay {at} -> {}, link {name}, seed {seed}; Ctrl-C ends it", args.to);
+    let doors = handle.local_addrs().iter().zip(&args.to).enumerate();
+    for (place, (at, to)) in doors {
+        let word = if place == 0 { "relay" } else { "and" };
+        eprintln!("{word} {at} -> {to}, link {name}, seed {}; Ctrl-C ends it", args.seed);
+    }
     // Chosen: a stop is seen within 50 ms, and a person is told every 5 s.
     let (look, told_every) = (Micros::from_millis(50), 100_u32);
-    let ends = args.lasts.map(|span| link_now().after(span));
-    let mut looks = 0_u32;
+    let began = link_now();
+    let ends = args.lasts.map(|span| began.after(span));
+    let (mut looks, mut trace_ended) = (0_u32, false);
     while !stop.load(Ordering::Acquire) {
         let left = ends.map_or(look, |end| end.since(link_now()).min(look));
+        // What is under way when a trace ends still comes home; nothing new does.
+        if of_link.is_some_and(|span| link_now().since(began) > span) && is_empty(&handle)? {
+            trace_ended = true;
+            break;
+        }
         if left == Micros::ZERO {
             break;
         }
@@ -267,7 +330,16 @@ fn relay(args: &RunArgs, stop: &AtomicBool) -> Result<ExitCode, LinkError> {
         }
     }
     let stats = handle.stop()?;
+    if let Some(span) = of_link.filter(|_| trace_ended) {
+        eprintln!(
+            "the trace ended after {:.1} s, and with it the run: it declares no seam; --loop \
+             begins it again",
+            span.as_secs_f64()
+        );
+    }
+    let stats = Ran { stats, trace_ended };
     say(&if args.json { run_json(&name, &stats) } else { run_text(&name, &stats) });
+    let Ran { stats, .. } = stats;
     if let Some(LogFailure { path, why }) = stats.log_failure {
         let why = std::io::Error::other(why);
         return Err(LinkError::File { doing: "write all of", path, why });
@@ -276,6 +348,17 @@ fn relay(args: &RunArgs, stop: &AtomicBool) -> Result<ExitCode, LinkError> {
         Some(true) => ExitCode::SUCCESS,
         Some(false) | None => ExitCode::from(3),
     })
+}
+
+/// A relay that has run.
+struct Ran {
+    stats: RelayStats,
+    /// Its trace came to its end, which ended the run.
+    trace_ended: bool,
+}
+
+fn is_empty(handle: &RelayHandle) -> Result<bool, RelayError> {
+    handle.stats().map(|stats| stats.under_way == 0)
 }
 
 fn status(stats: &RelayStats) -> String {
@@ -293,7 +376,7 @@ fn status(stats: &RelayStats) -> String {
     )
 }
 
-fn run_text(name: &str, stats: &RelayStats) -> String {
+fn run_text(name: &str, Ran { stats, trace_ended }: &Ran) -> String {
     let mut out = format!("link {name}, seed {}; thread: {}\n", stats.seed, stats.granted);
     for direction in Direction::BOTH {
         let lane = stats.link.lane(direction);
@@ -330,6 +413,13 @@ fn run_text(name: &str, stats: &RelayStats) -> String {
             let _ = writeln!(out, "{} packets more than 5 ms late; run {verdict}", stats.stalled);
         }
     }
+    if *trace_ended {
+        out.push_str("the trace came to its end, and with it the run\n");
+    }
+    if stats.clients_replaced > 0 {
+        let (gone, most) = (stats.clients_replaced, crate::relay::CLIENTS_MAX);
+        let _ = writeln!(out, "{gone} clients gave way to others: there were more than {most}");
+    }
     if stats.send_failed > 0 {
         let _ = writeln!(out, "{} packets refused by the system", stats.send_failed);
     }
@@ -339,10 +429,10 @@ fn run_text(name: &str, stats: &RelayStats) -> String {
     out
 }
 
-fn run_json(name: &str, stats: &RelayStats) -> String {
+fn run_json(name: &str, Ran { stats, trace_ended }: &Ran) -> String {
     let error = Some(&stats.error).filter(|error| error.count > 0);
     let value = json!({
-        "schema": "longhand relay report v1",
+        "schema": "longhand relay report v2",
         "link": name,
         "seed": stats.seed,
         "valid": stats.is_valid(),
@@ -356,8 +446,15 @@ fn run_json(name: &str, stats: &RelayStats) -> String {
         "stalled": stats.stalled,
         "send_failed": stats.send_failed,
         "under_way": stats.under_way,
-        "client": stats.client.map(|client| client.to_string()),
-        "client_changes": stats.client_changes,
+        "clients": stats.clients.iter()
+            .map(|client| json!({
+                "number": client.number,
+                "address": client.address.to_string(),
+                "at": client.at.to_string(),
+            }))
+            .collect::<Vec<Value>>(),
+        "clients_replaced": stats.clients_replaced,
+        "trace_ended": trace_ended,
         "log_rows_lost": stats.log_lost,
         "log_failure": stats.log_failure.as_ref().map(|failure| &failure.why),
         "real_time": stats.granted,
@@ -403,6 +500,16 @@ fn list_text() -> String {
 fn list_json() -> String {
     let all: Vec<Value> = longhand_link::PROFILES.iter().map(show::profile_json).collect();
     format!("{:#}\n", json!({ "schema": "longhand links v1", "links": all }))
+}
+
+/// A link's name on a command line: one that there is.
+///
+/// Errors: the words for people, with the name that was probably meant.
+pub(crate) fn link_name(name: &str) -> Result<String, String> {
+    match named(name) {
+        Err(LinkError::Name { asked, help }) => Err(format!("no link is called `{asked}`; {help}")),
+        Ok(_) | Err(_) => Ok(name.to_owned()),
+    }
 }
 
 /// The profile called `name` as a model.

@@ -89,7 +89,18 @@ fn main() -> Result<ExitCode> {
         Some(Command::Invariants(args)) => {
             return world_command::invariants(&args).into_diagnostic();
         }
-        Some(Command::Link(args)) => return Ok(link_command::run(&args, &stop)?),
+        Some(Command::Link(args)) => return link(&args, &stop),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A wrong command line ends with 2, as clap's own refusals do.
+fn link(args: &link_command::LinkArgs, stop: &AtomicBool) -> Result<ExitCode> {
+    match link_command::run(args, stop) {
+        Err(wrong) if wrong.is_usage() => {
+            eprintln!("{:?}", miette::Report::from(wrong));
+            Ok(ExitCode::from(2))
+        }
+        done => Ok(done?),
+    }
 }

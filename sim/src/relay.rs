@@ -4,17 +4,19 @@
 //! what a link does to a packet (`longhand_link`), or what is inside one.
 //!
 //! ```text
-//! console ──► listen ──► Pipe (up)   ──► upstream socket ──► robot
-//! console ◄── listen ◄── Pipe (down) ◄── upstream socket ◄── robot
+//! console ──► listen ──► Pipe (up)   ──► the client's own socket ──► robot
+//! console ◄── listen ◄── Pipe (down) ◄── the client's own socket ◄── robot
 //! ```
 //!
-//! One client at a time: a packet from a new address makes that address the client. The thread
-//! sleeps until a packet comes or is due, and never spins unless told to. It measures itself: the
-//! *error* of a packet is how much later than due it left. A run is valid while at most one packet
-//! in [`STALLED_ONE_IN`] erred by more than [`STALL`]; one that is not says so.
+//! Several programs may share one link: each address that sends is a client with a socket of its
+//! own towards the far end (`clients`), and all meet the same queue, jitter, loss and outages.
+//! Several far ends may, too: each has a door of its own. The thread sleeps until a packet comes or
+//! is due, and never spins unless told to. It measures itself: the *error* of a packet is how much
+//! later than due it left. A run is valid while at most one packet in [`STALLED_ONE_IN`] erred by
+//! more than [`STALL`]; one that is not says so.
 
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,8 +37,11 @@ use rustix::time::Timespec;
 
 use crate::measure::{DelaySummary, Delays};
 
+mod clients;
 mod log;
 
+pub use clients::CLIENTS_MAX;
+use clients::{Clients, Door};
 pub use log::LogFailure;
 
 /// A packet that left later than this was stalled by the machine.
@@ -75,6 +80,9 @@ const BUFFERS: usize = 2_048;
 
 /// Source: an Ethernet frame's payload, which no QUIC datagram here exceeds.
 const BUFFER: usize = 1_500;
+
+/// Places to listen, each with the far end behind it. Chosen: a robot has two, commands and probes.
+pub const DOORS_MAX: usize = 8;
 
 /// Link events kept for the owner; when full the newest is dropped.
 const EVENTS_MAX: usize = 256;
@@ -134,6 +142,9 @@ pub enum RelayError {
     /// The relay has stopped, so nothing can be asked of it.
     #[error("the relay has stopped; start it again")]
     Stopped,
+    /// No door at all, or too many.
+    #[error("a relay listens on 1 to {DOORS_MAX} addresses, not on {0}; start another beside it")]
+    Doors(usize),
     /// Too many black holes at once.
     #[error(transparent)]
     BlackHoles(#[from] TooManyBlackHoles),
@@ -154,16 +165,27 @@ pub struct RelayStats {
     pub send_failed: u64,
     /// Packets under way now.
     pub under_way: usize,
-    /// Who the client is.
-    pub client: Option<SocketAddr>,
-    /// How often the client became another.
-    pub client_changes: u64,
+    /// Who is relayed, in the order in which they came.
+    pub clients: Vec<RelayedClient>,
+    /// Clients that gave their place to another: there were more than [`CLIENTS_MAX`].
+    pub clients_replaced: u64,
     /// Rows that are not in the log: they came too fast, or the disk refused them.
     pub log_lost: u64,
     /// Why the log is not whole, where the disk refused; known when the relay has stopped.
     pub log_failure: Option<LogFailure>,
     /// What the kernel granted the thread, for people.
     pub granted: String,
+}
+
+/// A program that sends to the relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RelayedClient {
+    /// Its number, which the log carries: from 1, in the order in which they came.
+    pub number: u64,
+    /// Its address.
+    pub address: SocketAddr,
+    /// Where the relay hears it.
+    pub at: SocketAddr,
 }
 
 impl RelayStats {
@@ -197,10 +219,21 @@ impl Relay {
         to: SocketAddr,
         options: RelayOptions,
     ) -> Result<RelayHandle, RelayError> {
-        let client_side =
-            bound(listen).map_err(|why| RelayError::Listen { address: listen, why })?;
-        let local = client_side.local_addr().map_err(RelayError::System)?;
-        let far_side = towards(to).map_err(|why| RelayError::Target { address: to, why })?;
+        Self::start_doors(&[(listen, to)], options)
+    }
+
+    /// The same for several far ends over one link: each place to listen with the far end behind
+    /// it.
+    pub fn start_doors(
+        doors: &[(SocketAddr, SocketAddr)],
+        options: RelayOptions,
+    ) -> Result<RelayHandle, RelayError> {
+        if doors.is_empty() || doors.len() > DOORS_MAX {
+            return Err(RelayError::Doors(doors.len()));
+        }
+        let doors = doors.iter().map(|(listen, to)| Door::open(*listen, *to));
+        let doors: Vec<Door> = doors.collect::<Result<_, _>>()?;
+        let local = doors.iter().map(|door| door.local).collect();
         let wake = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC);
         let wake = Arc::new(wake.map_err(|why| RelayError::System(why.into()))?);
         let log = options.log.as_deref().map(log::Log::create).transpose()?;
@@ -211,7 +244,7 @@ impl Relay {
         let thread = std::thread::Builder::new().name("relay".into()).spawn(move || {
             let real_time = RealTime::acquire(PUMP_PRIORITY, None);
             let granted = real_time.granted().to_string();
-            let worker = Worker::new(options, client_side, far_side, to, tell, log, granted);
+            let worker = Worker::new(options, doors, tell, log, granted);
             worker.run(&inbox, &ear, &known_stop)
         });
         let thread = thread.map_err(RelayError::System)?;
@@ -223,7 +256,7 @@ impl Relay {
 /// A running relay. Dropping it stops the relay.
 #[derive(Debug)]
 pub struct RelayHandle {
-    local: SocketAddr,
+    local: Vec<SocketAddr>,
     orders: Sender<Order>,
     events: Receiver<LinkEvent>,
     wake: Arc<OwnedFd>,
@@ -247,8 +280,14 @@ enum Order {
 
 impl RelayHandle {
     /// Where clients send to; the port is known here where port 0 was asked for.
-    pub const fn local_addr(&self) -> SocketAddr {
-        self.local
+    pub fn local_addr(&self) -> SocketAddr {
+        // There is at least one door.
+        self.local.first().copied().unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0))
+    }
+
+    /// The same of every door, in the order in which they were asked for.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.local
     }
 
     /// What the relay has done so far. Costs it about 50 us, so ask about once a second.
@@ -322,22 +361,20 @@ impl Drop for RelayHandle {
 /// A packet under way.
 #[derive(Clone, Debug)]
 struct Packet {
+    client: u64,
     sent: Instant<Link>,
     bytes: Vec<u8>,
 }
 
 /// The thread's own.
 struct Worker {
-    client_side: UdpSocket,
-    far_side: UdpSocket,
-    to: SocketAddr,
-    client: Option<SocketAddr>,
+    doors: Vec<Door>,
+    clients: Clients,
     pipe: Pipe<Packet>,
     spare: Vec<Vec<u8>>,
     errors: Delays,
     stalled: u64,
     send_failed: u64,
-    client_changes: u64,
     tell: SyncSender<LinkEvent>,
     log: Option<log::Log>,
     spin: bool,
@@ -347,25 +384,20 @@ struct Worker {
 impl Worker {
     fn new(
         options: RelayOptions,
-        client_side: UdpSocket,
-        far_side: UdpSocket,
-        to: SocketAddr,
+        doors: Vec<Door>,
         tell: SyncSender<LinkEvent>,
         log: Option<log::Log>,
         granted: String,
     ) -> Self {
         let link = Emulator::starting_at(options.model, options.seed, link_now());
         Self {
-            client_side,
-            far_side,
-            to,
-            client: None,
+            doors,
+            clients: Clients::default(),
             pipe: Pipe::new(link.with_disturb(options.disturb)),
             spare: (0..BUFFERS).map(|_| Vec::with_capacity(BUFFER)).collect(),
             errors: Delays::new(),
             stalled: 0,
             send_failed: 0,
-            client_changes: 0,
             tell,
             log,
             spin: options.spin,
@@ -379,10 +411,14 @@ impl Worker {
             self.sleep(ear);
             self.obey(inbox, ear);
             self.send_due();
-            self.take(Direction::Up, &mut buffer);
-            self.send_due();
-            self.take(Direction::Down, &mut buffer);
-            self.send_due();
+            for door in 0..self.doors.len() {
+                self.take_up(door, &mut buffer);
+                self.send_due();
+            }
+            for place in 0..self.clients.all().len() {
+                self.take_down(place, &mut buffer);
+                self.send_due();
+            }
             self.pipe.link_mut().advance(link_now());
             self.tell_events();
         }
@@ -399,11 +435,10 @@ impl Worker {
         let now = link_now();
         let left = self.pipe.next_due().map_or(SLEEP_MAX, |due| due.since(now)).min(SLEEP_MAX);
         let asleep = if self.spin { left.saturating_sub(SPIN) } else { left };
-        let mut fds = [
-            PollFd::new(&self.client_side, PollFlags::IN),
-            PollFd::new(&self.far_side, PollFlags::IN),
-            PollFd::new(ear, PollFlags::IN),
-        ];
+        let near = self.doors.iter().map(|door| &door.near);
+        let sockets = near.chain(self.clients.all().iter().map(|client| &client.far));
+        let fds = sockets.map(|socket| PollFd::new(socket, PollFlags::IN));
+        let mut fds: Vec<PollFd<'_>> = fds.chain([PollFd::new(ear, PollFlags::IN)]).collect();
         // An interrupted sleep is a short one: the loop looks at everything and comes back.
         let _woken = poll(&mut fds, Some(&timespec(asleep)));
     }
@@ -429,32 +464,53 @@ impl Worker {
         }
     }
 
-    /// Takes what has come from one side, at most [`BATCH`] packets.
-    fn take(&mut self, direction: Direction, buffer: &mut [u8]) {
+    /// Takes what clients sent to a door, at most [`BATCH`] packets.
+    fn take_up(&mut self, door: usize, buffer: &mut [u8]) {
         for _ in 0..BATCH {
-            let came = match direction {
-                Direction::Up => self.client_side.recv_from(buffer),
-                Direction::Down => self.far_side.recv(buffer).map(|len| (len, self.to)),
-            };
-            let (len, from) = match came {
+            let Some(at) = self.doors.get(door) else { return };
+            let (len, from) = match at.near.recv_from(buffer) {
                 Ok(came) => came,
                 Err(why) if why.kind() == ErrorKind::WouldBlock => return,
                 // A refusal of an earlier packet, told here by the system; already counted there.
                 Err(_) => continue,
             };
-            if direction == Direction::Up && self.client != Some(from) {
-                self.client_changes =
-                    self.client_changes.saturating_add(u64::from(self.client.is_some()));
-                self.client = Some(from);
+            let now = link_now();
+            match self.clients.heard(&mut self.doors, door, from, now) {
+                Ok(client) => self.offer(Direction::Up, client, now, buffer.get(..len)),
+                Err(_no_socket) => self.send_failed = self.send_failed.saturating_add(1),
             }
-            let mut bytes = self.spare.pop().unwrap_or_default();
-            bytes.clear();
-            bytes.extend_from_slice(buffer.get(..len).unwrap_or_default());
-            let sent = link_now();
-            let fate = self.pipe.offer(sent, direction, len, Packet { sent, bytes });
-            if let (Fate::Drop(cause), Some(log)) = (fate, &mut self.log) {
-                log.dropped(sent, direction, len, cause);
+        }
+    }
+
+    /// Takes what the far end sent to one client, at most [`BATCH`] packets.
+    fn take_down(&mut self, place: usize, buffer: &mut [u8]) {
+        for _ in 0..BATCH {
+            let Some(client) = self.clients.all().get(place) else { return };
+            let number = client.number;
+            match client.far.recv(buffer) {
+                Ok(len) => self.offer(Direction::Down, number, link_now(), buffer.get(..len)),
+                Err(why) if why.kind() == ErrorKind::WouldBlock => return,
+                // As above.
+                Err(_) => {}
             }
+        }
+    }
+
+    /// Hands a packet to the link.
+    fn offer(
+        &mut self,
+        direction: Direction,
+        client: u64,
+        sent: Instant<Link>,
+        came: Option<&[u8]>,
+    ) {
+        let mut bytes = self.spare.pop().unwrap_or_default();
+        bytes.clear();
+        bytes.extend_from_slice(came.unwrap_or_default());
+        let len = bytes.len();
+        let fate = self.pipe.offer(sent, direction, len, Packet { client, sent, bytes });
+        if let (Fate::Drop(cause), Some(log)) = (fate, &mut self.log) {
+            log.dropped(log::Sent { at: sent, direction, client, bytes: len }, cause);
         }
     }
 
@@ -476,23 +532,27 @@ impl Worker {
 
     fn send(&mut self, delivery: Delivery<Packet>) {
         let Delivery { direction, due, wrong_bit, payload } = delivery;
-        let Packet { sent, mut bytes } = payload;
+        let Packet { client, sent, mut bytes } = payload;
         let len = bytes.len();
         if let Some(bit) = wrong_bit {
             turn_over(&mut bytes, bit);
         }
         let left = link_now();
-        let gone = match (direction, self.client) {
-            (Direction::Up, _) => self.far_side.send(&bytes),
-            (Direction::Down, Some(client)) => self.client_side.send_to(&bytes, client),
-            (Direction::Down, None) => Ok(0),
-        };
-        self.send_failed = self.send_failed.saturating_add(u64::from(gone.is_err()));
+        let whose = self.clients.by_number(client);
+        let gone = whose.and_then(|client| match direction {
+            Direction::Up => client.far.send(&bytes).ok(),
+            Direction::Down => {
+                let door = self.doors.get(client.door)?;
+                door.near.send_to(&bytes, client.address).ok()
+            }
+        });
+        self.send_failed = self.send_failed.saturating_add(u64::from(gone.is_none()));
         let error = left.since(due);
         self.errors.record(error);
         self.stalled = self.stalled.saturating_add(u64::from(error > STALL));
         if let Some(log) = &mut self.log {
-            log.left(sent, direction, len, due, left);
+            let sent = log::Sent { at: sent, direction, client, bytes: len };
+            log.left(sent, due, left, wrong_bit.is_some());
         }
         self.spare.push(bytes);
     }
@@ -501,10 +561,7 @@ impl Worker {
         while let Some(event) = self.pipe.link_mut().poll_event() {
             if let LinkEvent::Drill { act: DrillAct::NatRebind, .. } = event {
                 // A new socket is a new address, which is what the far end sees of a NAT's rebind.
-                // Where it cannot be had the old one stays: the drill goes on without this step.
-                if let Ok(other) = towards(self.to) {
-                    self.far_side = other;
-                }
+                self.clients.rebind(&self.doors);
             }
             // Nobody listening, or too slow: events are for people, the link goes on.
             let _untold = self.tell.try_send(event);
@@ -519,30 +576,13 @@ impl Worker {
             stalled: self.stalled,
             send_failed: self.send_failed,
             under_way: self.pipe.len(),
-            client: self.client,
-            client_changes: self.client_changes,
+            clients: self.clients.told(&self.doors),
+            clients_replaced: self.clients.replaced(),
             log_lost: self.log.as_ref().map_or(0, log::Log::lost),
             log_failure: None,
             granted: self.granted.clone(),
         }
     }
-}
-
-fn bound(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = UdpSocket::bind(address)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
-}
-
-/// A socket that talks to `to` and hears only it.
-fn towards(to: SocketAddr) -> io::Result<UdpSocket> {
-    let any = match to {
-        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    };
-    let socket = bound(SocketAddr::new(any, 0))?;
-    socket.connect(to)?;
-    Ok(socket)
 }
 
 fn turn_over(bytes: &mut [u8], bit: u64) {

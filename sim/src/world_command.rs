@@ -5,7 +5,9 @@
 
 use crate::campaign::{self, RUN_SECONDS, Report, run_seed};
 use crate::check::{Invariant, Transitions, Where};
-use crate::fault::{CATALOGUE, Lives};
+use crate::fault::{CATALOGUE, FaultKind, Lives};
+use crate::hands;
+use crate::link_command::link_name;
 use crate::measure::float;
 use crate::replay_record::{ReplayRecordError, Replayed, is_record, replay as replay_record};
 use crate::scenario::{Outcome, Scenario, ScenarioError, Transport};
@@ -31,19 +33,20 @@ pub struct WorldRunArgs {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// The link, by its profile's name; also says which robot profile is in force
-    #[arg(long, default_value = "city-5g-sa", value_name = "NAME")]
+    #[arg(long, default_value = "city-5g-sa", value_name = "NAME", value_parser = link_name)]
     link: String,
     /// A recording in place of the link's own weather
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     /// Faults by their numbers, each with its defaults, a third of the way in
-    #[arg(long, value_delimiter = ',', value_name = "F01,F11")]
+    #[arg(long, value_delimiter = ',', value_name = "F01,F11", value_parser = fault_id)]
     faults: Vec<String>,
     /// Virtual seconds
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     seconds: u64,
     /// What moves the hands: tremor, peg-transfer, sweep, adversary, reach, or a script (CSV)
-    #[arg(long, default_value = "peg-transfer", value_name = "NAME|FILE")]
+    #[arg(long, default_value = "peg-transfer", value_name = "NAME|FILE",
+          value_parser = hands::written)]
     hand: String,
     /// Paths between the ends: 1, or 2 (the link, and a leased line)
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
@@ -365,6 +368,14 @@ fn campaign_json(seed: u64, report: &Report) -> Value {
         "simulated_s_to_first": report.seconds_to_first(),
         "violations_per_hour_below": report.bound_per_hour(),
     })
+}
+
+/// A fault's number on a command line: one that there is.
+fn fault_id(text: &str) -> Result<String, String> {
+    match FaultKind::by_id(text.trim()) {
+        Some(kind) => Ok(kind.id.to_owned()),
+        None => Err(format!("no fault is {text}; they are F01 to F40, `longhand-sim faults`")),
+    }
 }
 
 /// A campaign's run by its seed, or a file.

@@ -58,20 +58,105 @@ fn the_same_seed_says_the_same_and_people_can_read_it() {
 #[test]
 fn the_relay_is_measured_in_real_time() {
     let (code, out, err) = check(&["--link", "ideal", "--real-time", "1", "--json"]);
-    // 3 where this machine stalled: the report says so, and that is all this test asks.
     let report: Value = serde_json::from_str(&out).unwrap();
     let link = &report["links"][0];
-    assert_eq!(
-        (code, link["valid"].as_bool()),
-        (Some(if code == Some(0) { 0 } else { 3 }), Some(code == Some(0))),
-        "{err}"
-    );
+    // How late the relay was depends on the machine; that the code says it does not.
+    let of = |what: &str| link[what].as_bool().unwrap();
+    let us = |what: &str| link[what].as_u64().unwrap();
+    let goal = |name: &str| report["goal_us"][name].as_u64().unwrap();
+    let meets = us("error_us_p50") <= goal("p50") && us("error_us_p99") <= goal("p99");
+    assert_eq!(of("meets_goals"), meets, "{link}");
+    let expected = match (of("valid"), meets) {
+        (false, _) => 3,
+        (true, false) => 1,
+        (true, true) => 0,
+    };
+    assert_eq!(code, Some(expected), "{err}");
     assert!(link["packets"].as_u64().unwrap() > 100, "{link}");
     assert!(link["error_us_p50"].is_u64() && link["error_us_max"].is_u64(), "{link}");
     assert!(
         link["up"]["delivered"].as_u64() > Some(50)
             && link["down"]["delivered"].as_u64() > Some(50)
     );
+}
+
+/// What no catalogue has is a wrong command line, whichever command is told it: nothing was tried.
+#[test]
+fn a_name_that_is_none_ends_with_2_everywhere() {
+    let program = env!("CARGO_BIN_EXE_longhand-sim");
+    let far = ["--listen", "127.0.0.1:0", "--to", "127.0.0.1:9"];
+    let link = ["--link", "nosuch"];
+    for (asked, word) in [
+        ([&["link", "run"], &far[..], &link[..]].concat(), "nosuch"),
+        (vec!["link", "show", "nosuch"], "nosuch"),
+        (vec!["demo", "--headless", "--link", "nosuch"], "nosuch"),
+        (vec!["demo", "--headless", "--input", "nosuch"], "peg-transfer"),
+        (vec!["table", "--link", "nosuch"], "nosuch"),
+        (vec!["cuts", "--link", "nosuch"], "nosuch"),
+        (vec!["outages", "--link", "nosuch"], "nosuch"),
+        (vec!["outages", "--hand", "nosuch"], "adversary"),
+        (vec!["run", "--link", "nosuch"], "nosuch"),
+        (vec!["run", "--hand", "nosuch"], "adversary"),
+        (vec!["run", "--faults", "F01,F99"], "F99"),
+        (vec!["attack", "A99"], "A99"),
+        // One more place to listen than far ends.
+        (
+            [&["link", "run", "--listen", "127.0.0.1:0", "--link", "ideal"], &far[..]].concat(),
+            "pair",
+        ),
+    ] {
+        let Output { status, stdout, stderr } =
+            Command::new(program).args(&asked).output().unwrap();
+        let err = String::from_utf8(stderr).unwrap();
+        assert_eq!((status.code(), stdout.len()), (Some(2), 0), "{asked:?}: {err}");
+        assert!(
+            err.contains(word) || word == "pair" && err.contains("far end"),
+            "{asked:?}: {err}"
+        );
+    }
+}
+
+/// A trace that declares no seam: three quarters of a second, nothing lost.
+fn seamless(folder: &str) -> String {
+    let path = std::env::temp_dir().join(format!("{folder}-{}.csv", std::process::id()));
+    let header = r##"#{"format":"longhand-link-trace-1","kind":"owd","time_base":"relative_us","##;
+    let more = r##""dirs":"ud","sampling_us":250000,"loss_semantics":"explicit","##;
+    let end = r##""interpolation":"step","probe":"","source":"test","licence":""}"##;
+    std::fs::write(&path, format!("{header}{more}{end}\n0,b,5000\n500000,b,6000\n")).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn behind_the_end_of_a_trace_show_counts_no_loss() {
+    let trace = seamless("longhand-show");
+    let program = env!("CARGO_BIN_EXE_longhand-sim");
+    let show = ["link", "show", "--trace", &trace, "--json"];
+    let Output { stdout, .. } = Command::new(program).args(show).output().unwrap();
+    std::fs::remove_file(&trace).unwrap();
+    let told: Value = serde_json::from_slice(&stdout).unwrap();
+    assert_eq!(told["sampled"]["seconds"], 0.75, "{told}");
+    let up = &told["sampled"]["up"]["counts"];
+    assert_eq!((&up["offered"], &up["delivered"]), (&750.into(), &750.into()), "{up}");
+}
+
+#[test]
+fn a_trace_without_a_seam_ends_the_run_in_words_and_loops_where_told() {
+    let trace = seamless("longhand-end");
+    let program = env!("CARGO_BIN_EXE_longhand-sim");
+    let run = |more: &[&str]| {
+        let asked = ["link", "run", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:9", "--json"];
+        let all = [&asked[..], &["--trace", &trace], more].concat();
+        let Output { status, stdout, stderr } = Command::new(program).args(all).output().unwrap();
+        let told: Value = serde_json::from_slice(&stdout).unwrap();
+        (status.code(), told["trace_ended"].as_bool(), String::from_utf8(stderr).unwrap())
+    };
+    // Nobody ends it but the trace itself; 3: nothing came through.
+    let (code, ended, err) = run(&[]);
+    assert_eq!((code, ended), (Some(3), Some(true)), "{err}");
+    assert!(err.contains("the trace ended after 0.8 s") && err.contains("--loop"), "{err}");
+    let (code, ended, err) = run(&["--loop", "--for", "2"]);
+    assert_eq!((code, ended), (Some(3), Some(false)), "{err}");
+    std::fs::remove_file(&trace).unwrap();
 }
 
 #[test]
@@ -81,5 +166,5 @@ fn a_wrong_call_says_what_to_do() {
     assert_eq!(check(&["--all", "--minutes", "0"]).0, Some(2));
     assert_eq!(check(&["--all", "--minutes", "3", "--real-time", "3"]).0, Some(2));
     let (code, _, err) = check(&["--link", "starlink"]);
-    assert!(code == Some(1) && err.contains("leo-starlink"), "{err}");
+    assert!(code == Some(2) && err.contains("leo-starlink"), "{err}");
 }

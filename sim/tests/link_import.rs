@@ -119,6 +119,10 @@ fn a_file_that_is_another_says_where_and_what_to_do() {
     }
     let shipped = format!("{}/traces/leocc-starlink.csv", env!("CARGO_MANIFEST_DIR"));
     let (code, _, err) = link(&["export", "--format", "mahimahi", &shipped]);
-    assert!(code == Some(1) && err.contains("rate_bps"), "{err}");
+    assert!(code == Some(1) && err.contains("rate_bps") && err.contains("--rate"), "{err}");
+    // A trace of delays goes out, too, where its rate is declared.
+    let (code, out, err) = link(&["export", "--format", "mahimahi", &shipped, "--rate", "12"]);
+    assert_eq!((code, out.lines().count()), (Some(0), 119_990), "{err}");
+    assert!(err.contains("mm-delay 11 mm-loss uplink 0.000000"), "{err}");
     assert_eq!(link(&["import", "--format", "pcap", &ping]).0, Some(2));
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use longhand_link::{Direction, Directions, Disturb, DropCause, LinkModel, Profile, Trace};
 use longhand_protocol::units::Micros;
-use longhand_sim::relay::{Relay, RelayError, RelayHandle, RelayOptions};
+use longhand_sim::relay::{CLIENTS_MAX, Relay, RelayError, RelayHandle, RelayOptions};
 
 const SEED: u64 = 42;
 /// A packet that never comes fails the test after this, and only then.
@@ -90,20 +90,115 @@ fn a_black_hole_swallows_everything_and_then_ends() {
     assert_eq!(relay.stats().unwrap().link.up.delivered, 0);
 }
 
+/// Two programs at once: each hears the answers to its own packets and nobody else's, and both meet
+/// the same outage.
 #[test]
-fn a_new_client_takes_over() {
+fn clients_have_addresses_of_their_own_and_share_the_link() {
     let (first, relay, far) = joined(ideal());
-    first.send(&1_u32.to_le_bytes()).unwrap();
-    let (_, relayed_from) = received(&far);
     let second = socket();
     second.connect(relay.local_addr()).unwrap();
-    second.send(&2_u32.to_le_bytes()).unwrap();
-    assert_eq!(received(&far).0, 2);
-    far.send_to(&3_u32.to_le_bytes(), relayed_from).unwrap();
-    assert_eq!(received(&second).0, 3);
+    let at_far = [(&first, 1_u32), (&second, 2)].map(|(client, n)| {
+        client.send(&n.to_le_bytes()).unwrap();
+        let (got, from) = received(&far);
+        assert_eq!(got, n);
+        from
+    });
+    assert_ne!(at_far[0], at_far[1], "the far end must tell them apart");
+    // Answered the other way round: each goes home.
+    for (client, place) in [(&second, 1_u32), (&first, 0)] {
+        far.send_to(&(10 + place).to_le_bytes(), at_far[usize::try_from(place).unwrap()]).unwrap();
+        assert_eq!(received(client).0, 10 + place);
+    }
+    relay.black_hole(Directions::Both, Micros::from_secs(3_600)).unwrap();
+    for client in [&first, &second] {
+        client.send(&3_u32.to_le_bytes()).unwrap();
+    }
+    while relay.stats().unwrap().link.up.dropped(DropCause::BlackHole) < 2 {
+        std::thread::yield_now();
+    }
     let stats = relay.stop().unwrap();
-    assert_eq!(stats.client, Some(second.local_addr().unwrap()));
-    assert_eq!(stats.client_changes, 1);
+    let addresses = [&first, &second].map(|client| client.local_addr().unwrap());
+    let told: Vec<_> = stats.clients.iter().map(|client| (client.number, client.address)).collect();
+    assert_eq!(told, [(1, addresses[0]), (2, addresses[1])]);
+    assert_eq!((stats.link.up.offered, stats.clients_replaced), (4, 0));
+}
+
+/// One queue for all: what one client fills, the other waits in.
+#[test]
+fn what_one_client_sends_waits_in_the_others_queue() {
+    let header =
+        r##"#{"format":"longhand-link-trace-1","kind":"capacity","time_base":"relative_us","##;
+    let more =
+        r##""dirs":"ud","sampling_us":1000,"loss_semantics":"none","interpolation":"step","##;
+    let end = r##""loop_us":3600000000,"probe":"","source":"","licence":""}"##;
+    let columns = "t_us,dir,owd_us,lost,dup,rate_bps,queue_bytes,route_id,flags";
+    // A hundred kilobits a second: 1250 bytes take a tenth of a second.
+    let text = format!("{header}{more}{end}\n{columns}\n0,b,,,,100000\n");
+    let (first, relay, far) = joined(LinkModel::from(Trace::parse(&text).unwrap()));
+    let second = socket();
+    second.connect(relay.local_addr()).unwrap();
+    first.send(&[0; 1_250]).unwrap();
+    while relay.stats().unwrap().link.up.offered < 1 {
+        std::thread::yield_now();
+    }
+    let sent = std::time::Instant::now();
+    second.send(&7_u32.to_le_bytes()).unwrap();
+    let mut bytes = [0_u8; 2_000];
+    assert_eq!(far.recv(&mut bytes).unwrap(), 1_250);
+    assert_eq!(received(&far).0, 7);
+    // Never sooner than the line was free; how much later is the machine's.
+    assert!(sent.elapsed() > Duration::from_millis(50), "{:?}", sent.elapsed());
+}
+
+#[test]
+fn one_client_too_many_takes_the_place_of_the_longest_silent() {
+    let (first, relay, far) = joined(ideal());
+    let mut clients = vec![first];
+    for n in 0..CLIENTS_MAX {
+        let n = u32::try_from(n).unwrap();
+        if n > 0 {
+            let client = socket();
+            client.connect(relay.local_addr()).unwrap();
+            clients.push(client);
+        }
+        clients.last().unwrap().send(&n.to_le_bytes()).unwrap();
+        assert_eq!(received(&far).0, n);
+    }
+    // The first is heard again: now the second was silent longest.
+    clients[0].send(&100_u32.to_le_bytes()).unwrap();
+    let (_, home) = received(&far);
+    let one_more = socket();
+    one_more.connect(relay.local_addr()).unwrap();
+    one_more.send(&101_u32.to_le_bytes()).unwrap();
+    received(&far);
+    far.send_to(&102_u32.to_le_bytes(), home).unwrap();
+    assert_eq!(received(&clients[0]).0, 102);
+    let stats = relay.stop().unwrap();
+    assert_eq!((stats.clients.len(), stats.clients_replaced), (CLIENTS_MAX, 1));
+    let gone = clients[1].local_addr().unwrap();
+    assert!(stats.clients.iter().all(|client| client.address != gone));
+}
+
+/// Two far ends, as a robot's commands and its answers to plain UDP, behind one link.
+#[test]
+fn doors_lead_to_far_ends_of_their_own_over_one_link() {
+    let fars = [socket(), socket()];
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let doors = fars.each_ref().map(|far| (listen, far.local_addr().unwrap()));
+    let relay = Relay::start_doors(&doors, RelayOptions::new(ideal(), SEED)).unwrap();
+    let client = socket();
+    for (n, (at, far)) in (0_u32..).zip(relay.local_addrs().iter().zip(&fars)) {
+        client.send_to(&n.to_le_bytes(), at).unwrap();
+        let (got, from) = received(far);
+        far.send_to(&(got + 10).to_le_bytes(), from).unwrap();
+        assert_eq!((got, received(&client)), (n, (n + 10, *at)));
+    }
+    let stats = relay.stop().unwrap();
+    assert_eq!(stats.link.up.offered, 2);
+    let at: Vec<_> = stats.clients.iter().map(|client| client.at).collect();
+    assert_eq!(at, relay.local_addrs());
+    let none = Relay::start_doors(&[], RelayOptions::new(ideal(), SEED)).unwrap_err();
+    assert!(matches!(none, RelayError::Doors(0)), "{none}");
 }
 
 #[test]
@@ -156,7 +251,8 @@ fn the_log_has_a_row_for_every_packet() {
     let rows: Vec<&str> = text.lines().collect();
     assert_eq!(rows.len(), 11, "{text}");
     assert!(rows[0].starts_with("sent_us,dir,bytes,fate"));
-    assert!(rows[1..].iter().all(|row| row.contains(",up,4,delivered,")), "{text}");
+    let is_whole = |row: &&str| row.contains(",up,4,delivered,") && row.ends_with(",1");
+    assert!(rows[1..].iter().all(is_whole), "{text}");
 }
 
 #[test]

@@ -588,11 +588,11 @@ fn the_demo_says_what_is_wrong_with_a_link_or_a_script() {
     let short = ["demo", "--headless", "--for", "1"];
     let run = |more: &[&str]| Process::run(SIM, &[&short[..], more].concat());
     let link = run(&["--link", "city-5g"]);
-    assert_eq!(link.code, Some(1), "{link:?}");
+    assert_eq!(link.code, Some(2), "{link:?}");
     assert!(link.words().contains("did you mean `city-5g-sa`"), "{}", link.words());
     assert_eq!(link.out, "");
     let shown = Process::run(SIM, &["link", "show", "idael"]);
-    assert_eq!(shown.code, Some(1), "{shown:?}");
+    assert_eq!(shown.code, Some(2), "{shown:?}");
     assert!(shown.words().contains("did you mean `ideal`"), "{}", shown.words());
 
     let script = scene.path("hand.csv");

@@ -269,6 +269,14 @@ impl Trace {
         }
     }
 
+    /// The same with a seam at its end, where it declares none: there it begins again.
+    #[must_use]
+    pub fn looped(mut self) -> Self {
+        let end = self.length().as_micros();
+        self.header.loop_us.get_or_insert(end);
+        self
+    }
+
     /// True where `inside` lies behind the end of a trace that does not loop.
     pub(crate) fn is_over(&self, direction: Direction, inside: Micros) -> bool {
         self.header.loop_us.is_none() && !self.lane(direction).is_empty() && inside >= self.length()

@@ -26,7 +26,8 @@ What is not built, and what only real processes can show, is listed and never co
 Ends with 0 where every attack that was run was held off, 1 where one got through.")]
 pub struct AttackArgs {
     /// Attacks by their numbers, A01 to A40; or --all, or --list
-    #[arg(value_name = "NUMBER", required_unless_present_any = ["all", "list"])]
+    #[arg(value_name = "NUMBER", required_unless_present_any = ["all", "list"],
+          value_parser = written_id)]
     ids: Vec<String>,
     /// Every attack of the catalogue
     #[arg(long, conflicts_with = "ids")]
@@ -47,6 +48,14 @@ pub struct AttackArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// An attack's number on a command line: one that there is.
+fn written_id(text: &str) -> Result<String, String> {
+    match Attack::by_id(text) {
+        Some(attack) => Ok(attack.id.to_owned()),
+        None => Err(AttackError::Unknown(text.to_owned()).to_string()),
+    }
 }
 
 /// The command could not be carried out.

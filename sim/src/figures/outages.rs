@@ -46,10 +46,11 @@ pub struct OutagesArgs {
     #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     seed: u64,
     /// Only this link
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = crate::link_command::link_name)]
     link: Option<String>,
     /// What moves the hands: adversary, reach, sweep, tremor, peg-transfer, or a script (CSV)
-    #[arg(long, default_value = "adversary", value_name = "NAME|FILE")]
+    #[arg(long, default_value = "adversary", value_name = "NAME|FILE",
+          value_parser = crate::hands::written)]
     hand: String,
     /// Threads
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256),

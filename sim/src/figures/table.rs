@@ -29,7 +29,7 @@ pub struct TableArgs {
     #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     seed: u64,
     /// Only this link
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = crate::link_command::link_name)]
     link: Option<String>,
     /// What moves the hands: peg-transfer, tremor, or a hand script (CSV)
     #[arg(long, default_value = "peg-transfer", value_name = "NAME|FILE")]

@@ -15,7 +15,7 @@ use longhand_quic::clock::monotonic_ns;
 use serde_json::{Value, json};
 
 use super::show::floored;
-use super::{LinkError, named, say, whole};
+use super::{LinkError, link_name, named, say, whole};
 use judged::{Row, Verdict};
 
 mod apart;
@@ -35,15 +35,17 @@ const EXAMPLES: &str = "Examples:
 A row passes where the figure is as near to what was asked as four standard errors of a sample of
 this length, or 2 %; `too few` is one that passed with fewer than ten events expected.
 
-Exit codes: 0 every link does what it is asked; 1 one does not, or it was interrupted; 2 wrong
-usage; 3 in real time: the machine stalled, so the figures say nothing.";
+Exit codes: 0 every link does what it is asked; 1 one does not (in real time: the relay misses its
+goal, 30 us at p50 and 150 us at p99, on a machine that did not stall), or it was interrupted; 2
+wrong usage; 3 in real time: the machine stalled, so the figures say nothing.";
 
 /// `longhand-sim link check`
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct CheckArgs {
     /// The link to check
-    #[arg(long, value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(long, value_name = "NAME", required_unless_present = "all", conflicts_with = "all",
+          value_parser = link_name)]
     link: Option<String>,
     /// Check every link there is
     #[arg(long)]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use longhand_link::LinkModel;
 use longhand_link::trace::import::{self, Late, Provenance};
+use longhand_protocol::units::Micros;
 
 use super::show::Way;
 use super::{LinkError, read_trace, say};
@@ -61,9 +62,14 @@ pub struct ImportArgs {
 }
 
 const EXPORT_EXAMPLES: &str = "Examples:
-  longhand-sim link export --format mahimahi run.csv --direction down -o run.down
-  mm-link run.up run.down
-      Delay, loss and routes are left out: Mahimahi keeps those in mm-delay and mm-loss.";
+  longhand-sim link export --format mahimahi lte.csv --direction down -o lte.down
+      A trace with rates, as `link import --format mahimahi` makes it.
+  longhand-sim link export --format mahimahi measured.csv --rate 20 --direction up -o measured.up
+      A trace of delays, as `longhand-console qualify --trace` writes it, says no rate: declare one.
+      Outages and gaps become moments without opportunities.
+
+Delay and loss have no place in the file. Mahimahi keeps them in mm-delay and mm-loss, as constants:
+the command with those of this direction is printed on standard error.";
 
 /// A format that can be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -85,9 +91,20 @@ pub struct ExportArgs {
     /// Which direction
     #[arg(long, value_enum, default_value = "up")]
     direction: Way,
+    /// The rate where the trace says none, Mbit/s
+    #[arg(long, value_name = "MBIT", value_parser = megabits, allow_negative_numbers = true)]
+    rate: Option<f64>,
     /// Where to write; without it, to standard output
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
+}
+
+fn megabits(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        // Chosen: below it an opportunity comes once in a second, above it 833 in a millisecond.
+        Ok(mbit) if (0.012..=10_000.0).contains(&mbit) => Ok(mbit),
+        Ok(_) | Err(_) => Err(String::from("give Mbit/s, 0.012 to 10000")),
+    }
 }
 
 /// What a file compressed by gzip begins with. Source: RFC 1952, 2.3.1.
@@ -143,14 +160,23 @@ const fn licence(format: Format) -> &'static str {
 
 pub(super) fn export(args: &ExportArgs) -> Result<(), LinkError> {
     let LinkModel::Trace(trace) = read_trace(&args.trace)? else { return Err(LinkError::Nothing) };
+    // Exact: through the one conversion that says how it rounds, in bit/s.
+    let rate = args.rate.map(|mbit| Micros::from_secs_f64(mbit).as_micros());
+    let direction = args.direction.into();
     let text = match args.format {
-        Target::Mahimahi => import::to_mahimahi(&trace, args.direction.into()),
+        Target::Mahimahi => import::to_mahimahi(&trace, direction, rate),
     };
     let text = text.map_err(|why| LinkError::Content {
         path: args.trace.clone(),
         why: why.to_string(),
-        help: "export a trace that has a rate at every moment",
+        help: "declare the rate of such moments with --rate MBIT, for example --rate 20",
     })?;
+    let (delay_ms, loss) = import::beside_mahimahi(&trace, direction);
+    let link = match args.direction {
+        Way::Up => "uplink",
+        Way::Down => "downlink",
+    };
+    eprintln!("beside it: mm-delay {delay_ms} mm-loss {link} {loss:.6} mm-link UP DOWN");
     put(args.out.as_deref(), &text)
 }
 

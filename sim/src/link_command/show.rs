@@ -13,7 +13,7 @@ use longhand_link::{Direction, Directions, LinkModel, LinkStats, Profile};
 use longhand_protocol::units::{Micros, TICK};
 use serde_json::{Value, json};
 
-use super::{LinkError, named, read, read_trace, whole};
+use super::{LinkError, link_name, named, read, read_trace, whole};
 
 /// Link time sampled for a picture. Chosen: 20 minutes, 1.2 million packets each way: a thousand
 /// packets above p99.9, in about half a second.
@@ -40,7 +40,8 @@ const EXAMPLES: &str = "Examples:
 #[command(after_help = EXAMPLES)]
 pub struct ShowArgs {
     /// A link by name; `longhand-sim link list` lists them
-    #[arg(value_name = "NAME", required_unless_present = "trace", conflicts_with = "trace")]
+    #[arg(value_name = "NAME", required_unless_present = "trace", conflicts_with = "trace",
+          value_parser = link_name)]
     name: Option<String>,
     /// A link trace, version 1
     #[arg(long, value_name = "FILE")]
@@ -94,12 +95,16 @@ struct Seen {
     up_ms: Vec<f64>,
     down_ms: Vec<f64>,
     stats: LinkStats,
+    span: Micros,
 }
 
 impl Seen {
     fn of(model: LinkModel, seed: u64) -> Self {
+        // Behind its end a trace that declares no seam has nothing to say: no loss is counted
+        // there.
+        let span = super::lasts(&model).unwrap_or(SAMPLED).min(SAMPLED);
         let (mut up_ms, mut down_ms) = (Vec::new(), Vec::new());
-        let stats = sample(model, seed, SAMPLED, TICK, PACKET_BYTES, |packet| {
+        let stats = sample(model, seed, span, TICK, PACKET_BYTES, |packet| {
             let delays = match packet.direction {
                 Direction::Up => &mut up_ms,
                 Direction::Down => &mut down_ms,
@@ -108,7 +113,7 @@ impl Seen {
         });
         up_ms.sort_by(f64::total_cmp);
         down_ms.sort_by(f64::total_cmp);
-        Self { up_ms, down_ms, stats }
+        Self { up_ms, down_ms, stats, span }
     }
 
     fn delays(&self, direction: Direction) -> &[f64] {
@@ -138,8 +143,9 @@ pub(super) fn show(args: &ShowArgs) -> Result<String, LinkError> {
         }
         LinkModel::Trace(trace) => {
             let header = trace.header();
-            let _ =
-                writeln!(out, "trace of {:.1} s: {}", trace.length().as_secs_f64(), header.source);
+            let seam = if header.loop_us.is_some() { "begins again" } else { "ends there" };
+            let length = trace.length().as_secs_f64();
+            let _ = writeln!(out, "trace of {length:.1} s, {seam}: {}", header.source);
             let _ = writeln!(out, "licence: {}\n{}\n", header.licence, header.notes);
         }
     }
@@ -225,7 +231,7 @@ fn json_text(model: &LinkModel, seen: &Seen, seed: u64, distance: Option<f64>) -
         "link": about,
         "sampled": {
             "seed": seed,
-            "seconds": SAMPLED.as_secs_f64(),
+            "seconds": seen.span.as_secs_f64(),
             "interval_us": TICK.as_micros(),
             "packet_bytes": PACKET_BYTES,
             "up": lane(Direction::Up),
@@ -339,8 +345,8 @@ const fn mode_name(mode: OutageMode) -> &'static str {
 }
 
 fn pictures(out: &mut String, seen: &Seen, seed: u64) {
-    let minutes = SAMPLED.as_secs_f64() / 60.0;
-    let _ = writeln!(out, "Sampled: {minutes} min at 1 kHz, {PACKET_BYTES} bytes, seed {seed}");
+    let minutes = seen.span.as_secs_f64() / 60.0;
+    let _ = writeln!(out, "Sampled: {minutes:.1} min at 1 kHz, {PACKET_BYTES} bytes, seed {seed}");
     for direction in Direction::BOTH {
         let delays = seen.delays(direction);
         let lane = seen.stats.lane(direction);

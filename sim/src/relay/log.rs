@@ -39,15 +39,23 @@ pub struct LogFailure {
 
 #[derive(Debug)]
 struct Row {
-    sent: Instant<Link>,
-    direction: Direction,
-    bytes: usize,
+    sent: Sent,
     end: End,
+}
+
+/// What is known of a packet when it came to the relay.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    pub(super) at: Instant<Link>,
+    pub(super) direction: Direction,
+    /// Whose: the client's number.
+    pub(super) client: u64,
+    pub(super) bytes: usize,
 }
 
 #[derive(Debug)]
 enum End {
-    Left { due: Instant<Link>, left: Instant<Link> },
+    Left { due: Instant<Link>, left: Instant<Link>, corrupted: bool },
     Dropped(DropCause),
 }
 
@@ -55,7 +63,7 @@ impl Log {
     pub(super) fn create(path: &Path) -> Result<Self, RelayError> {
         let fail = |why| RelayError::Log { path: path.to_path_buf(), why };
         let mut file = BufWriter::new(File::create(path).map_err(fail)?);
-        writeln!(file, "sent_us,dir,bytes,fate,due_us,left_us,error_us").map_err(fail)?;
+        writeln!(file, "sent_us,dir,bytes,fate,due_us,left_us,error_us,client").map_err(fail)?;
         let (rows, queue) = sync_channel(ROWS_MAX);
         let writer = std::thread::Builder::new().name("relay-log".into());
         let writer = writer.spawn(move || write_all(&queue, file)).map_err(RelayError::System)?;
@@ -90,23 +98,16 @@ impl Log {
 
     pub(super) fn left(
         &mut self,
-        sent: Instant<Link>,
-        direction: Direction,
-        bytes: usize,
+        sent: Sent,
         due: Instant<Link>,
         left: Instant<Link>,
+        corrupted: bool,
     ) {
-        self.put(Row { sent, direction, bytes, end: End::Left { due, left } });
+        self.put(Row { sent, end: End::Left { due, left, corrupted } });
     }
 
-    pub(super) fn dropped(
-        &mut self,
-        sent: Instant<Link>,
-        direction: Direction,
-        bytes: usize,
-        cause: DropCause,
-    ) {
-        self.put(Row { sent, direction, bytes, end: End::Dropped(cause) });
+    pub(super) fn dropped(&mut self, sent: Sent, cause: DropCause) {
+        self.put(Row { sent, end: End::Dropped(cause) });
     }
 
     fn put(&mut self, row: Row) {
@@ -135,15 +136,17 @@ fn whole_rows(path: &Path) -> u64 {
 /// Writes rows until the queue closes. A disk that refuses ends the log, never the relay.
 fn write_all(queue: &Receiver<Row>, mut file: BufWriter<File>) -> Result<(), io::Error> {
     for row in queue {
-        let (sent, direction, bytes) = (row.sent.as_micros(), row.direction.name(), row.bytes);
+        let Sent { at, direction, client, bytes } = row.sent;
+        let (sent, direction) = (at.as_micros(), direction.name());
         match row.end {
-            End::Left { due, left } => {
+            End::Left { due, left, corrupted } => {
+                let fate = if corrupted { "corrupted" } else { "delivered" };
                 let error = left.since(due).as_micros();
                 let (due, left) = (due.as_micros(), left.as_micros());
-                writeln!(file, "{sent},{direction},{bytes},delivered,{due},{left},{error}")?;
+                writeln!(file, "{sent},{direction},{bytes},{fate},{due},{left},{error},{client}")?;
             }
             End::Dropped(cause) => {
-                writeln!(file, "{sent},{direction},{bytes},{},,,", cause.name())?;
+                writeln!(file, "{sent},{direction},{bytes},{},,,,{client}", cause.name())?;
             }
         }
     }

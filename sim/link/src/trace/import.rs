@@ -22,7 +22,7 @@ use super::{
 };
 
 pub use irtt::irtt;
-pub use mahimahi::{NoRate, mahimahi, to_mahimahi};
+pub use mahimahi::{NoRate, beside_mahimahi, mahimahi, to_mahimahi};
 pub use ping::ping;
 
 /// A round trip above this is not late, it is lost (or held).

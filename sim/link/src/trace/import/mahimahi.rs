@@ -13,6 +13,7 @@ use core::fmt::Write;
 use longhand_protocol::units::Micros;
 
 use super::{ImportError, Provenance, header};
+use crate::number::float;
 use crate::profile::Direction;
 use crate::trace::{Kind, Place, Trace};
 
@@ -88,7 +89,7 @@ impl core::fmt::Display for NoRate {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(
             f,
-            "at {:.3} s the trace has no `rate_bps`; a Mahimahi file holds nothing else",
+            "at {:.3} s the trace has no `rate_bps`; a Mahimahi file holds nothing but the rate",
             self.at.as_secs_f64()
         )
     }
@@ -97,10 +98,15 @@ impl core::fmt::Display for NoRate {
 impl core::error::Error for NoRate {}
 
 /// One direction of a trace as a Mahimahi file: a line for each 1500 bytes that the rate carries.
-/// Outages and gaps have none. Delay, loss and routes are left out: Mahimahi has no place for them.
+/// Outages and gaps have none. Where the trace sets no limit, as one of delays alone, `otherwise`
+/// (bit/s) is the rate. Delay, loss and routes are left out: see [`beside_mahimahi`].
 ///
-/// Errors: [`NoRate`] where the trace sets no limit.
-pub fn to_mahimahi(trace: &Trace, direction: Direction) -> Result<String, NoRate> {
+/// Errors: [`NoRate`] where there is neither.
+pub fn to_mahimahi(
+    trace: &Trace,
+    direction: Direction,
+    otherwise: Option<u64>,
+) -> Result<String, NoRate> {
     let lane = trace.lane(direction);
     let mut out = String::new();
     let mut bits_ms = 0_u64;
@@ -115,7 +121,8 @@ pub fn to_mahimahi(trace: &Trace, direction: Direction) -> Result<String, NoRate
         if place.gap || place.outage_hold || place.outage_drop {
             continue;
         }
-        let rate = place.rate_bps.filter(|bps| *bps > 0).ok_or(NoRate { at: now })?;
+        let rate = place.rate_bps.filter(|bps| *bps > 0).or(otherwise);
+        let rate = rate.ok_or(NoRate { at: now })?;
         // Bits of a millisecond, times 1000.
         bits_ms = bits_ms.saturating_add(rate);
         while bits_ms >= MTU_BITS.saturating_mul(1_000) {
@@ -125,6 +132,36 @@ pub fn to_mahimahi(trace: &Trace, direction: Direction) -> Result<String, NoRate
         }
     }
     if out.is_empty() { Err(NoRate { at: Micros::ZERO }) } else { Ok(out) }
+}
+
+/// What Mahimahi keeps in tools of their own, of one direction: the delay in whole milliseconds
+/// that half of the time is not exceeded (`mm-delay`), and the share of the time in which packets
+/// are lost (`mm-loss`). Outages and gaps are in neither.
+pub fn beside_mahimahi(trace: &Trace, direction: Direction) -> (u64, f64) {
+    let lane = trace.lane(direction);
+    let ends = lane.iter().skip(1).map(|next| next.at).chain([trace.length()]);
+    let mut delays: Vec<(Micros, u64)> = Vec::new();
+    let (mut all, mut lost) = (0_u64, 0_u64);
+    for (place, end) in lane.iter().zip(ends) {
+        if place.gap || place.outage_hold || place.outage_drop {
+            continue;
+        }
+        let lasts = end.saturating_sub(place.at).as_micros();
+        all = all.saturating_add(lasts);
+        if place.lost {
+            lost = lost.saturating_add(lasts);
+        } else {
+            delays.push((place.owd, lasts));
+        }
+    }
+    delays.sort_unstable();
+    let (mut seen, half) = (0_u64, all.saturating_sub(lost) / 2);
+    let median = delays.iter().find(|(_, lasts)| {
+        seen = seen.saturating_add(*lasts);
+        seen >= half
+    });
+    let ms = median.map_or(0, |(owd, _)| owd.as_micros().saturating_add(500) / 1_000);
+    (ms, float(lost) / float(all).max(1.0))
 }
 
 #[cfg(test)]
@@ -150,7 +187,7 @@ mod tests {
             let rate = Some(24_000_000);
             let last = (60_000, Some(12_000_000), false);
             assert_eq!(rows, [(0, rate, false), (20_000, rate, true), last]);
-            assert_eq!(to_mahimahi(&trace, direction).unwrap(), text);
+            assert_eq!(to_mahimahi(&trace, direction, None).unwrap(), text);
         }
         assert_eq!(trace.header().loop_us, Some(80_000));
     }
@@ -165,8 +202,28 @@ mod tests {
             \"relative_us\",\"dirs\":\"ud\",\"sampling_us\":1000,\"loss_semantics\":\"none\",\
             \"interpolation\":\"step\",\"probe\":\"\",\"source\":\"\",\"licence\":\"\"}";
         let trace = Trace::parse(&alloc::format!("#{row}\n0,b,5\n1000,b,7\n")).unwrap();
-        let refused = to_mahimahi(&trace, Direction::Up).unwrap_err();
+        let refused = to_mahimahi(&trace, Direction::Up, None).unwrap_err();
         assert_eq!(refused, NoRate { at: Micros::ZERO });
         assert!(refused.to_string().contains("rate_bps"));
+    }
+
+    /// A trace of delays alone, as `qualify --trace` writes it: a declared rate, none in the
+    /// outage.
+    #[test]
+    fn a_trace_of_delays_has_a_declared_rate_and_its_delay_and_loss_are_told_apart() {
+        let row = "{\"format\":\"longhand-link-trace-1\",\"kind\":\"owd\",\"time_base\":\
+            \"relative_us\",\"dirs\":\"ud\",\"sampling_us\":1000,\"loss_semantics\":\"explicit\",\
+            \"interpolation\":\"step\",\"probe\":\"\",\"source\":\"\",\"licence\":\"\",\
+            \"loop_us\":100000}";
+        // 40 ms of 30 ms, 10 ms of loss, 20 ms of 55 ms, and 30 ms of outage.
+        let rows = "0,b,30000\n40000,b,30000,1\n50000,b,55000,0\n70000,b,,,,,,,outage_drop\n";
+        let trace = Trace::parse(&alloc::format!("#{row}\n{rows}")).unwrap();
+        // 12 Mbit/s: one opportunity a millisecond, none behind 70.
+        let text = to_mahimahi(&trace, Direction::Down, Some(12_000_000)).unwrap();
+        let expected: String = (1..=70).map(|ms| alloc::format!("{ms}\n")).collect();
+        assert_eq!(text, expected);
+        let (ms, loss) = beside_mahimahi(&trace, Direction::Down);
+        assert_eq!(ms, 30);
+        assert!((loss - 10.0 / 70.0).abs() < 1e-9, "{loss}");
     }
 }
