@@ -57,7 +57,7 @@ fn wrong_usage_ends_with_2_and_what_fails_with_1_and_both_say_what_to_do() {
         (console(&["run"]), usage, "--robot"),
         (run(&["--input", "page", "--no-page"]), usage, "no page is served"),
         (run(&["--input", "script"]), usage, "needs a file"),
-        (run(&["--input", "no-such-script"]), fails, "peg-transfer"),
+        (run(&["--input", "no-such-script"]), usage, "peg-transfer"),
         (run(&["--scale", "3"]), usage, "0.05 to 1"),
         (run(&["--for", "0"]), usage, "above 0"),
         (run(&["--for", "-1"]), usage, "above 0"),

@@ -100,7 +100,7 @@ fn an_engineer_measures_a_link_while_the_robot_stays_disabled() {
     let parts = ["sent", "not_sent", "no_session"].map(|part| own[part].as_u64().unwrap());
     assert_eq!((parts.iter().sum::<u64>(), own["slots"].as_u64()), (5_000, Some(5_000)), "{own}");
     // Twelve bytes a packet on disk, and one line that says what they are.
-    assert_eq!(report["raw"]["bytes"], 256 + 12 * 5_000);
+    assert_eq!(report["raw"][1]["bytes"], 256 + 12 * 5_000);
     assert!(report["quic"]["replay"]["played"].as_array().unwrap().len() > 3);
     // The trace is one that the simulator reads.
     let text = std::fs::read_to_string(&trace).unwrap();

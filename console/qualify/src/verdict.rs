@@ -13,6 +13,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::measure::load::Loaded;
 use crate::measure::quantile::{BURST_US, Share, Spread, poisson};
 use crate::measure::{Measures, OneWay, long};
 use crate::number::real;
@@ -64,6 +65,10 @@ pub enum Metric {
     /// Safe stops an hour of motion at the shipped 10 ms threshold, with a playout buffer of
     /// `playout_ms`.
     SafeStops,
+    /// What comes to the robot under load (`--load`), Mbit/s.
+    ThroughputUp,
+    /// What comes to the surgeon under load.
+    ThroughputDown,
     /// Something that this tool does not measure; the row says so.
     NotMeasured,
 }
@@ -114,8 +119,42 @@ impl Requirement {
             Metric::OutagesPerHour | Metric::SafeStops => {
                 (!self.unit.is_empty()).then_some("an hour's count has no unit")
             }
+            Metric::ThroughputUp | Metric::ThroughputDown => (!["", "Mbit/s"]
+                .contains(&self.unit.as_str()))
+            .then_some("what comes through is in Mbit/s: say unit = \"Mbit/s\""),
             Metric::NotMeasured => None,
         }
+    }
+
+    /// Which option of the command measures what this run did not.
+    fn measured_by(&self) -> String {
+        match self.metric {
+            Metric::NotMeasured => "this tool does not measure it; show it otherwise".to_owned(),
+            Metric::ThroughputUp | Metric::ThroughputDown => {
+                let way = if self.metric == Metric::ThroughputUp { "up" } else { "down" };
+                // A tenth more than is to come: what is counted comes behind what is offered.
+                let ask = (self.at_least.unwrap_or(0.0) * 1.1).ceil().max(1.0);
+                format!(
+                    "nothing was loaded: --load {ask:.0}M --load-direction {way} (or both) \
+                     measures it"
+                )
+            }
+            Metric::SafeStops => "nothing was replayed: --rate 1000 measures it, with a \
+                                  playout_ms of 5, 10, 20, 30, 50, 75, 100, 150 or 200"
+                .to_owned(),
+            Metric::Rtt
+            | Metric::OneWay
+            | Metric::Jitter
+            | Metric::Loss
+            | Metric::Availability
+            | Metric::OutageLongest
+            | Metric::OutagesPerHour => "nothing was measured that could tell".to_owned(),
+        }
+    }
+
+    /// Whether more is better.
+    const fn wants_much(&self) -> bool {
+        matches!(self.metric, Metric::Availability | Metric::ThroughputUp | Metric::ThroughputDown)
     }
 }
 
@@ -178,10 +217,10 @@ impl Profile {
                 Some("say either at_most or at_least")
             } else if quantiles && !row.quantile.as_ref().is_some_and(known) {
                 Some("say quantile: p50 p90 p95 p99 p99.9 p99.99 or p99.999")
-            } else if (row.metric == Metric::Availability) != row.at_least.is_some()
+            } else if row.wants_much() != row.at_least.is_some()
                 && row.metric != Metric::NotMeasured
             {
-                Some("availability needs at_least, everything else at_most")
+                Some("availability and throughput need at_least, everything else at_most")
             } else {
                 row.wrong_unit()
             };
@@ -243,18 +282,13 @@ struct Found {
 
 fn judged(row: &Requirement, measures: &Measures) -> Row {
     let Some(found) = find(row, measures) else {
-        let reason = if row.metric == Metric::NotMeasured {
-            "this tool does not measure it; show it otherwise"
-        } else {
-            "nothing was measured that could tell"
-        };
         return Row {
             requirement: row.clone(),
             verdict: Verdict::Insufficient,
             measured: None,
             low: None,
             high: None,
-            reason: reason.to_owned(),
+            reason: row.measured_by(),
             needs_s: None,
         };
     };
@@ -314,7 +348,54 @@ fn find(row: &Requirement, measures: &Measures) -> Option<Found> {
             let played = replay.played.iter().find(|played| played.playout_ms == playout_ms)?;
             Some(rate(*played.stops.first()?, *played.moving_s.first()?, row.at_most, measures))
         }
-        Metric::NotMeasured => None,
+        // Of an idle run nothing is known of these: `judge_load`.
+        Metric::ThroughputUp | Metric::ThroughputDown | Metric::NotMeasured => None,
+    }
+}
+
+/// Judges what a loaded run can tell: throughput.
+///
+/// What came was counted, so it is a least; what was under way at the end is not in it, which a
+/// twentieth surely covers. A row fails where as much as it requires was offered and did not come.
+pub fn judge_load(rows: &mut [Row], loaded: &Loaded) {
+    for row in rows {
+        let traffic = match row.requirement.metric {
+            Metric::ThroughputUp => loaded.up,
+            Metric::ThroughputDown => loaded.down,
+            Metric::Rtt
+            | Metric::OneWay
+            | Metric::Jitter
+            | Metric::Loss
+            | Metric::Availability
+            | Metric::OutageLongest
+            | Metric::OutagesPerHour
+            | Metric::SafeStops
+            | Metric::NotMeasured => None,
+        };
+        let Some((traffic, bound)) = traffic.zip(row.requirement.at_least) else { continue };
+        let mbit = |bps: u64| real(bps) / 1e6;
+        let (came, offered) = (mbit(traffic.came_bps), mbit(traffic.offered_bps));
+        let most = came * 1.05;
+        row.measured = Some(came);
+        row.low = Some(came);
+        row.high = Some(most);
+        (row.verdict, row.reason) = if came >= bound {
+            let words = format!("so much came through in {}", long(loaded.seconds));
+            (Verdict::Pass, words)
+        } else if offered >= bound && most < bound {
+            (
+                Verdict::Fail,
+                format!("{offered:.1} Mbit/s were offered, and less than required came"),
+            )
+        } else if offered < bound * 1.05 {
+            let words = format!(
+                "no more than {offered:.1} Mbit/s were offered; {}",
+                row.requirement.measured_by().replace("nothing was loaded: ", "")
+            );
+            (Verdict::Insufficient, words)
+        } else {
+            (Verdict::Insufficient, "what came is too near to the bound to tell".to_owned())
+        };
     }
 }
 

@@ -3,38 +3,40 @@
 //! Knows: what is asked for, what is printed, and which files are written. Does not know: how a
 //! link is measured (`longhand_console::qualify`) or judged (`longhand_qualify`).
 
+mod again;
+mod check;
+mod tell;
+
+use self::again::{Again, LOADED, keep, make};
+use self::check::{beside, verify};
+use self::tell::tell;
 use super::run::{Speaker, resolve};
 use super::{ANSWER_NO, CANNOT_TELL, Done, FAILED, Failed, USAGE, failed, wrong};
 use clap::{Args, Subcommand, ValueEnum};
-use hdrhistogram::serialization::V2DeflateSerializer;
-use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
 use longhand_console::qualify::{
     Done as Measurement, LOAD_MAX, LOAD_MAX_BPS, Live, Load, QualifyConfig, RoadReport,
-    SESSION_SAMPLES, has_samples, measure, new_folder, noise_floor, sha256_of_file,
+    SESSION_SAMPLES, has_samples, measure, new_folder, noise_floor,
 };
 use longhand_protocol::message::RobotId;
 use longhand_protocol::units::Micros;
-use longhand_qualify::measure::load::{Effect, Loaded, Within};
-use longhand_qualify::measure::path::{MarkFate, Mtu};
-use longhand_qualify::measure::{Given, Measures, long, measure as measured, rtt_histogram};
-use longhand_qualify::number::{count, real, whole};
-use longhand_qualify::report::compare::{Change, compare};
-use longhand_qualify::report::{
-    About, Floor, Named, RARE_PER_HOUR, Raw, ReadError, Report, SCHEMA, Seal, adds, read, to_html,
-    to_json, to_sign,
-};
+use longhand_qualify::measure::load::Within;
+use longhand_qualify::measure::{Given, measure as measured};
+use longhand_qualify::number::{count, whole};
+use longhand_qualify::report::run::{Ended, LoadedRun, RUN_SCHEMA, Run as Kept};
+use longhand_qualify::report::{About, Floor, Report};
 use longhand_qualify::trace;
-use longhand_qualify::verdict::{Profile, SHIPPED, Verdict, judge, overall};
+use longhand_qualify::verdict::{Profile, SHIPPED, Verdict};
 use longhand_quic::clock::wall_ns;
-use longhand_quic::trust::{self, Credentials, authority_fingerprint};
-use serde_json::json;
+use longhand_quic::trust::Credentials;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+
+/// What measures, and writes reports.
+const RELEASE: &str = concat!("longhand-console ", env!("CARGO_PKG_VERSION"));
 
 /// Measures the link to a robot that nobody holds, inside the session that commands use, and says
 /// whether it is good enough.
@@ -48,8 +50,11 @@ use std::time::Duration;
     --require xu-200 --distance-km 2200 --trace link.csv\n  \
     longhand-console qualify --robot or3.hospital:7400 --identity trust/ann --require ours.toml \
     --json\n  \
-    longhand-console qualify verify longhand-report/2031-04-09-1200-UTC-qualify/report.html\n  \
-    longhand-console qualify compare monday.json tuesday.json\n\n\
+    longhand-console qualify verify longhand-report/2031-04-09-1200-UTC-qualify \
+    --authority trust\n  \
+    longhand-console qualify compare monday/report.json tuesday/report.json\n  \
+    longhand-console qualify report longhand-report/2031-04-09-1200-UTC-qualify \
+    --require ours.toml --out elsewhere\n\n\
     Exit codes: 0 PASS; 4 FAIL; 3 INSUFFICIENT EVIDENCE; 1 nothing was measured or written (robot \
     not reached, refused, disk full); 2 the command line is wrong."
 )]
@@ -62,10 +67,12 @@ pub struct Qualify {
 
 #[derive(Debug, Subcommand)]
 enum Also {
-    /// Check a report's signature, and that a page is the one made from its report. Exit code: 0 it
-    /// holds, 4 it does not, 1 it cannot be read.
+    /// Check a report's signature, that a page is the one made from its report, and every file
+    /// beside it that it names. Exit code: 0 it holds, 4 it does not, 1 it cannot be read.
     Verify {
-        /// A report, JSON or page.
+        /// A report, JSON or page; or a run's folder: its report.json, its report.html, and every
+        /// file that they name must then be there.
+        #[arg(value_name = "REPORT|FOLDER")]
         report: PathBuf,
         /// An identity's or authority's folder: the report must be signed under its authority.
         #[arg(long, value_name = "DIR")]
@@ -74,14 +81,38 @@ enum Also {
         #[arg(long)]
         json: bool,
     },
-    /// Put two reports beside each other: what became better, what worse. Exit code: 0 nothing
-    /// became worse, 4 something did, 1 one of them cannot be read.
+    /// Put two reports beside each other: what became better, what worse. A seal that does not hold
+    /// is refused. Exit code: 0 nothing became worse, 4 something did or a seal does not hold, 1
+    /// one of them cannot be read.
     Compare {
-        /// The earlier report.
+        /// The earlier report, A.
+        #[arg(value_name = "A")]
         before: PathBuf,
-        /// The later one.
+        /// The later one, B.
+        #[arg(value_name = "B")]
         after: PathBuf,
+        /// An identity's or authority's folder: both must be signed under its authority.
+        #[arg(long, value_name = "DIR")]
+        authority: Option<PathBuf>,
         /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a run's report again from its samples: after a crash, or against other requirements.
+    /// Exit codes as of a run.
+    Report {
+        /// The run's folder.
+        folder: PathBuf,
+        /// Who signs it; left out, nobody does.
+        #[arg(long, value_name = "DIR")]
+        identity: Option<PathBuf>,
+        /// Other requirements than the run's own: a name, or a TOML file.
+        #[arg(long, value_name = "NAME|FILE")]
+        require: Option<String>,
+        /// Where it goes; left out, into the run's folder, where there is none yet.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+        /// Print the report as one JSON object, and nothing else, on standard output.
         #[arg(long)]
         json: bool,
     },
@@ -205,7 +236,13 @@ impl Qualify {
             Some(Also::Verify { report, authority, json }) => {
                 verify(&report, authority.as_deref(), json)
             }
-            Some(Also::Compare { before, after, json }) => beside(&before, &after, json),
+            Some(Also::Compare { before, after, authority, json }) => {
+                beside(&before, &after, authority.as_deref(), json)
+            }
+            Some(Also::Report { folder, identity, require, out, json }) => {
+                let asked = Again { folder, identity, require, out, json };
+                asked.run()
+            }
             None => self.run.run(),
         }
     }
@@ -245,7 +282,7 @@ fn whole_number<const LEAST: u64, const MOST: u64>(text: &str) -> Result<u64, St
 /// A run: nothing can be said of less than a second.
 fn run_time(text: &str) -> Result<Micros, String> {
     let time = written_time(text).ok().filter(|time| *time >= Micros::from_secs(1));
-    time.ok_or_else(|| "1 s to 168 h, written as 30s, 10m or 24h".to_owned())
+    time.ok_or_else(|| "a time from 1 s to 168 h is wanted, as 30s, 10m or 24h".to_owned())
 }
 
 /// A load: at least a second, and not longer than others on the link should bear.
@@ -279,9 +316,22 @@ fn written_time(text: &str) -> Result<Micros, String> {
     Ok(Micros::from_secs_f64(seconds))
 }
 
+/// The requirements of this name, or in this file.
+fn required(name: &str) -> Result<Profile, Failed> {
+    if let Some(profile) = Profile::shipped(name) {
+        return Ok(profile);
+    }
+    let names: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
+    let advice = format!("one of {}, or a TOML file", names.join(", "));
+    let text = std::fs::read_to_string(name)
+        .map_err(|error| failed(USAGE, format!("--require {name}: {error}"), advice.clone()))?;
+    Profile::parse(&text)
+        .map_err(|error| failed(USAGE, format!("--require {name}: {error}"), advice))
+}
+
 impl Run {
     fn run(self) -> Done {
-        let requirements = self.requirements()?;
+        let requirements = required(&self.require)?;
         let (config, robot) = self.config()?;
         if let Some(path) = &self.trace {
             // A path that cannot be written is found out now, not behind the run.
@@ -300,47 +350,41 @@ impl Run {
             line.show(&mut out, live, "measuring");
             go_on()
         };
+        let mut kept = self.kept(&requirements, &config, robot, begun, noise);
+        // What was asked lies beside the samples from now on: a run that breaks off can be
+        // reported.
+        keep(&folder, &kept)?;
         let done = match measure(&config, &folder, look) {
             Ok(done) => done,
             Err(error) => return Err(without_a_report(&folder, wrong(error))),
         };
+        self.ended(&mut kept, &done);
+        keep(&folder, &kept)?;
         // What was measured is reported, whatever becomes of the load.
         let (loaded, not_loaded) = match self.loaded(&config, &folder, &done, &mut out, &go_on) {
             Ok(loaded) => (loaded, None),
             Err(failed) => (None, Some(failed.report.to_string())),
         };
+        self.ended_load(&mut kept, &done, loaded.as_ref(), not_loaded);
+        keep(&folder, &kept)?;
         out.finish();
         out.line("reckoning");
-        let of_session = self.given(&done.session);
-        let mut report = self.report_of(&requirements, &config, &done, robot, begun, noise);
-        report.load = loaded.as_ref().and_then(|loaded| self.under_load(&report, loaded));
-        // Reckoned from a part of the samples it would be the report of another run.
-        for of in [Some(&done), loaded.as_ref()].into_iter().flatten() {
-            for road in [Some(&of.session), of.twin.as_ref()].into_iter().flatten() {
-                road.samples.intact().map_err(wrong)?;
-            }
-        }
-        if self.load.is_some() && report.load.is_none() {
-            let why = if let Some(why) = &not_loaded {
-                why.as_str()
-            } else if done.cut_short {
-                "the run was interrupted before"
-            } else {
-                "there is no plain UDP beside it (--load-in session needs none)"
-            };
-            report.about.notes.push(format!("It was not loaded: {why}."));
-        }
-        let json = write_report(&folder, &report, &config.credentials, &done.session)?;
+        let made = make(&folder, &kept).and_then(|made| {
+            let json = made.write(&folder, Some(&config.credentials))?;
+            Ok((made, json))
+        });
+        let (made, json) = made.map_err(|failed| without_a_report(&folder, failed))?;
         if let Some(path) = &self.trace {
-            write_trace(path, &done.session, &of_session, &report)?;
+            let given = kept.ended.as_ref().map(|ended| &ended.session);
+            write_trace(path, &done.session, given.unwrap_or(&done.session.given), &made.report)?;
         }
         if self.json {
             println!("{json}");
         } else {
-            tell(&report, &mut out);
+            tell(&made.report, &mut out);
         }
         out.line(&format!("wrote {}", folder.join("report.html").display()));
-        Ok(code(report.verdict))
+        Ok(code(made.report.verdict))
     }
 
     /// Measures again under load, into a folder within the first one's.
@@ -361,7 +405,7 @@ impl Run {
         let within = self.load_in.within();
         let load = Some(Load { bps, up, down, within });
         let config = QualifyConfig { load, lasts: self.load_for, ..config.clone() };
-        let folder = folder.join("loaded");
+        let folder = folder.join(LOADED);
         std::fs::create_dir(&folder).map_err(wrong)?;
         let mut line = Line::default();
         let look = |live: &Live| {
@@ -371,21 +415,81 @@ impl Run {
         measure(&config, &folder, look).map(Some).map_err(wrong)
     }
 
-    fn under_load(&self, idle: &Report, loaded: &Measurement) -> Option<Loaded> {
-        let of = |road: &RoadReport| measured(&road.samples, &self.given(road));
-        let (quic, twin) = (of(&loaded.session), loaded.twin.as_ref().map(of));
-        let (up, down) = loaded.put?;
-        let sha256 = |road: &RoadReport| road.samples.sha256().to_owned();
-        let both = idle.twin.as_ref().zip(twin.as_ref());
-        Some(Loaded {
-            seconds: quic.seconds,
-            within: self.load_in.within(),
-            up,
-            down,
-            quic: Effect::of(&idle.quic, &quic),
-            twin: both.map(|(idle, loaded)| Effect::of(idle, loaded)),
-            sha256: (sha256(&loaded.session), loaded.twin.as_ref().map(sha256)),
-        })
+    /// What is known of a run before it begins.
+    fn kept(
+        &self,
+        requirements: &Profile,
+        config: &QualifyConfig,
+        robot: String,
+        begun: String,
+        noise: Option<Floor>,
+    ) -> Kept {
+        Kept {
+            schema: RUN_SCHEMA.to_owned(),
+            about: About {
+                robot,
+                by: config.credentials.who().to_string(),
+                begun,
+                release: RELEASE.to_owned(),
+                rate_hz: self.rate,
+                distance_km: self.distance_km,
+                common_clock_us: self.common_clock_us,
+                ..About::default()
+            },
+            requirements: requirements.clone(),
+            noise,
+            ended: None,
+        }
+    }
+
+    /// What is known of it at its end.
+    fn ended(&self, kept: &mut Kept, done: &Measurement) {
+        let about = &mut kept.about;
+        (about.cut_short, about.sessions) = (done.cut_short, done.sessions);
+        (about.real_time, about.stolen_ms) = (done.granted.clone(), done.stolen_ms);
+        about.notes.clone_from(&done.notes);
+        let missed = done.session.missed_events;
+        if missed > 0 {
+            let words =
+                "This machine was too slow for its ledger, and some fates are wrong: events";
+            about.notes.push(format!("{words} {missed}."));
+        }
+        kept.ended = Some(Ended {
+            session: self.given(&done.session),
+            twin: done.twin.as_ref().map(|twin| self.given(twin)),
+            path: done.path.clone(),
+            load: None,
+        });
+    }
+
+    /// What is known of the loaded run, or why there is none.
+    fn ended_load(
+        &self,
+        kept: &mut Kept,
+        idle: &Measurement,
+        loaded: Option<&Measurement>,
+        not_loaded: Option<String>,
+    ) {
+        let load = loaded.and_then(|loaded| {
+            let (up, down) = loaded.put?;
+            let twin = loaded.twin.as_ref().map(|twin| self.given(twin));
+            let session = self.given(&loaded.session);
+            Some(LoadedRun { within: self.load_in.within(), up, down, session, twin })
+        });
+        if self.load.is_some() && load.is_none() {
+            let why = not_loaded.unwrap_or_else(|| {
+                let why = if idle.cut_short {
+                    "the run was interrupted before"
+                } else {
+                    "there is no plain UDP beside it (--load-in session needs none)"
+                };
+                why.to_owned()
+            });
+            kept.about.notes.push(format!("It was not loaded: {why}."));
+        }
+        if let Some(ended) = &mut kept.ended {
+            ended.load = load;
+        }
     }
 
     fn given(&self, road: &RoadReport) -> Given {
@@ -394,74 +498,6 @@ impl Run {
             common_clock_us: self.common_clock_us,
             ..road.given.clone()
         }
-    }
-
-    fn report_of(
-        &self,
-        requirements: &Profile,
-        config: &QualifyConfig,
-        done: &Measurement,
-        robot: String,
-        begun: String,
-        noise: Option<Floor>,
-    ) -> Report {
-        let quic = measured(&done.session.samples, &self.given(&done.session));
-        let twin = done.twin.as_ref().map(|twin| measured(&twin.samples, &self.given(twin)));
-        let rows = judge(requirements, &quic);
-        let mut notes = done.notes.clone();
-        let missed = done.session.missed_events;
-        if missed > 0 {
-            let words =
-                "This machine was too slow for its ledger, and some fates are wrong: events";
-            notes.push(format!("{words} {missed}."));
-        }
-        Report {
-            schema: SCHEMA.to_owned(),
-            verdict: overall(&rows, done.cut_short),
-            profile: Named { name: requirements.name.clone(), title: requirements.title.clone() },
-            rows,
-            about: About {
-                robot,
-                by: config.credentials.who().to_string(),
-                begun,
-                release: concat!("longhand-console ", env!("CARGO_PKG_VERSION")).to_owned(),
-                rate_hz: self.rate,
-                cut_short: done.cut_short,
-                sessions: done.sessions,
-                real_time: done.granted.clone(),
-                stolen_ms: done.stolen_ms,
-                notes,
-            },
-            noise,
-            quic_adds_ms: twin.as_ref().and_then(|twin| adds(&quic.rtt, &twin.rtt)),
-            playout_for_rare_stops_ms: quic
-                .replay
-                .as_ref()
-                .and_then(|replay| replay.enough_ms(RARE_PER_HOUR)),
-            raw: Raw {
-                file: SESSION_SAMPLES.to_owned(),
-                sha256: done.session.samples.sha256().to_owned(),
-                bytes: done.session.samples.bytes(),
-                twin_sha256: done.twin.as_ref().map(|twin| twin.samples.sha256().to_owned()),
-            },
-            path: done.path.clone(),
-            load: None,
-            quic,
-            twin,
-        }
-    }
-
-    fn requirements(&self) -> Result<Profile, Failed> {
-        if let Some(profile) = Profile::shipped(&self.require) {
-            return Ok(profile);
-        }
-        let names: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
-        let advice = format!("one of {}, or a TOML file", names.join(", "));
-        let text = std::fs::read_to_string(&self.require).map_err(|error| {
-            failed(USAGE, format!("--require {}: {error}", self.require), advice.clone())
-        })?;
-        Profile::parse(&text)
-            .map_err(|error| failed(USAGE, format!("--require {}: {error}", self.require), advice))
     }
 
     fn config(&self) -> Result<(QualifyConfig, String), Failed> {
@@ -550,7 +586,11 @@ impl Line {
 fn without_a_report(folder: &Path, failed: Failed) -> Failed {
     let samples = folder.join(SESSION_SAMPLES);
     if has_samples(&samples) {
-        eprintln!("what was measured until then is kept in {}", samples.display());
+        let folder = folder.display();
+        eprintln!(
+            "what was measured until then is kept in {folder}; `longhand-console qualify report \
+             {folder}` makes its report"
+        );
     } else {
         let _empty = std::fs::remove_dir_all(folder);
     }
@@ -563,164 +603,6 @@ fn code(verdict: Verdict) -> ExitCode {
         Verdict::Fail => ExitCode::from(ANSWER_NO),
         Verdict::Insufficient => ExitCode::from(CANNOT_TELL),
     }
-}
-
-fn tell(report: &Report, out: &mut Speaker) {
-    if report.about.cut_short {
-        out.line("interrupted: this is of what was measured until then");
-    }
-    out.line(&format!("{}: {}", report.verdict.name(), report.profile.title));
-    for row in &report.rows {
-        let shown =
-            |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |v| format!("{v:.6}"));
-        let needs = row.needs_s.map_or_else(String::new, |s| format!("; {} would do", long(s)));
-        out.line(&format!(
-            "  {:<21} {}: measured {} (may be {} to {}) {}\n{:24}{}{needs}",
-            row.verdict.name(),
-            row.requirement.what,
-            shown(row.measured),
-            shown(row.low),
-            shown(row.high),
-            row.requirement.unit,
-            "",
-            row.reason,
-        ));
-    }
-    let of = |measures: &Measures| {
-        let shown = |ms: Option<f64>| ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.3}"));
-        let at = |name| shown(measures.rtt.quantile(name).map(|quantile| quantile.ms));
-        format!(
-            "round trip p50 {} p99 {} p99.9 {} most {} ms; lost up {} down {} unknown \
-             {}; \
-             {} outages, longest {:.0} ms",
-            at("p50"),
-            at("p99"),
-            at("p99.9"),
-            shown(measures.rtt.max_ms),
-            measures.up.loss.events,
-            measures.down.loss.events,
-            measures.lost_unknown.events,
-            measures.outages.count,
-            measures.outages.longest_ms,
-        )
-    };
-    out.line(&format!("session: {}", of(&report.quic)));
-    if let Some(twin) = &report.twin {
-        out.line(&format!("udp:     {}", of(twin)));
-    }
-    if let Some(replay) = &report.quic.replay {
-        for playout in [20, 100] {
-            if let Some((seen, most)) = replay.cell(playout, 10) {
-                out.line(&format!(
-                    "safe stops with {playout} ms of playout: {seen:.1} an hour (up to {most:.1})"
-                ));
-            }
-        }
-    }
-    tell_road(report, out);
-    for note in &report.about.notes {
-        out.line(note);
-    }
-}
-
-/// What was found of the road itself.
-fn tell_road(report: &Report, out: &mut Speaker) {
-    for step in &report.quic.routes {
-        out.line(&format!(
-            "route changed at {:.1} s: round trip {:+.2} ms",
-            step.at_s, step.rtt_ms
-        ));
-    }
-    if let Some(load) = &report.load {
-        let roads = [("session", Some(&load.quic)), ("udp", load.twin.as_ref())];
-        for (name, effect) in roads.into_iter().filter_map(|(name, e)| Some((name, e?))) {
-            let (p50, p99, p999) = effect.adds_ms.unwrap_or_default();
-            out.line(&format!(
-                "load adds to {name}: p50 {p50:.3} p99 {p99:.3} p99.9 {p999:.3} ms; loss up {:.4} \
-                 % (idle {:.4}), down {:.4} % (idle {:.4})",
-                effect.loss_up.1.share * 100.0,
-                effect.loss_up.0.share * 100.0,
-                effect.loss_down.1.share * 100.0,
-                effect.loss_down.0.share * 100.0,
-            ));
-        }
-        for (name, traffic) in [("up", load.up), ("down", load.down)] {
-            if let Some(traffic) = traffic {
-                let mbit = |bps: u64| real(bps) / 1e6;
-                out.line(&format!(
-                    "load {name}: {:.1} Mbit/s asked, {:.1} offered, {:.1} came",
-                    mbit(traffic.asked_bps),
-                    mbit(traffic.offered_bps),
-                    mbit(traffic.came_bps)
-                ));
-            }
-        }
-    }
-    let Some(path) = &report.path else { return };
-    let mtu = |mtu: Option<Mtu>| mtu.map_or_else(|| "-".to_owned(), |mtu| mtu.passes.to_string());
-    let count = |is: fn(MarkFate) -> bool| path.marks.iter().filter(|mark| is(mark.fate)).count();
-    let unknown = count(|fate| fate == MarkFate::Unknown);
-    let not_kept = count(|fate| !matches!(fate, MarkFate::Kept | MarkFate::Unknown));
-    out.line(&format!(
-        "path: longest packet up {} down {} bytes; {} of {} marks not kept, {unknown} cannot be \
-         told; {} address(es) seen",
-        mtu(path.mtu_up),
-        mtu(path.mtu_down),
-        not_kept,
-        path.marks.len(),
-        path.sources.len()
-    ));
-    if let Some(idle) = &path.idle {
-        let forgets = idle.forgets_s.map_or_else(String::new, |s| format!(", not {s:.0} s"));
-        out.line(&format!("silence borne: {:.0} s{forgets}", idle.bears_s));
-    }
-}
-
-fn write_report(
-    folder: &Path,
-    report: &Report,
-    credentials: &Credentials,
-    session: &RoadReport,
-) -> Result<String, Failed> {
-    let seal = credentials.seal(to_sign(report).map_err(wrong)?.as_bytes()).map_err(wrong)?;
-    let seal = Seal {
-        signature: seal.signature,
-        certificate: seal.certificate,
-        authority: seal.authority,
-    };
-    let json = to_json(report, &seal).map_err(wrong)?;
-    let write = |name: &str, bytes: &[u8]| {
-        let path = folder.join(name);
-        std::fs::write(&path, bytes).map_err(|error| {
-            let what = format!("cannot write {}: {error}", path.display());
-            failed(FAILED, what, "see to the disk; the samples are there")
-        })
-    };
-    write("report.json", json.as_bytes())?;
-    write("report.html", to_html(report, &seal).map_err(wrong)?.as_bytes())?;
-    write(
-        "round-trip.hlog",
-        &hlog(session, report.quic.seconds).map_err(|why| {
-            failed(FAILED, format!("the histogram cannot be written: {why}"), "this is a bug")
-        })?,
-    )?;
-    Ok(json)
-}
-
-/// The round trips as a log that other tools open (V2).
-fn hlog(session: &RoadReport, seconds: f64) -> Result<Vec<u8>, String> {
-    let series = rtt_histogram(&session.samples);
-    session.samples.intact().map_err(|error| error.to_string())?;
-    let mut bytes = Vec::new();
-    let mut serializer = V2DeflateSerializer::new();
-    let mut log = IntervalLogWriterBuilder::new()
-        .add_comment("Longhand qualify: round trip, microseconds")
-        .begin_log_with(&mut bytes, &mut serializer)
-        .map_err(|error| error.to_string())?;
-    let length = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-    log.write_histogram(series.histogram(), Duration::ZERO, length, None)
-        .map_err(|error| error.to_string())?;
-    Ok(bytes)
 }
 
 fn write_trace(
@@ -748,87 +630,4 @@ fn bad_trace(path: &Path) -> impl Fn(std::io::Error) -> Failed + '_ {
         let what = format!("--trace {}: {error}", path.display());
         failed(FAILED, what, "name a file that can be written")
     }
-}
-
-fn load(path: &Path) -> Result<longhand_qualify::report::Read, Failed> {
-    let advice = "name a report.json or report.html as `qualify` wrote it";
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| failed(FAILED, format!("{}: {error}", path.display()), advice))?;
-    read(&text).map_err(|error| {
-        let altered = matches!(error, ReadError::Page | ReadError::Unsealed);
-        let code = if altered { ANSWER_NO } else { FAILED };
-        failed(code, format!("{}: {error}", path.display()), advice)
-    })
-}
-
-fn verify(path: &Path, authority: Option<&Path>, json: bool) -> Done {
-    let read = load(path)?;
-    let seal = trust::Seal {
-        signature: read.seal.signature,
-        certificate: read.seal.certificate,
-        authority: read.seal.authority,
-    };
-    let sealed = seal.verify(read.signed.as_bytes()).map_err(|error| {
-        failed(ANSWER_NO, error.to_string(), "ask whoever gave it to you for the original")
-    })?;
-    if let Some(folder) = authority {
-        let ours = authority_fingerprint(folder).map_err(wrong)?;
-        if ours != sealed.authority {
-            let what = "signed under another authority than yours";
-            return Err(failed(ANSWER_NO, what, "ask who issued the signer's certificate"));
-        }
-    }
-    // The samples beside the report, where they are, must be those it was made from.
-    let samples = path.with_file_name(&read.report.raw.file);
-    let samples = if samples.is_file() {
-        if sha256_of_file(&samples).map_err(wrong)?.0 != read.report.raw.sha256 {
-            let what =
-                format!("{} is not the file that the report was made from", samples.display());
-            return Err(failed(ANSWER_NO, what, "restore it from where the run was made"));
-        }
-        "match"
-    } else {
-        "not here"
-    };
-    if json {
-        let object = json!({
-            "schema": "longhand qualify verify v1", "holds": true, "signer": sealed.who.to_string(),
-            "signer_sha256": sealed.who.fingerprint, "authority_sha256": sealed.authority,
-            "samples": samples, "verdict": read.report.verdict.name(),
-        });
-        println!("{object}");
-    } else {
-        println!("holds: {} by {}", read.report.verdict.name(), sealed.who);
-        println!("signer's certificate  {}", sealed.who.fingerprint);
-        println!("authority             {}", sealed.authority);
-        println!("raw samples           {samples}");
-        if authority.is_none() {
-            println!("compare the authority with your own, or say --authority DIR");
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn beside(before: &Path, after: &Path, json: bool) -> Done {
-    let (before, after) = (load(before)?.report, load(after)?.report);
-    let rows = compare(&before, &after);
-    let worse = rows.iter().any(|row| row.change == Change::Worse);
-    if json {
-        let object = json!({
-            "schema": "longhand qualify compare v1", "before": before.about.begun,
-            "after": after.about.begun, "worse": worse, "rows": rows,
-        });
-        println!("{object}");
-    } else {
-        println!("{:<36} {:>12} {:>12}", "", before.verdict.name(), after.verdict.name());
-        for row in &rows {
-            let change = match row.change {
-                Change::Better => "better",
-                Change::Same => "",
-                Change::Worse => "WORSE",
-            };
-            println!("{:<36} {:>12.4} {:>12.4}  {change}", row.what, row.before, row.after);
-        }
-    }
-    Ok(if worse { ExitCode::from(ANSWER_NO) } else { ExitCode::SUCCESS })
 }

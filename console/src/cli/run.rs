@@ -4,7 +4,7 @@
 
 use super::{Done, FAILED, Failed, USAGE, failed, wrong};
 use clap::Args;
-use longhand_console::input::script::Script;
+use longhand_console::input::script::{Script, ScriptError};
 use longhand_console::status::check_report_folder;
 use longhand_console::{
     Console, ConsoleConfig, ConsoleReport, ConsoleStatus, HandChoice, PagePort, written_scale,
@@ -130,7 +130,11 @@ impl Run {
                 return Err(failed(USAGE, what, "page, peg-transfer, tremor, or script FILE"));
             }
         };
-        Script::load(name).map(HandChoice::Script).map_err(wrong)
+        Script::load(name).map(HandChoice::Script).map_err(|error| match error {
+            // A name that is none is a wrong command line; a script that is wrong is not.
+            ScriptError::NotFound { .. } => Failed { code: ExitCode::from(USAGE), ..wrong(error) },
+            ScriptError::Header { .. } | ScriptError::Row { .. } => wrong(error),
+        })
     }
 
     /// Shows the status until it is time to end. Gives the last status.

@@ -36,6 +36,8 @@ fn at(path: &Path) -> impl Fn(io::Error) -> FileError + '_ {
 
 /// The session's samples, in a run's folder.
 pub const SESSION_SAMPLES: &str = "samples-quic.lhq";
+/// The twin's.
+pub const TWIN_SAMPLES: &str = "samples-udp.lhq";
 
 /// Whether there is a file of samples here with any in it.
 pub fn has_samples(path: &Path) -> bool {
@@ -180,6 +182,19 @@ impl Written {
     /// How many slots.
     pub const fn slots(&self) -> u64 {
         self.slots
+    }
+}
+
+impl Written {
+    /// A file that lies there, as far as it is whole: what broke off in a slot ends before it.
+    ///
+    /// Errors: it cannot be read, or is shorter than its first line.
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        let (sha256, bytes) = sha256_of_file(path)?;
+        let [header, slot] = [HEADER, SLOT_LEN].map(|len| u64::try_from(len).unwrap_or(1));
+        let short = || io::Error::new(io::ErrorKind::UnexpectedEof, "it holds no samples");
+        let slots = bytes.checked_sub(header).ok_or_else(short).map_err(at(path))? / slot;
+        Ok(Self::new(path.to_owned(), bytes, sha256, slots))
     }
 }
 

@@ -22,7 +22,8 @@ mod session;
 mod twin;
 
 pub use files::{
-    FileError, RawFile, SESSION_SAMPLES, Written, has_samples, new_folder, sha256_of_file,
+    FileError, RawFile, SESSION_SAMPLES, TWIN_SAMPLES, Written, has_samples, new_folder,
+    sha256_of_file,
 };
 pub use load::{LOAD_MAX, LOAD_MAX_BPS, Load, Put};
 pub use road::{Road, RoadReport};
@@ -182,7 +183,7 @@ pub fn measure(
     let mut roads = vec![Road::new(&folder.join(SESSION_SAMPLES), run, config.period, slots)?];
     let twin = twin_at.map(|at| twin::start(at, !run, config, &stop)).transpose()?;
     if twin.is_some() {
-        roads.push(Road::new(&folder.join("samples-udp.lhq"), !run, config.period, slots)?);
+        roads.push(Road::new(&folder.join(TWIN_SAMPLES), !run, config.period, slots)?);
     }
     let loading = config.load.filter(|load| load.within == Within::Udp).zip(twin_at);
     let loading = loading.map(|(load, at)| load::start(at, !run, load, &stop)).transpose()?;

@@ -77,6 +77,4 @@ pub struct Loaded {
     pub quic: Effect,
     /// On plain UDP; `null` where the robot offers none.
     pub twin: Option<Effect>,
-    /// SHA-256 of the loaded run's raw samples: the session's, and the twin's where there is one.
-    pub sha256: (String, Option<String>),
 }

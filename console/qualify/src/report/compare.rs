@@ -5,8 +5,10 @@
 use serde::Serialize;
 
 use super::Report;
+use crate::measure::outage::Outages;
 use crate::measure::quantile::{Quantile, Share, poisson};
 use crate::measure::replay::Played;
+use crate::measure::{Measures, long};
 use crate::number::real;
 
 /// How a figure changed.
@@ -19,6 +21,49 @@ pub enum Change {
     Same,
     /// Higher than before, and the intervals do not meet.
     Worse,
+    /// One of a kind, without an interval: nothing is said of a trend.
+    Unjudged,
+}
+
+/// What makes two reports hard to compare: what it is, and what each says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Differs {
+    /// What.
+    pub what: &'static str,
+    /// In the first.
+    pub before: String,
+    /// In the second.
+    pub after: String,
+}
+
+/// What both reports should have had in common, and have not: figures of other packets, of another
+/// road or of a much shorter run are no trend.
+pub fn differs(before: &Report, after: &Report) -> Vec<Differs> {
+    let load = |report: &Report| {
+        let load = report.load.as_ref();
+        let asked = load.and_then(|load| load.up.or(load.down)).map(|traffic| traffic.asked_bps);
+        asked.map_or_else(|| "none".to_owned(), |bps| format!("{:.1} Mbit/s", real(bps) / 1e6))
+    };
+    let told = |report: &Report| {
+        [
+            ("requirements", report.profile.name.clone()),
+            ("robot", report.about.robot.clone()),
+            ("rate", format!("{} probes a second", report.about.rate_hz)),
+            ("distance", format!("{} km", report.about.distance_km)),
+            ("load", load(report)),
+        ]
+    };
+    let both = told(before).into_iter().zip(told(after));
+    let mut all: Vec<Differs> = both
+        .filter(|((_, before), (_, after))| before != after)
+        .map(|((what, before), (_, after))| Differs { what, before, after })
+        .collect();
+    let (was, is) = (before.quic.seconds, after.quic.seconds);
+    // Chosen: a tenth; runs of one length differ by what was interrupted.
+    if was.min(is) < 0.9 * was.max(is) {
+        all.push(Differs { what: "length", before: long(was), after: long(is) });
+    }
+    all
 }
 
 /// One figure of both.
@@ -50,8 +95,9 @@ pub fn compare(before: &Report, after: &Report) -> Vec<Compared> {
             }
         }
     }
-    all.push(share("loss up", &b.up.loss, &a.up.loss));
-    all.push(share("loss down", &b.down.loss, &a.down.loss));
+    all.push(share("loss up, %", &b.up.loss, &a.up.loss));
+    all.push(share("loss down, %", &b.down.loss, &a.down.loss));
+    all.push(share("lost nobody knows where, %", &b.lost_unknown, &a.lost_unknown));
     let hours = |seconds: f64| (seconds / 3_600.0).max(1e-9);
     let rate = |events: u64, seconds: f64| {
         let (few, many) = poisson(events);
@@ -59,6 +105,13 @@ pub fn compare(before: &Report, after: &Report) -> Vec<Compared> {
     };
     let (was, is) = (rate(b.outages.count, b.seconds), rate(a.outages.count, a.seconds));
     all.push(one("outages an hour".to_owned(), was, is));
+    all.push(one("time dark, %".to_owned(), dark(b), dark(a)));
+    all.push(Compared {
+        what: "longest outage, ms".to_owned(),
+        before: b.outages.longest_ms,
+        after: a.outages.longest_ms,
+        change: Change::Unjudged,
+    });
     if let Some((b, a)) = b.replay.as_ref().zip(a.replay.as_ref()) {
         for (b_played, a_played) in b.played.iter().zip(&a.played) {
             let stops = b_played.stops.first().zip(a_played.stops.first());
@@ -74,13 +127,23 @@ pub fn compare(before: &Report, after: &Report) -> Vec<Compared> {
     all
 }
 
+/// What availability lacks, in percent, with the interval that the count of outages leaves it.
+fn dark(measures: &Measures) -> (f64, f64, f64) {
+    let Outages { count, dark_s, .. } = measures.outages;
+    let (few, many) = poisson(count);
+    // None seen may be three, each of the shortest that counts.
+    let mean_s = if count == 0 { 0.01 } else { dark_s / real(count) };
+    let percent = |seconds: f64| (seconds / measures.seconds.max(1e-9)).clamp(0.0, 1.0) * 1e2;
+    (percent(dark_s), percent(few * mean_s), percent(many * mean_s))
+}
+
 fn quantile(what: String, before: &Quantile, after: &Quantile) -> Compared {
     let parts = |q: &Quantile| (q.ms, q.low_ms, q.high_ms.unwrap_or(f64::INFINITY));
     one(what, parts(before), parts(after))
 }
 
 fn share(what: &str, before: &Share, after: &Share) -> Compared {
-    let parts = |share: &Share| (share.share, share.low, share.high);
+    let parts = |share: &Share| (share.share * 1e2, share.low * 1e2, share.high * 1e2);
     one(what.to_owned(), parts(before), parts(after))
 }
 

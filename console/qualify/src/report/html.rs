@@ -12,7 +12,7 @@ use crate::measure::outage::{Mode, Way};
 use crate::measure::quantile::Spread;
 use crate::measure::{Measures, OneWay, long};
 use crate::number::real;
-use crate::verdict::{Requirement, Row, Verdict};
+use crate::verdict::{Metric, Requirement, Row, Verdict};
 
 /// Where the object begins and ends in the page.
 const OPEN: &str = "<script type=\"application/json\" id=\"report\">";
@@ -21,12 +21,12 @@ const CLOSE: &str = "</script>";
 const LISTED: usize = 40;
 
 /// The page of a report, with its object in it.
-pub fn page(report: &Report, json: &str) -> String {
+pub fn page(report: &Report, is_sealed: bool, json: &str) -> String {
     let title =
         format!("{} - {} - {}", report.verdict.name(), report.profile.name, report.about.robot);
     let parts = [
         first(report),
-        rows(&report.rows),
+        rows(report),
         meaning(report),
         drawings(report),
         quantiles(report),
@@ -37,7 +37,7 @@ pub fn page(report: &Report, json: &str) -> String {
         load(report),
         path(report),
         own(report),
-        proof(report),
+        proof(report, is_sealed),
     ];
     // `<` cannot stand in a script element as it is; in JSON it has another spelling.
     let object = json.replace('<', "\\u003c");
@@ -102,23 +102,26 @@ const fn class(verdict: Verdict) -> &'static str {
     }
 }
 
-fn rows(rows: &[Row]) -> String {
+fn rows(report: &Report) -> String {
     let mut body = String::new();
-    for row in rows {
+    for row in &report.rows {
         let r = &row.requirement;
-        let needs = row.needs_s.map_or_else(String::new, |s| {
-            format!(" A clean run of about <b>{}</b> could show it.", long(s))
+        let needs = needs(report, row).map_or_else(String::new, |span| {
+            format!(" A clean run of about <b>{span}</b> could show it.")
         });
+        let beside = unknown_beside(report, row);
+        let beside = beside.map_or_else(String::new, |more| format!("<br><small>{more}</small>"));
         let _ = write!(
             body,
             "<tr><td><b>{}</b><br><small>{}</small></td>\
-             <td class=\"n\" data-l=\"Measured\">{}</td><td class=\"n\" data-l=\"May be\">{}</td>\
+             <td class=\"n\" data-l=\"Measured\">{}{beside}</td>\
+             <td class=\"n\" data-l=\"May be\">{}</td>\
              <td data-l=\"Verdict\"><b class=\"{}\">{}</b></td>\
              <td><small>{}.{needs}</small></td></tr>",
             safe(&r.what),
             safe(&r.source),
-            shown(row.measured, r),
-            range(row),
+            safe(&shown(row.measured, r)),
+            safe(&range(row)),
             class(row.verdict),
             row.verdict.name(),
             safe(&row.reason),
@@ -133,7 +136,22 @@ fn rows(rows: &[Row]) -> String {
     )
 }
 
-fn range(row: &Row) -> String {
+/// How long a clean run would have to be for a row's claim, in words, where a longer one than this
+/// would help.
+pub fn needs(report: &Report, row: &Row) -> Option<String> {
+    // Chosen: a tenth more; what this run nearly was is no advice.
+    row.needs_s.filter(|s| *s > 1.1 * report.quic.seconds).map(long)
+}
+
+/// What a row of loss does not count on any way, for its place is unknown: it may belong to either.
+pub fn unknown_beside(report: &Report, row: &Row) -> Option<String> {
+    let unknown = &report.quic.lost_unknown;
+    (row.requirement.metric == Metric::Loss && unknown.events > 0)
+        .then(|| format!("and {} % nobody knows where", figure(unknown.share * 100.0)))
+}
+
+/// Between what a row's figure may lie, in its requirement's unit.
+pub fn range(row: &Row) -> String {
     let Some(low) = row.low else { return "-".to_owned() };
     let r = &row.requirement;
     match row.high {
@@ -143,12 +161,25 @@ fn range(row: &Row) -> String {
 }
 
 /// A value in its requirement's unit; a share in percent.
-fn shown(value: Option<f64>, requirement: &Requirement) -> String {
+pub fn shown(value: Option<f64>, requirement: &Requirement) -> String {
     let Some(value) = value else { return "-".to_owned() };
+    // What a unit that is left out means.
+    let (is_share, is_rate, own) = match requirement.metric {
+        Metric::Loss | Metric::Availability => (true, false, "%"),
+        Metric::OutagesPerHour | Metric::SafeStops => (false, true, ""),
+        Metric::ThroughputUp | Metric::ThroughputDown => (false, false, "Mbit/s"),
+        Metric::Rtt | Metric::OneWay | Metric::Jitter | Metric::OutageLongest => {
+            (false, false, "ms")
+        }
+        Metric::NotMeasured => (false, false, ""),
+    };
     match requirement.unit.as_str() {
-        "" if value > 0.9 && value < 1.0 => format!("{:.5} %", value * 100.0),
-        "" => format!("{} %", figure(value * 100.0)),
-        unit => format!("{} {}", figure(value), safe(unit)),
+        _ if is_rate => format!("{} an hour", figure(value)),
+        // Of six nines the last must be seen, and rounding makes no hundred.
+        "" if value > 0.9 && value < 1.0 => format!("{:.6} %", (value * 1e2).min(99.999_999)),
+        "" if is_share => format!("{} %", figure(value * 100.0)),
+        "" => format!("{} {own}", figure(value)),
+        unit => format!("{} {unit}", figure(value)),
     }
 }
 
@@ -335,7 +366,7 @@ fn quantiles(report: &Report) -> String {
     let quic = &report.quic;
     let mut head = String::new();
     for quantile in &quic.rtt.quantiles {
-        let _ = write!(head, "<th class=\"n\">{}</th>", quantile.name);
+        let _ = write!(head, "<th class=\"n{}\">{}</th>", rare(&quantile.name), quantile.name);
     }
     let line = |name: &str, spread: &Spread| {
         let mut cells = String::new();
@@ -343,7 +374,8 @@ fn quantiles(report: &Report) -> String {
             let high = q.high_ms.map_or_else(|| "?".to_owned(), figure);
             let _ = write!(
                 cells,
-                "<td class=\"n\">{}<br><small>{} to {high}</small></td>",
+                "<td class=\"n{}\">{}<br><small>{} to {high}</small></td>",
+                rare(&q.name),
                 figure(q.ms),
                 figure(q.low_ms)
             );
@@ -356,7 +388,8 @@ fn quantiles(report: &Report) -> String {
             let text = way.absolute.bounds(&q.name).map_or_else(String::new, |(low, high)| {
                 format!("{} to {}", figure(low), high.map_or_else(|| "?".to_owned(), figure))
             });
-            let _ = write!(cells, "<td class=\"n\"><small>{text}</small></td>");
+            let rare = rare(&q.name);
+            let _ = write!(cells, "<td class=\"n{rare}\"><small>{text}</small></td>");
         }
         format!("<tr><td>{name}</td>{cells}<td></td></tr>")
     };
@@ -370,24 +403,47 @@ fn quantiles(report: &Report) -> String {
     body.push_str(&line("Change down (IPDV)", &quic.down.change));
     body.push_str(&absolute("One-way up, lies between", &quic.up));
     body.push_str(&absolute("One-way down, lies between", &quic.down));
-    let cost = report.quic_adds_ms.map_or_else(String::new, |(a, b, c)| {
-        format!(
-            "<p>QUIC adds {} ms at p50, {} at p99, {} at p99.9.</p>",
-            figure(a),
-            figure(b),
-            figure(c)
-        )
-    });
     format!(
         "<section class=\"card\"><h2>Delays, ms, with 95 % intervals</h2><div \
-         class=\"scroll\"><table>\
+         class=\"scroll wide\"><table>\
          <thead><tr><th></th>{head}<th \
          class=\"n\">most</th></tr></thead><tbody>{body}</tbody></table></div>\
          <p class=\"soft\">The intervals know that delays come in weather. ?: beyond everything \
          seen, so a \
-         longer run must tell. One-way: {}.</p>{cost}</section>",
-        safe(&quic.up.absolute.cause)
+         longer run must tell. <span class=\"phone\">The other quantiles are on a wider screen \
+         and in print. </span>One-way: {}.</p>{}</section>",
+        safe(&quic.up.absolute.cause),
+        cost(report)
     )
+}
+
+/// Quantiles that a phone has no room for.
+fn rare(name: &str) -> &'static str {
+    if ["p50", "p99", "p99.9"].contains(&name) { "" } else { " rare" }
+}
+
+/// What QUIC adds to plain UDP.
+fn cost(report: &Report) -> String {
+    if report.quic_adds_ms.is_empty() {
+        return String::new();
+    }
+    let mut list = String::new();
+    for added in &report.quic_adds_ms {
+        let high = added.high_ms.map_or_else(|| "?".to_owned(), figure);
+        let told = if added.low_ms <= 0.0 && added.high_ms.is_none_or(|high| high >= 0.0) {
+            ": it cannot be told from nothing"
+        } else {
+            ""
+        };
+        let _ = write!(
+            list,
+            "<li>{}: {} ms, may be {} to {high}{told}</li>",
+            added.name,
+            figure(added.ms),
+            figure(added.low_ms),
+        );
+    }
+    format!("<p>What QUIC adds to plain UDP on the same link at the same time:</p><ul>{list}</ul>")
 }
 
 fn watchdog(report: &Report) -> String {
@@ -397,17 +453,20 @@ fn watchdog(report: &Report) -> String {
                 probe at 1 kHz to see what the watchdog would do.</p></section>"
             .to_owned();
     };
-    let head: String =
-        replay.thresholds_ms.iter().map(|t| format!("<th class=\"n\">{t} ms</th>")).collect();
+    let between = |ms: &u64| if [10, 20, 50, 100].contains(ms) { "" } else { " rare" };
+    let head = replay.thresholds_ms.iter();
+    let head: String = head.map(|t| format!("<th class=\"n{}\">{t} ms</th>", between(t))).collect();
     let mut body = String::new();
     for played in &replay.played {
         let cells: String = played
             .stops_per_hour
             .iter()
             .zip(&played.stops_per_hour_high)
-            .map(|(seen, most)| {
+            .zip(&replay.thresholds_ms)
+            .map(|((seen, most), threshold)| {
                 format!(
-                    "<td class=\"n\">{}<br><small>&le; {}</small></td>",
+                    "<td class=\"n{}\">{}<br><small>&le; {}</small></td>",
+                    between(threshold),
                     figure(*seen),
                     figure(*most)
                 )
@@ -415,8 +474,7 @@ fn watchdog(report: &Report) -> String {
             .collect();
         let _ = write!(
             body,
-            "<tr><td>{} ms <small>(adds {} on average; moves {} % of the time)</small></td>{cells}\
-             </tr>",
+            "<tr><td>{} ms</td><td class=\"n\">{}</td><td class=\"n rare\">{}</td>{cells}</tr>",
             played.playout_ms,
             figure(played.added_mean_ms),
             figure(played.moving_s.first().copied().unwrap_or(0.0) / replay.hours.max(1e-9) / 36.0)
@@ -441,10 +499,12 @@ fn watchdog(report: &Report) -> String {
         "<section class=\"card\"><h2>What the watchdog would have done</h2>\
          <p>The measured arrivals, played through the playout buffer and the watchdog that ship. \
          Stops an hour of motion, and the most that the link's own rate may be; across: how long a \
-         silence brakes (10 ms ships); down: how much delay the buffer may add, and how much of \
-         the time the arm could move at 10 ms.</p>{drawing}\
+         silence brakes (10 ms ships); down: how much delay the buffer may add, how much it added \
+         on average, and how much of the time the arm could move at 10 ms.<span class=\"phone\"> \
+         More thresholds are on a wider screen and in print.</span></p>{drawing}\
          <p class=\"key\"><i class=\"up\"></i>20 ms playout<i class=\"down\"></i>100 ms playout</p>\
-         <div class=\"scroll\"><table><thead><tr><th>Playout at most</th>{head}</tr></thead>\
+         <div class=\"scroll wide\"><table><thead><tr><th>Playout at most</th><th \
+         class=\"n\">adds, ms</th><th class=\"n rare\">moves, %</th>{head}</tr></thead>\
          <tbody>{body}</tbody></table></div></section>"
     )
 }
@@ -640,17 +700,28 @@ fn own(report: &Report) -> String {
     )
 }
 
-fn proof(report: &Report) -> String {
+fn proof(report: &Report, is_sealed: bool) -> String {
+    let mut files = String::new();
+    for file in &report.raw {
+        let _ = write!(
+            files,
+            "<li>{}: <code>{}</code>, {} bytes, SHA-256 <code>{}</code></li>",
+            safe(&file.what),
+            safe(&file.name),
+            file.bytes,
+            safe(&file.sha256)
+        );
+    }
+    let sealed = if is_sealed {
+        "This page holds its report as JSON, signed. <code>longhand-console qualify verify \
+         FILE</code> says by whom, and checks the signature, the files above where they lie beside \
+         it, and that the page is the one made from its report."
+    } else {
+        "<b>This page is not signed</b>: nobody can tell whether it was altered."
+    };
     format!(
-        "<section class=\"card\"><h2>Proof</h2><p>Raw samples: <code>{}</code>, {} bytes, SHA-256 \
-         <code>{}</code>.</p><p>This page holds its report as JSON, signed by {}. \
-         <code>longhand-console qualify verify FILE</code> checks the signature and that the page \
-         is the one \
-         made from it.</p><p class=\"soft\">{}, {}.</p></section>",
-        safe(&report.raw.file),
-        report.raw.bytes,
-        safe(&report.raw.sha256),
-        safe(&report.about.by),
+        "<section class=\"card\"><h2>Proof</h2><ul>{files}</ul><p>{sealed}</p>\
+         <p class=\"soft\">{}, {}.</p></section>",
         safe(&report.schema),
         safe(&report.about.release),
     )

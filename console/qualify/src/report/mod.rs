@@ -3,6 +3,10 @@
 //! Knows: what a report says, in which bytes it is signed, and how a page is read back. Does not
 //! know: keys or files; the console signs and writes.
 //!
+//! A report is of one schema, and each member of it is: what reads another schema says so. Its seal
+//! is over the object whatever the schema, so a signature of an older release can still be
+//! verified.
+//!
 //! The page is made from the object and from nothing else, so whoever has the page can take the
 //! object out of it, make the page again, and compare byte by byte: that is what verifying does,
 //! and why the page's numbers are the object's.
@@ -10,7 +14,10 @@
 pub mod compare;
 mod html;
 mod road;
+pub mod run;
 mod svg;
+
+pub use html::{needs, range, shown, unknown_beside};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -21,8 +28,9 @@ use crate::measure::path::PathFound;
 use crate::measure::quantile::Spread;
 use crate::verdict::{Row, Verdict};
 
-/// The object's name.
-pub const SCHEMA: &str = "longhand qualify report v1";
+/// The object's name. Another where a member comes, goes, or means something else: a reader that
+/// finds another says so, and never guesses. `tests/report.rs` holds the members of this one.
+pub const SCHEMA: &str = "longhand qualify report v2";
 /// Stops at most so many an hour for the playout buffer that is recommended. Chosen: one.
 pub const RARE_PER_HOUR: f64 = 1.0;
 
@@ -45,8 +53,8 @@ pub struct Report {
     pub quic: Measures,
     /// The same packets on plain UDP beside it; `null` where the robot offers none.
     pub twin: Option<Measures>,
-    /// What QUIC adds to plain UDP, ms, at p50, p99 and p99.9; `null` without the twin.
-    pub quic_adds_ms: Option<(f64, f64, f64)>,
+    /// What QUIC adds to plain UDP at p50, p99 and p99.9; empty without the twin.
+    pub quic_adds_ms: Vec<Added>,
     /// The least playout buffer with which safe stops are surely rarer than one an hour, ms;
     /// `null`: none of those tried, or nothing was replayed.
     pub playout_for_rare_stops_ms: Option<u64>,
@@ -54,8 +62,8 @@ pub struct Report {
     pub path: Option<PathFound>,
     /// The same link under load; `null`: not asked (`--load`).
     pub load: Option<Loaded>,
-    /// The raw samples behind all of it.
-    pub raw: Raw,
+    /// The files behind all of it, in the report's folder.
+    pub raw: Vec<RawFile>,
 }
 
 /// A profile's name.
@@ -80,6 +88,10 @@ pub struct About {
     pub release: String,
     /// Probes a second.
     pub rate_hz: u64,
+    /// Length of the way between both ends as it was told, km; 0: nobody said.
+    pub distance_km: f64,
+    /// How far apart both wall clocks were declared to be at most, us; `null`: nobody said.
+    pub common_clock_us: Option<u64>,
     /// It was ended before its time.
     pub cut_short: bool,
     /// Sessions that it took: more than one means that the link was gone for 3 s.
@@ -116,23 +128,44 @@ impl Floor {
     }
 }
 
-/// The raw samples.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Raw {
-    /// The file's name.
-    pub file: String,
+/// A file behind the report.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RawFile {
+    /// Its name, from the report's folder on: `loaded/samples-quic.lhq`.
+    pub name: String,
+    /// What is in it, for people.
+    pub what: String,
     /// Its SHA-256, hexadecimal.
     pub sha256: String,
     /// Its size.
     pub bytes: u64,
-    /// The twin's, where there is one.
-    pub twin_sha256: Option<String>,
+}
+
+/// What QUIC adds at one quantile.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Added {
+    /// `p99`.
+    pub name: String,
+    /// The difference of both quantiles, ms.
+    pub ms: f64,
+    /// The least that it may be: both intervals at their nearest.
+    pub low_ms: f64,
+    /// The most; `null`: without bound.
+    pub high_ms: Option<f64>,
 }
 
 /// What QUIC adds, from both spreads.
-pub fn adds(quic: &Spread, twin: &Spread) -> Option<(f64, f64, f64)> {
-    let at = |name| Some(quic.quantile(name)?.ms - twin.quantile(name)?.ms);
-    Some((at("p50")?, at("p99")?, at("p99.9")?))
+pub fn adds(quic: &Spread, twin: &Spread) -> Vec<Added> {
+    let at = |name: &str| {
+        let (quic, twin) = quic.quantile(name).zip(twin.quantile(name))?;
+        Some(Added {
+            name: name.to_owned(),
+            ms: quic.ms - twin.ms,
+            low_ms: quic.low_ms - twin.high_ms.unwrap_or(twin.ms),
+            high_ms: quic.high_ms.map(|high| high - twin.low_ms),
+        })
+    };
+    ["p50", "p99", "p99.9"].into_iter().filter_map(at).collect()
 }
 
 /// A signature as it stands in a report: hexadecimal.
@@ -150,29 +183,37 @@ pub struct Seal {
 /// A report that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// No JSON of this form.
-    #[error("this is not a report of this release: {0}")]
+    /// No JSON, or not of the form that its schema says.
+    #[error("this is no report: {0}")]
     Json(#[from] serde_json::Error),
     /// A page without an object in it.
     #[error("there is no report in this page")]
     NoObject,
-    /// The seal is missing.
-    #[error("the report carries no signature")]
-    Unsealed,
+    /// Another schema's.
+    #[error(
+        "this is a \"{found}\", written by {release}; this release reads \"{SCHEMA}\". What \
+         it says can be read with the release that wrote it"
+    )]
+    Schema {
+        /// What it calls itself.
+        found: String,
+        /// What wrote it.
+        release: String,
+    },
     /// The page does not say what its object says.
     #[error("the page is not the one made from the report in it; it was altered")]
     Page,
 }
 
-/// A report as it was read, with the bytes that its seal is over.
+/// An object as it was read: its seal can be looked at whatever its schema.
 #[derive(Debug)]
 pub struct Read {
-    /// The report.
-    pub report: Report,
-    /// Its seal.
-    pub seal: Seal,
-    /// What was signed.
+    /// Its seal; `None`: it was never signed.
+    pub seal: Option<Seal>,
+    /// What the seal is over.
     pub signed: String,
+    object: Value,
+    page: Option<String>,
 }
 
 /// The bytes that are signed: keys sorted, no space.
@@ -180,21 +221,21 @@ pub fn to_sign(report: &Report) -> Result<String, ReadError> {
     Ok(canonical(&serde_json::to_value(report)?))
 }
 
-/// The report as JSON, seal and all.
-pub fn to_json(report: &Report, seal: &Seal) -> Result<String, ReadError> {
+/// The report as JSON, with its seal where it has one.
+pub fn to_json(report: &Report, seal: Option<&Seal>) -> Result<String, ReadError> {
     let mut object = serde_json::to_value(report)?;
-    if let Some(members) = object.as_object_mut() {
+    if let Some((members, seal)) = object.as_object_mut().zip(seal) {
         members.insert("seal".to_owned(), serde_json::to_value(seal)?);
     }
     Ok(canonical(&object))
 }
 
 /// The report as a page.
-pub fn to_html(report: &Report, seal: &Seal) -> Result<String, ReadError> {
-    Ok(html::page(report, &to_json(report, seal)?))
+pub fn to_html(report: &Report, seal: Option<&Seal>) -> Result<String, ReadError> {
+    Ok(html::page(report, seal.is_some(), &to_json(report, seal)?))
 }
 
-/// Reads JSON or a page. A page must be the one that its object makes.
+/// Reads JSON or a page.
 ///
 /// Errors: [`ReadError`]. The seal's signature is the caller's to verify, over [`Read::signed`].
 pub fn read(text: &str) -> Result<Read, ReadError> {
@@ -203,13 +244,30 @@ pub fn read(text: &str) -> Result<Read, ReadError> {
         if is_page { html::object_in(text).ok_or(ReadError::NoObject)? } else { text.to_owned() };
     let mut object: Value = serde_json::from_str(&json)?;
     let seal = object.as_object_mut().and_then(|members| members.remove("seal"));
-    let seal: Seal = serde_json::from_value(seal.ok_or(ReadError::Unsealed)?)?;
+    let seal = seal.map(serde_json::from_value).transpose()?;
     let signed = canonical(&object);
-    let report: Report = serde_json::from_value(object)?;
-    if is_page && to_html(&report, &seal)? != text {
-        return Err(ReadError::Page);
+    Ok(Read { seal, signed, object, page: is_page.then(|| text.to_owned()) })
+}
+
+impl Read {
+    /// The report. A page must be the one that its object makes.
+    ///
+    /// Errors: [`ReadError`].
+    pub fn report(&self) -> Result<Report, ReadError> {
+        let word = |pointer: &str| {
+            let value = self.object.pointer(pointer).and_then(Value::as_str);
+            value.unwrap_or("something that does not say its name").to_owned()
+        };
+        if word("/schema") != SCHEMA {
+            let (found, release) = (word("/schema"), word("/about/release"));
+            return Err(ReadError::Schema { found, release });
+        }
+        let report: Report = serde_json::from_value(self.object.clone())?;
+        match &self.page {
+            Some(page) if to_html(&report, self.seal.as_ref())? != *page => Err(ReadError::Page),
+            Some(_) | None => Ok(report),
+        }
     }
-    Ok(Read { report, seal, signed })
 }
 
 /// Keys sorted, no space: one object has one text, whoever writes it.

@@ -1,0 +1,202 @@
+//! From what lies in a run's folder to its report: behind a run, and any time later.
+//!
+//! Knows: the names of the files, and who signs. Does not know: how the report comes about
+//! (`longhand_qualify::report::run`). Both ways go through here, so that a report which is made
+//! again is the one that was made first.
+
+use super::super::{Done, FAILED, Failed, failed, wrong};
+use super::tell::tell;
+use super::{Kept, RELEASE, Speaker, code, required};
+use hdrhistogram::serialization::V2DeflateSerializer;
+use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
+use longhand_console::qualify::{SESSION_SAMPLES, TWIN_SAMPLES, Written};
+use longhand_qualify::measure::rtt_histogram;
+use longhand_qualify::report::run::{RUN_SCHEMA, Roads, report};
+use longhand_qualify::report::{RawFile, Report, Seal, to_html, to_json, to_sign};
+use longhand_qualify::slot::Samples;
+use longhand_quic::trust::{Credentials, sha256};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// All about a run but its samples.
+const RUN: &str = "run.json";
+/// What is signed, and the page that holds it.
+pub(super) const REPORTS: [&str; 2] = ["report.json", "report.html"];
+const HLOG: &str = "round-trip.hlog";
+/// The folder of the loaded run, within the other's.
+pub(super) const LOADED: &str = "loaded";
+
+/// `qualify report`.
+pub(super) struct Again {
+    pub(super) folder: PathBuf,
+    pub(super) identity: Option<PathBuf>,
+    pub(super) require: Option<String>,
+    pub(super) out: Option<PathBuf>,
+    pub(super) json: bool,
+}
+
+impl Again {
+    pub(super) fn run(&self) -> Done {
+        let identity = self.identity.as_deref().map(Credentials::load).transpose();
+        let identity = identity.map_err(wrong)?;
+        let mut kept = read_kept(&self.folder)?;
+        if let Some(name) = &self.require {
+            kept.requirements = required(name)?;
+        }
+        kept.about
+            .notes
+            .push(format!("This report was made again from its samples, by {RELEASE}."));
+        let into = self.out.as_ref().unwrap_or(&self.folder);
+        // What was signed stays what it was.
+        if let Some(there) = REPORTS.map(|name| into.join(name)).iter().find(|path| path.exists()) {
+            let what = format!("{} is there already", there.display());
+            return Err(failed(FAILED, what, "say --out DIR to have another beside it"));
+        }
+        std::fs::create_dir_all(into).map_err(|error| cannot_write(into, &error))?;
+        let made = make(&self.folder, &kept)?;
+        let json = made.write(into, identity.as_ref())?;
+        let mut out = Speaker::new(self.json);
+        if self.json {
+            println!("{json}");
+        } else {
+            tell(&made.report, &mut out);
+        }
+        out.line(&format!("wrote {}", into.join("report.html").display()));
+        if identity.is_none() {
+            out.line("it is not signed; say --identity DIR to sign it");
+        }
+        Ok(code(made.report.verdict))
+    }
+}
+
+/// Puts what is known of a run beside its samples.
+pub(super) fn keep(folder: &Path, kept: &Kept) -> Result<(), Failed> {
+    let path = folder.join(RUN);
+    let text = serde_json::to_string(kept).map_err(wrong)?;
+    // Whole or as it was: a crash in the middle must not take the last one away.
+    let new = folder.join("run.json.new");
+    let put = std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, &path));
+    put.map_err(|error| cannot_write(&path, &error))
+}
+
+fn read_kept(folder: &Path) -> Result<Kept, Failed> {
+    let path = folder.join(RUN);
+    let advice = "name the folder of a run, as `qualify` made it";
+    let bad = |why: String| failed(FAILED, format!("{}: {why}", path.display()), advice);
+    let text = std::fs::read_to_string(&path).map_err(|error| bad(error.to_string()))?;
+    let object: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
+    let schema = object.get("schema").and_then(serde_json::Value::as_str).unwrap_or("nothing");
+    if schema != RUN_SCHEMA {
+        return Err(bad(format!("it is \"{schema}\", and this release reads \"{RUN_SCHEMA}\"")));
+    }
+    serde_json::from_value(object).map_err(|error| bad(error.to_string()))
+}
+
+/// A report, and what is written beside it.
+pub(super) struct Made {
+    pub(super) report: Report,
+    hlog: Vec<u8>,
+}
+
+/// Makes the report of what lies in a run's folder.
+pub(super) fn make(folder: &Path, kept: &Kept) -> Result<Made, Failed> {
+    let mut files = vec![file(folder, RUN, "how it was asked, and how it ended")?];
+    let mut samples = |name: String, what: &str| {
+        let found = Written::open(&folder.join(&name)).map_err(wrong)?;
+        let (sha256, bytes) = (found.sha256().to_owned(), found.bytes());
+        files.push(RawFile { name, what: what.to_owned(), sha256, bytes });
+        Ok::<_, Failed>(found)
+    };
+    let session = samples(SESSION_SAMPLES.to_owned(), "samples in the session")?;
+    let ended = kept.ended.as_ref();
+    let twin = ended.and_then(|ended| ended.twin.as_ref());
+    let twin =
+        twin.map(|_| samples(TWIN_SAMPLES.to_owned(), "samples on plain UDP")).transpose()?;
+    let load = ended.and_then(|ended| ended.load.as_ref());
+    let loaded = load.map(|load| {
+        let within = |name: &str| format!("{LOADED}/{name}");
+        let session = samples(within(SESSION_SAMPLES), "samples in the session, loaded")?;
+        let twin = load.twin.as_ref();
+        let twin = twin.map(|_| samples(within(TWIN_SAMPLES), "samples on plain UDP, loaded"));
+        Ok::<_, Failed>((session, twin.transpose()?))
+    });
+    let loaded = loaded.transpose()?;
+    let hlog = hlog(&session, session.slots().saturating_mul(period_us(kept))).map_err(|why| {
+        failed(FAILED, format!("the histogram cannot be written: {why}"), "this is a bug")
+    })?;
+    files.push(RawFile {
+        name: HLOG.to_owned(),
+        what: "histogram of round trips".to_owned(),
+        sha256: sha256(&hlog),
+        bytes: u64::try_from(hlog.len()).unwrap_or(u64::MAX),
+    });
+    let idle = roads(&session, twin.as_ref());
+    let under_load = loaded.as_ref().map(|(session, twin)| roads(session, twin.as_ref()));
+    let report = report(kept, idle, under_load, &files);
+    // Reckoned from a part of the samples it would be the report of another run.
+    let loaded = loaded.iter().flat_map(|(session, twin)| [Some(session), twin.as_ref()]);
+    for looked_at in [Some(&session), twin.as_ref()].into_iter().chain(loaded).flatten() {
+        looked_at.intact().map_err(wrong)?;
+    }
+    Ok(Made { report, hlog })
+}
+
+fn roads<'a>(session: &'a Written, twin: Option<&'a Written>) -> Roads<'a> {
+    fn samples(written: &Written) -> &dyn Samples {
+        written
+    }
+    Roads { session, twin: twin.map(samples) }
+}
+
+fn period_us(kept: &Kept) -> u64 {
+    1_000_000_u64.checked_div(kept.about.rate_hz).unwrap_or(0)
+}
+
+fn file(folder: &Path, name: &str, what: &str) -> Result<RawFile, Failed> {
+    let path = folder.join(name);
+    let (sha256, bytes) = longhand_console::qualify::sha256_of_file(&path).map_err(wrong)?;
+    Ok(RawFile { name: name.to_owned(), what: what.to_owned(), sha256, bytes })
+}
+
+impl Made {
+    /// Writes it, signed where somebody signs. Gives the object.
+    pub(super) fn write(&self, into: &Path, who: Option<&Credentials>) -> Result<String, Failed> {
+        let signed = to_sign(&self.report).map_err(wrong)?;
+        let seal = who.map(|who| who.seal(signed.as_bytes())).transpose().map_err(wrong)?;
+        let seal = seal.map(|seal| Seal {
+            signature: seal.signature,
+            certificate: seal.certificate,
+            authority: seal.authority,
+        });
+        let json = to_json(&self.report, seal.as_ref()).map_err(wrong)?;
+        let html = to_html(&self.report, seal.as_ref()).map_err(wrong)?;
+        let [object, page] = REPORTS;
+        let all = [(HLOG, &self.hlog[..]), (object, json.as_bytes()), (page, html.as_bytes())];
+        for (name, bytes) in all {
+            let path = into.join(name);
+            std::fs::write(&path, bytes).map_err(|error| cannot_write(&path, &error))?;
+        }
+        Ok(json)
+    }
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> Failed {
+    let what = format!("cannot write {}: {error}", path.display());
+    failed(FAILED, what, "see to the disk, or name a folder that can be written")
+}
+
+/// The round trips as a log that other tools open (V2).
+fn hlog(session: &Written, lasts_us: u64) -> Result<Vec<u8>, String> {
+    let series = rtt_histogram(session);
+    let mut bytes = Vec::new();
+    let mut serializer = V2DeflateSerializer::new();
+    let mut log = IntervalLogWriterBuilder::new()
+        .add_comment("Longhand qualify: round trip, microseconds")
+        .begin_log_with(&mut bytes, &mut serializer)
+        .map_err(|error| error.to_string())?;
+    let length = Duration::from_micros(lasts_us);
+    log.write_histogram(series.histogram(), Duration::ZERO, length, None)
+        .map_err(|error| error.to_string())?;
+    Ok(bytes)
+}

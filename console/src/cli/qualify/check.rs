@@ -1,0 +1,240 @@
+//! `qualify verify` and `qualify compare`: reports that somebody handed on.
+//!
+//! Knows: seals, and the files that a report names. Does not know: what its figures mean.
+
+use super::super::{ANSWER_NO, Done, FAILED, Failed, failed, wrong};
+use super::again::REPORTS;
+use longhand_console::qualify::sha256_of_file;
+use longhand_qualify::measure::long;
+use longhand_qualify::report::compare::{Change, compare, differs};
+use longhand_qualify::report::{Read, ReadError, Report, Seal, read};
+use longhand_quic::trust::{self, Sealed, authority_fingerprint};
+use serde_json::json;
+use std::io::Write as _;
+use std::path::{Component, Path};
+use std::process::ExitCode;
+
+/// A line on standard output. A reader that has gone away (`| head`) is no error.
+macro_rules! say {
+    ($($words:tt)*) => {{
+        let _gone = writeln!(std::io::stdout().lock(), $($words)*);
+    }};
+}
+
+/// Says whether a report, or all of a run's folder, is what was signed.
+pub(super) fn verify(path: &Path, authority: Option<&Path>, as_json: bool) -> Done {
+    let is_folder = path.is_dir();
+    let (object, page) = (path.join(REPORTS[0]), path.join(REPORTS[1]));
+    let (read, report, sealed) =
+        trusted(if is_folder { object.as_path() } else { path }, authority)?;
+    if is_folder {
+        let (beside, ..) = trusted(&page, authority)?;
+        if (&beside.signed, &beside.seal) != (&read.signed, &read.seal) {
+            let what = "report.html is of another run than report.json";
+            return Err(failed(ANSWER_NO, what, "ask whoever gave it to you for the original"));
+        }
+    }
+    let base = if is_folder { path } else { path.parent().unwrap_or_else(|| Path::new("")) };
+    let files = files_beside(base, &report, is_folder)?;
+    let here = files.iter().filter(|(_, is_here)| *is_here).count();
+    let samples = match here {
+        0 => "not here",
+        some if some == files.len() => "match",
+        _ => "partly here",
+    };
+    let state = |is_here: &bool| if *is_here { "match" } else { "not here" };
+    if as_json {
+        let files: Vec<_> = files
+            .iter()
+            .map(|(name, is_here)| json!({"name": name, "state": state(is_here)}))
+            .collect();
+        let object = json!({
+            "schema": "longhand qualify verify v2", "holds": true, "signer": sealed.who.to_string(),
+            "signer_sha256": sealed.who.fingerprint, "authority_sha256": sealed.authority,
+            "authority_checked": authority.is_some(), "samples": samples, "files": files,
+            "verdict": report.verdict.name(),
+        });
+        say!("{object}");
+    } else {
+        say!("holds: {} by {}", report.verdict.name(), sealed.who);
+        say!("signer's certificate  {}", sealed.who.fingerprint);
+        say!("authority             {}", sealed.authority);
+        for (name, is_here) in &files {
+            say!("{name:<28} {}", state(is_here));
+        }
+        if authority.is_none() {
+            say!("compare the authority with your own, or say --authority DIR");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The files that a report names, and whether they are here. One that is another's is refused; in a
+/// folder that is verified as a whole, one that is missing, too.
+fn files_beside(
+    base: &Path,
+    report: &Report,
+    is_folder: bool,
+) -> Result<Vec<(String, bool)>, Failed> {
+    let mut found = Vec::new();
+    for file in &report.raw {
+        let name = Path::new(&file.name);
+        // Signed or not, a report must not make anybody read elsewhere.
+        if !name.components().all(|part| matches!(part, Component::Normal(_))) {
+            let what = format!("the report names a file outside its folder: {}", file.name);
+            return Err(failed(ANSWER_NO, what, "do not believe it"));
+        }
+        let path = base.join(name);
+        let is_here = path.is_file();
+        if is_here && sha256_of_file(&path).map_err(wrong)?.0 != file.sha256 {
+            let what = format!("{} is not the file that the report was made from", path.display());
+            return Err(failed(ANSWER_NO, what, "restore it from where the run was made"));
+        }
+        if is_folder && !is_here {
+            let what = format!("{} is missing: the folder is not whole", path.display());
+            let advice = "verify its report.json alone, or restore the file";
+            return Err(failed(FAILED, what, advice));
+        }
+        found.push((file.name.clone(), is_here));
+    }
+    Ok(found)
+}
+
+/// What lies there, before its seal was looked at.
+fn load(path: &Path) -> Result<Read, Failed> {
+    let advice = "name a report.json, a report.html, or a run's folder, as `qualify` wrote it";
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| failed(FAILED, format!("{}: {error}", path.display()), advice))?;
+    read(&text).map_err(|error| failed(FAILED, format!("{}: {error}", path.display()), advice))
+}
+
+/// The report there. `sealed`: whether its seal holds, which says more of one that is of another
+/// schema.
+fn report_of(path: &Path, read: &Read, sealed: Option<&Sealed>) -> Result<Report, Failed> {
+    read.report().map_err(|error| {
+        let of_another = matches!(error, ReadError::Schema { .. });
+        let code = if matches!(error, ReadError::Page) { ANSWER_NO } else { FAILED };
+        let advice = match sealed.filter(|_| of_another) {
+            Some(sealed) => format!("its signature holds: it is as {} signed it", sealed.who),
+            None => "name a report as `qualify` wrote it".to_owned(),
+        };
+        failed(code, format!("{}: {error}", path.display()), advice)
+    })
+}
+
+/// Who sealed it.
+fn sealed(path: &Path, seal: &Seal, signed: &str) -> Result<Sealed, Failed> {
+    let seal = trust::Seal {
+        signature: seal.signature.clone(),
+        certificate: seal.certificate.clone(),
+        authority: seal.authority.clone(),
+    };
+    seal.verify(signed.as_bytes()).map_err(|error| {
+        let advice = "ask whoever gave it to you for the original";
+        failed(ANSWER_NO, format!("{}: {error}", path.display()), advice)
+    })
+}
+
+fn unsigned(path: &Path) -> Failed {
+    let what = format!("{}: the report carries no signature", path.display());
+    failed(ANSWER_NO, what, "nobody can tell whether it was altered; ask for a signed one")
+}
+
+fn of_authority(path: &Path, sealed: &Sealed, authority: Option<&Path>) -> Result<(), Failed> {
+    let Some(folder) = authority else { return Ok(()) };
+    if authority_fingerprint(folder).map_err(wrong)? == sealed.authority {
+        return Ok(());
+    }
+    let what = format!("{}: signed under another authority than yours", path.display());
+    Err(failed(ANSWER_NO, what, "ask who issued the signer's certificate"))
+}
+
+/// A report whose seal holds.
+fn trusted(path: &Path, authority: Option<&Path>) -> Result<(Read, Report, Sealed), Failed> {
+    let read = load(path)?;
+    let seal = read.seal.as_ref().ok_or_else(|| unsigned(path))?;
+    let sealed = sealed(path, seal, &read.signed)?;
+    of_authority(path, &sealed, authority)?;
+    let report = report_of(path, &read, Some(&sealed))?;
+    Ok((read, report, sealed))
+}
+
+/// A report to be compared: one that was never signed will do where nobody asks whose it is.
+struct Side {
+    report: Report,
+    sealed: Option<Sealed>,
+}
+
+impl Side {
+    fn of(path: &Path, authority: Option<&Path>) -> Result<Self, Failed> {
+        let folder = path.is_dir().then(|| path.join(REPORTS[0]));
+        let path = folder.as_deref().unwrap_or(path);
+        let read = load(path)?;
+        if read.seal.is_none() && authority.is_none() {
+            return Ok(Self { report: report_of(path, &read, None)?, sealed: None });
+        }
+        let (_, report, sealed) = trusted(path, authority)?;
+        Ok(Self { report, sealed: Some(sealed) })
+    }
+
+    fn signed_by(&self) -> String {
+        let by = self.sealed.as_ref().map(|sealed| format!("signed by {}", sealed.who));
+        by.unwrap_or_else(|| "NOT SIGNED".to_owned())
+    }
+
+    fn line(&self, name: &str, path: &Path) -> String {
+        let report = &self.report;
+        format!(
+            "{name}  {}: {} against {}; {} from {}, {}; {}",
+            path.display(),
+            report.verdict.name(),
+            report.profile.name,
+            report.about.robot,
+            report.about.begun,
+            long(report.quic.seconds),
+            self.signed_by(),
+        )
+    }
+}
+
+/// Two reports beside each other.
+pub(super) fn beside(before: &Path, after: &Path, authority: Option<&Path>, as_json: bool) -> Done {
+    let (a, b) = (Side::of(before, authority)?, Side::of(after, authority)?);
+    let rows = compare(&a.report, &b.report);
+    let differs = differs(&a.report, &b.report);
+    let worse = rows.iter().any(|row| row.change == Change::Worse);
+    if as_json {
+        let side = |side: &Side, path: &Path| {
+            json!({
+                "file": path.display().to_string(), "begun": side.report.about.begun,
+                "verdict": side.report.verdict.name(), "signer":
+                side.sealed.as_ref().map(|sealed| sealed.who.to_string()), "authority_sha256":
+                side.sealed.as_ref().map(|sealed| sealed.authority.clone()),
+            })
+        };
+        let object = json!({
+            "schema": "longhand qualify compare v2", "before": side(&a, before),
+            "after": side(&b, after), "authority_checked": authority.is_some(),
+            "differs": differs, "worse": worse, "rows": rows,
+        });
+        say!("{object}");
+        return Ok(if worse { ExitCode::from(ANSWER_NO) } else { ExitCode::SUCCESS });
+    }
+    say!("{}\n{}", a.line("A", before), b.line("B", after));
+    if authority.is_none() {
+        say!("whose authority signed is not checked; say --authority DIR");
+    }
+    for one in &differs {
+        say!("NOT ALIKE: {}: A {}, B {}", one.what, one.before, one.after);
+    }
+    say!("\n{:<36} {:>12} {:>12}", "", "A", "B");
+    for row in &rows {
+        let change = match row.change {
+            Change::Better => "better",
+            Change::Same | Change::Unjudged => "",
+            Change::Worse => "WORSE",
+        };
+        say!("{:<36} {:>12.4} {:>12.4}  {change}", row.what, row.before, row.after);
+    }
+    Ok(if worse { ExitCode::from(ANSWER_NO) } else { ExitCode::SUCCESS })
+}

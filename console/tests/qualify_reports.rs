@@ -1,0 +1,282 @@
+//! `qualify report`, `verify` and `compare` on a run's folder, as an engineer types them. The
+//! samples are made here, so no network is needed and nothing depends on how fast this machine is.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test: a panic is how it fails"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use longhand_console::qualify::{RawFile, SESSION_SAMPLES, TWIN_SAMPLES};
+use longhand_protocol::units::Micros;
+use longhand_qualify::measure::Given;
+use longhand_qualify::measure::load::Traffic;
+use longhand_qualify::report::About;
+use longhand_qualify::report::run::{Ended, LoadedRun, RUN_SCHEMA, Run};
+use longhand_qualify::slot::{Fate, Slot};
+use longhand_qualify::verdict::Profile;
+use longhand_quic::trust::{Role, Trust};
+use serde_json::Value;
+
+const SLOTS: u64 = 5_000;
+
+fn qualify(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_longhand-console"));
+    command.arg("qualify").args(arguments).env_remove("LONGHAND_LOG").output().unwrap()
+}
+
+fn said(bytes: &[u8]) -> String {
+    // miette folds long lines and marks the folds.
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    text.split_whitespace().filter(|word| *word != "\u{2502}").collect::<Vec<_>>().join(" ")
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+}
+
+/// A hospital's trust with an engineer in it, and a run's folder.
+struct Scene(PathBuf);
+
+impl Scene {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("longhand-{name}-{}", std::process::id()));
+        let trust = Trust::init(&path.join("trust"), "Test Hospital").unwrap();
+        trust.issue(Role::Engineer, "ann", 30, None).unwrap();
+        let _other = Trust::init(&path.join("elsewhere"), "Another").unwrap();
+        let folder = path.join("run");
+        std::fs::create_dir_all(folder.join("loaded")).unwrap();
+        for (n, file) in [SESSION_SAMPLES, TWIN_SAMPLES].into_iter().enumerate() {
+            samples(&folder.join(file), 1 + i32::try_from(n).unwrap());
+            samples(&folder.join("loaded").join(file), 5);
+        }
+        let scene = Self(path);
+        scene.keep(|_| ());
+        scene
+    }
+
+    /// Writes `run.json`, changed.
+    fn keep(&self, change: impl FnOnce(&mut Run)) {
+        let given = Given { period_us: 1_000, slots: SLOTS, ..Given::default() };
+        let traffic =
+            Traffic { asked_bps: 33_000_000, offered_bps: 33_000_000, came_bps: 32_000_000 };
+        let load = LoadedRun {
+            up: Some(traffic),
+            down: Some(traffic),
+            session: given.clone(),
+            twin: Some(given.clone()),
+            ..LoadedRun::default()
+        };
+        let mut run = Run {
+            schema: RUN_SCHEMA.to_owned(),
+            about: About { rate_hz: 1_000, robot: "or3:7400".to_owned(), ..About::default() },
+            requirements: Profile::shipped("atis-laparoscopic").unwrap(),
+            noise: None,
+            ended: Some(Ended {
+                session: given.clone(),
+                twin: Some(given),
+                load: Some(load),
+                path: None,
+            }),
+        };
+        change(&mut run);
+        let text = serde_json::to_string(&run).unwrap();
+        std::fs::write(self.0.join("run/run.json"), text).unwrap();
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+
+    fn report(&self, more: &[&str]) -> Output {
+        qualify(&[&["report", &self.path("run"), "--json"], more].concat())
+    }
+
+    fn verify(&self, what: &str) -> Output {
+        let trust = self.path("trust");
+        qualify(&["verify", &self.path(what), "--authority", &trust, "--json"])
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let _gone = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A link of 20 ms each way, and a little.
+fn samples(path: &Path, more_ms: i32) {
+    let mut file = RawFile::create(path, 1, Micros::from_millis(1)).unwrap();
+    let us = 20_000 + more_ms * 1_000;
+    let slots = (0..SLOTS).map(|_| Slot::of(Fate::Back { up_us: us, down_us: us }));
+    file.write(&slots.collect::<Vec<_>>()).unwrap();
+    file.finish(0).unwrap();
+}
+
+#[test]
+fn a_report_is_made_again_signed_where_asked_and_never_over_another() {
+    let scene = Scene::new("again");
+    let identity = scene.path("trust/ann");
+    let made = scene.report(&["--identity", &identity]);
+    // A few seconds show no six nines of availability: not enough, and nothing fails.
+    assert_eq!(made.status.code(), Some(3), "{made:?}");
+    let object = json(&made);
+    assert_eq!(object["schema"], "longhand qualify report v2");
+    assert!((object["quic"]["rtt"]["min_ms"].as_f64().unwrap() - 42.0).abs() < 0.1);
+    assert!(object["load"]["quic"]["adds_ms"][0].as_f64().unwrap() > 7.0, "{}", object["load"]);
+    let passed = object["rows"].as_array().unwrap().iter().filter(|row| row["verdict"] == "PASS");
+    // Round trip, jitter, and both rows of throughput, which only the loaded run can tell.
+    assert!(passed.count() >= 4, "{}", object["rows"]);
+    assert_eq!(scene.verify("run").status.code(), Some(0), "{:?}", scene.verify("run"));
+    let again = scene.report(&["--identity", &identity]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(said(&again.stderr).contains("there already"), "{}", said(&again.stderr));
+    // Elsewhere and against other requirements, unsigned: whoever verifies it is told.
+    let out = scene.path("other");
+    let other = scene.report(&["--out", &out, "--require", "xu-300"]);
+    assert_eq!(json(&other)["profile"]["name"], "xu-300");
+    let unsigned = scene.verify("other/report.html");
+    assert_eq!(unsigned.status.code(), Some(4), "{unsigned:?}");
+    assert!(said(&unsigned.stderr).contains("no signature"));
+    let unknown = scene.report(&["--out", &out, "--require", "nosuch"]);
+    assert_eq!(unknown.status.code(), Some(2));
+}
+
+/// A crash in the middle: the first line of the samples is still empty, and nothing says how it
+/// ended.
+#[test]
+fn a_run_that_broke_off_is_reported_as_far_as_it_came() {
+    let scene = Scene::new("broke-off");
+    scene.keep(|run| run.ended = None);
+    let file = scene.0.join("run").join(SESSION_SAMPLES);
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[..256].fill(b' ');
+    // Two thousand slots, and a piece of one.
+    bytes.truncate(256 + 2_000 * 12 + 5);
+    std::fs::write(&file, bytes).unwrap();
+    let made = scene.report(&[]);
+    assert_eq!(made.status.code(), Some(3), "{made:?}");
+    let object = json(&made);
+    assert_eq!(
+        (&object["about"]["cut_short"], &object["quic"]["own"]["slots"]),
+        (&true.into(), &2_000.into())
+    );
+    assert!(object["about"]["notes"].to_string().contains("broke off"), "{}", object["about"]);
+}
+
+#[test]
+fn every_file_that_a_report_names_is_checked() {
+    let scene = Scene::new("files");
+    assert_eq!(scene.report(&["--identity", &scene.path("trust/ann")]).status.code(), Some(3));
+    let names = [
+        "run.json",
+        "samples-quic.lhq",
+        "samples-udp.lhq",
+        "loaded/samples-quic.lhq",
+        "loaded/samples-udp.lhq",
+        "round-trip.hlog",
+    ];
+    let told = json(&scene.verify("run"));
+    let files: Vec<_> =
+        told["files"].as_array().unwrap().iter().map(|f| f["name"].clone()).collect();
+    assert_eq!(files, names);
+    for name in names {
+        let path = scene.0.join("run").join(name);
+        let whole = std::fs::read(&path).unwrap();
+        let mut other = whole.clone();
+        *other.last_mut().unwrap() ^= 1;
+        std::fs::write(&path, other).unwrap();
+        for what in ["run", "run/report.json", "run/report.html"] {
+            let refused = scene.verify(what);
+            assert_eq!(refused.status.code(), Some(4), "{name} {what}: {refused:?}");
+            assert!(said(&refused.stderr).contains("is not the file"), "{name}");
+        }
+        // Missing: a folder is then not whole; a report handed on alone says what is not here.
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(scene.verify("run").status.code(), Some(1), "{name}");
+        let alone = json(&scene.verify("run/report.html"));
+        assert_eq!(alone["samples"], "partly here", "{name}");
+        std::fs::write(&path, whole).unwrap();
+    }
+    // A page of another run beside the report.
+    let page = scene.0.join("run/report.html");
+    let mine = std::fs::read(&page).unwrap();
+    scene.report(&["--out", &scene.path("b"), "--identity", &scene.path("trust/ann")]);
+    std::fs::copy(scene.0.join("b/report.html"), &page).unwrap();
+    let mixed = scene.verify("run");
+    assert!(mixed.status.code() == Some(4) && said(&mixed.stderr).contains("another run"));
+    std::fs::write(&page, mine).unwrap();
+    let elsewhere = scene.path("elsewhere");
+    let stranger = qualify(&["verify", &scene.path("run"), "--authority", &elsewhere]);
+    assert!(said(&stranger.stderr).contains("another authority"), "{stranger:?}");
+}
+
+#[test]
+fn comparing_looks_at_seals_and_says_which_is_which_and_what_is_not_alike() {
+    let scene = Scene::new("compare");
+    let (identity, trust) = (scene.path("trust/ann"), scene.path("trust"));
+    let (a, b, c) = (scene.path("a"), scene.path("b"), scene.path("c"));
+    scene.report(&["--out", &a, "--identity", &identity]);
+    scene.report(&["--out", &b, "--identity", &identity, "--require", "xu-300"]);
+    scene.report(&["--out", &c]);
+    let same = qualify(&["compare", &a, &b, "--authority", &trust]);
+    let words = said(&same.stdout);
+    assert_eq!(same.status.code(), Some(0), "{words}");
+    for word in [
+        &*format!("A {a}"),
+        &format!("B {b}"),
+        "signed by engineer",
+        "NOT ALIKE: requirements",
+        "longest outage",
+        "time dark",
+        "nobody knows where",
+    ] {
+        assert!(words.contains(word), "{word}: {words}");
+    }
+    assert!(!words.contains("not checked"), "{words}");
+    // Without an authority it says that nobody looked; one that was never signed says so.
+    let words = said(&qualify(&["compare", &a, &c]).stdout);
+    assert!(words.contains("not checked") && words.contains("NOT SIGNED"), "{words}");
+    let refused = qualify(&["compare", &a, &c, "--authority", &trust]);
+    assert_eq!(refused.status.code(), Some(4), "{refused:?}");
+    let object = json(&qualify(&["compare", &a, &b, "--json"]));
+    assert_eq!(
+        (&object["differs"][0]["what"], &object["authority_checked"]),
+        (&"requirements".into(), &false.into())
+    );
+    // Altered: its figures are nobody's.
+    let file = scene.0.join("b/report.json");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replacen("\"events\":0", "\"events\":1", 1)).unwrap();
+    let altered = qualify(&["compare", &a, &b]);
+    assert!(altered.status.code() == Some(4) && said(&altered.stderr).contains("altered"));
+}
+
+#[test]
+fn a_report_of_another_schema_is_refused_in_words_though_its_seal_holds() {
+    let scene = Scene::new("schema");
+    let identity = scene.path("trust/ann");
+    scene.report(&["--identity", &identity]);
+    let file = scene.0.join("run/report.json");
+    let mut object: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let members = object.as_object_mut().unwrap();
+    members.remove("seal");
+    members.insert("schema".to_owned(), "longhand qualify report v1".into());
+    // As an older release wrote and signed it.
+    let signed = longhand_qualify::report::read(&object.to_string()).unwrap().signed;
+    let credentials = longhand_quic::trust::Credentials::load(Path::new(&identity)).unwrap();
+    let seal = credentials.seal(signed.as_bytes()).unwrap();
+    object["seal"] = serde_json::json!({
+        "signature": seal.signature, "certificate": seal.certificate, "authority": seal.authority,
+    });
+    std::fs::write(&file, object.to_string()).unwrap();
+    let old = scene.verify("run/report.json");
+    let words = said(&old.stderr);
+    assert_eq!(old.status.code(), Some(1), "{words}");
+    for word in ["report v1", "report v2", "its signature holds", "engineer \"ann\""] {
+        assert!(words.contains(word), "{word}: {words}");
+    }
+}
