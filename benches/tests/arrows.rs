@@ -13,9 +13,12 @@ use rules::{Violation, none_of, root};
 use toml::{Table, Value};
 
 /// Each crate of ours, its folder, and those of ours that it may name. Source: design.md section 1.
-const ARROWS: [(&str, &str, &[&str]); 12] = [
+const ARROWS: [(&str, &str, &[&str]); 13] = [
     ("longhand-protocol", "protocol", &[]),
     ("longhand-quic", "protocol/quic", &["longhand-protocol"]),
+    // Servo buses: an arm's driver, a leader arm's and the stand-in share it, and the first two may
+    // not name each other.
+    ("longhand-bus", "protocol/bus", &[]),
     ("longhand-leader", "console/leader", &["longhand-protocol"]),
     // The follower, too: its playout and watchdog are what measured arrivals are replayed through.
     ("longhand-qualify", "console/qualify", &["longhand-protocol", "longhand-follower"]),
@@ -25,18 +28,25 @@ const ARROWS: [(&str, &str, &[&str]); 12] = [
     (
         "longhand-console",
         "console",
-        &["longhand-protocol", "longhand-leader", "longhand-qualify", "longhand-quic"],
+        &[
+            "longhand-protocol",
+            "longhand-bus",
+            "longhand-leader",
+            "longhand-qualify",
+            "longhand-quic",
+        ],
     ),
     (
         "longhand-robot-agent",
         "robot-agent",
-        &["longhand-protocol", "longhand-follower", "longhand-quic"],
+        &["longhand-protocol", "longhand-bus", "longhand-follower", "longhand-quic"],
     ),
     (
         "longhand-sim",
         "sim",
         &[
             "longhand-protocol",
+            "longhand-bus",
             "longhand-link",
             "longhand-leader",
             "longhand-follower",
@@ -51,6 +61,7 @@ const ARROWS: [(&str, &str, &[&str]); 12] = [
         "benches",
         &[
             "longhand-protocol",
+            "longhand-bus",
             "longhand-link",
             "longhand-leader",
             "longhand-follower",

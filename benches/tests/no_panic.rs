@@ -44,6 +44,11 @@ fn judging_a_state_and_numbering_a_command_cannot_panic() {
 }
 
 #[test]
+fn finding_a_servos_answer_and_writing_a_request_cannot_panic() {
+    assert_links("bus", "Receiver::next_frame, give_up or Request::encode");
+}
+
+#[test]
 fn a_call_that_may_panic_does_not_link() {
     let said = build("control").unwrap_err();
     assert!(said.contains("longhand_may_panic_here"), "it failed for another reason:\n{said}");
@@ -86,13 +91,15 @@ fn set_up() -> PathBuf {
         "[package]\nname = \"longhand-no-panic-probe\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\
          [[bin]]\nname = \"probe\"\npath = {main:?}\n\
          [features]\nstep = []\nsession = []\nwire = []\nleader = []\nconsole = []\n\
-         control = []\n\
+         bus = []\ncontrol = []\n\
          [dependencies]\n\
+         longhand-bus = {{ path = {bus:?} }}\n\
          longhand-follower = {{ path = {follower:?} }}\n\
          longhand-leader = {{ path = {leader:?} }}\n\
          longhand-protocol = {{ path = {protocol:?} }}\n\
          [profile.release]\nlto = \"fat\"\ncodegen-units = 1\n[workspace]\n",
         main = root.join("benches/tests/probe/guarded.rs"),
+        bus = root.join("protocol/bus"),
         follower = root.join("robot-agent/follower"),
         leader = root.join("console/leader"),
         protocol = root.join("protocol"),

@@ -11,8 +11,9 @@ mod rules;
 use rules::{Source, Violation, files, lines_with, none_of, root, without_tests, without_words};
 
 /// The pure crates, by folder, and whether they may use `alloc`. Source: design.md section 1.
-const PURE: [(&str, bool); 4] = [
+const PURE: [(&str, bool); 5] = [
     ("protocol/src/", false),
+    ("protocol/bus/src/", false),
     ("console/leader/src/", false),
     ("robot-agent/follower/src/", false),
     ("sim/link/src/", true),

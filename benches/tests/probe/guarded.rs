@@ -9,6 +9,9 @@
 
 use std::hint::black_box;
 
+use longhand_bus::receive::Receiver;
+use longhand_bus::request::Request;
+use longhand_bus::{Id, Protocol, Span};
 use longhand_follower::profile::Profile;
 use longhand_follower::{Follower, TickInput};
 use longhand_leader::hand::HandSample;
@@ -76,6 +79,18 @@ fn main() {
         let at = Instant::from_micros(black_box(1_000));
         black_box(guarded(|| leader.step(at, &hand, black_box(Some(&report)))));
         guarded(|| leader.begin_session(black_box(Terms::default())));
+    }
+    if cfg!(feature = "bus") {
+        let protocol = if black_box(true) { Protocol::Dynamixel } else { Protocol::Feetech };
+        let bytes = black_box([0_u8; 64]);
+        let mut receiver = black_box(Receiver::new(protocol));
+        guarded(|| receiver.push(&bytes));
+        black_box(guarded(|| receiver.next_frame().is_some() || receiver.give_up().is_some()));
+        let ids = bytes.get(..black_box(6)).unwrap_or_default();
+        let span = black_box(Span { address: 132, bytes: 4 });
+        black_box(guarded(|| Request::FastSyncRead(span, ids).encode(protocol).is_ok()));
+        let id = black_box(Id::MAX);
+        black_box(guarded(|| Request::Read(id, span).encode(protocol).is_ok()));
     }
     if cfg!(feature = "console") {
         let mut session = black_box(ConsoleSession::new(SessionKey::default()));
