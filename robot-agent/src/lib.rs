@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod arm;
+pub mod arm_command;
 pub mod controls;
 pub mod doctor;
 pub mod epoch;
@@ -14,6 +15,7 @@ pub mod profile_file;
 pub mod record;
 pub mod record_command;
 mod revocations;
+pub mod serial;
 pub mod servo;
 mod servo_thread;
 pub mod states_json;

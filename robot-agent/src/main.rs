@@ -9,6 +9,7 @@ use longhand_quic::clock::robot_now;
 use longhand_quic::pace::ignore_background_stops;
 use longhand_quic::trust::{Credentials, Role, Trust, date};
 use longhand_robot_agent::agent::{Agent, AgentConfig, AgentReport, Bedside};
+use longhand_robot_agent::arm_command::{self, ArmCommand};
 use longhand_robot_agent::controls::{self, WORDS};
 use longhand_robot_agent::doctor::{self, Health};
 use longhand_robot_agent::profile_file::NamedProfile;
@@ -40,6 +41,7 @@ const EXAMPLES: &str = "Examples:
   longhand-robot-agent trust issue --dir trust --role surgeon --name dr-lee
   longhand-robot-agent run --identity trust/or3 --state state --bind 0.0.0.0:7400
   longhand-robot-agent bedside --socket bedside.sock hand-over
+  longhand-robot-agent arm scan --port /dev/ttyACM0 --speaks feetech
   longhand-robot-agent record verify --trust trust/or3 state/record/*-0000.mcap
   longhand-robot-agent doctor --identity trust/or3 --state state";
 
@@ -61,6 +63,9 @@ enum Command {
     /// The hospital's certificate authority.
     #[command(subcommand)]
     Trust(TrustCommand),
+    /// An arm's servos on a serial bus: list them, number them.
+    #[command(subcommand)]
+    Arm(ArmCommand),
     /// The black box: check, mend, read.
     #[command(subcommand)]
     Record(RecordCommand),
@@ -236,6 +241,7 @@ fn main() -> miette::Result<ExitCode> {
         Command::Bedside { socket, word } => say(&socket, &word),
         Command::Doctor(options) => examine(&options),
         Command::Trust(command) => trust(command).map(|()| ExitCode::SUCCESS),
+        Command::Arm(command) => arm_command::run(&command).into_diagnostic(),
         Command::Record(command) => record_command::run(&command).into_diagnostic(),
     }
 }

@@ -4,6 +4,7 @@
 //! runs the shipped cores, and no feature flag changes them.
 
 pub mod attack;
+pub mod bus;
 pub mod campaign;
 pub mod check;
 pub mod compare;

@@ -4,7 +4,7 @@
 
 use clap::{Parser, Subcommand};
 use longhand_sim::figures::{cuts, outages, table};
-use longhand_sim::{attack, compare, demo, link_command, world_command};
+use longhand_sim::{attack, bus, compare, demo, link_command, world_command};
 use miette::{IntoDiagnostic, Result};
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -28,6 +28,8 @@ enum Command {
     Demo(Box<demo::DemoArgs>),
     /// List, show, run and import links
     Link(Box<link_command::LinkArgs>),
+    /// Stand-in servos on a pseudo-terminal, well or with faults
+    Bus(bus::command::BusArgs),
     /// How often the arm stops on every link, and what delay that costs, in virtual time
     Table(table::TableArgs),
     /// Cut the wire under moving hands: how soon the arms stand still, in virtual time
@@ -68,6 +70,7 @@ fn main() -> Result<ExitCode> {
     match cli.command {
         None => demo::run(&cli.demo, &stop)?,
         Some(Command::Demo(args)) => demo::run(&args, &stop)?,
+        Some(Command::Bus(args)) => return bus::command::run(&args, &stop).into_diagnostic(),
         Some(Command::Table(args)) => table::run(&args, &stop).into_diagnostic()?,
         Some(Command::Cuts(args)) => return cuts::run(&args, &stop).into_diagnostic(),
         Some(Command::Outages(args)) => return outages::run(&args, &stop).into_diagnostic(),

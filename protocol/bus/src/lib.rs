@@ -1,4 +1,4 @@
-//! The bytes of servo buses: Dynamixel Protocol 2.0 and Feetech's STS/SCS, and the servos' registers.
+//! The bytes of servo buses, Dynamixel Protocol 2.0 and Feetech's STS/SCS, and their registers.
 //!
 //! Knows: how a request and an answer are written, how to find one among any bytes, what a servo's
 //! registers are called, where they lie and in what units, how long bytes take on a wire. Does not

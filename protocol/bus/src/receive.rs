@@ -1,7 +1,7 @@
 //! Frames found among any bytes: half a packet, noise before a header, our own words come back.
 //!
-//! Knows: headers, lengths, checksums, what to do when they do not fit. Does not know: time (whoever
-//! waits too long says so: [`Receiver::give_up`]), or whether a frame is what was asked for.
+//! Knows: headers, lengths, checksums, what to do when they do not fit. Does not know: time
+//! (whoever waits too long says so: [`Receiver::give_up`]), or whether a frame was asked for.
 //!
 //! Shape: push the bytes that came, then take frames until there are none. Bounded: 1024 bytes;
 //! when full, the oldest byte goes (`drop_oldest`), since the newest answer is the one that counts.

@@ -138,7 +138,8 @@ proptest! {
         receiver.push(fast.packet().as_slice());
         let frame = receiver.next_frame().unwrap();
         let heard: Vec<_> = FastAnswer::parts(&frame, 4)
-            .map(|s| (s.id.get(), s.complaint.byte(), u32::from_le_bytes(s.data.try_into().unwrap())))
+            .map(|s| (s.id.get(), s.complaint.byte(), s.data.try_into().map(u32::from_le_bytes)))
+            .map(|(id, error, value)| (id, error, value.unwrap()))
             .collect();
         prop_assert_eq!(heard, parts);
         prop_assert_eq!(Status::of(&frame, Protocol::Dynamixel), None);

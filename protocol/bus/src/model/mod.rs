@@ -1,7 +1,7 @@
 //! Servos as data: what registers each model has, in what units, and what its motor can do.
 //!
-//! Knows: addresses, widths, signs, units, and where each stands written. Does not know: which servo
-//! moves what (an arm's file says it), or what a good value is.
+//! Knows: addresses, widths, signs, units, and where each stands written. Does not know: which
+//! servo moves what (an arm's file says it), or what a good value is.
 
 mod sts;
 mod x_series;

@@ -8,7 +8,7 @@ use super::Sign::{Bit, None as Unsigned};
 use super::{Model, Motor, Register, What, row};
 use crate::Protocol::Feetech;
 
-static REGISTERS: [Register; 29] = [
+static REGISTERS: [Register; 30] = [
     row(0, 2, What::FirmwareVersion, Unsigned, Measured, 0x0903),
     row(3, 2, What::ModelNumber, Unsigned, Measured, 777),
     row(5, 1, What::Id, Unsigned, Kept, 1),
@@ -38,6 +38,7 @@ static REGISTERS: [Register; 29] = [
     row(62, 1, What::PresentVoltage, Unsigned, Measured, 0),
     row(63, 1, What::PresentTemperature, Unsigned, Measured, 0),
     row(65, 1, What::HardwareError, Unsigned, Measured, 0),
+    row(66, 1, What::Moving, Unsigned, Measured, 0),
     row(69, 2, What::PresentCurrent, Bit(15), Measured, 0),
 ];
 
