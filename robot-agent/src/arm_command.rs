@@ -1,13 +1,22 @@
-//! `longhand-robot-agent arm scan | set-id`: the servos of a bus, one by one.
+//! `longhand-robot-agent arm scan | set-id | calibrate | test`: the servos of a bus, one by one,
+//! and together as an arm.
 //!
-//! Knows: arguments, and how results are printed. Does not know: how a servo is asked (`serial`).
+//! Knows: arguments, and how results are printed. Does not know: how a servo is asked (`serial`),
+//! or what must be so of an arm (`bench`, `arm_file`).
 
+pub mod bench;
+
+use crate::arm_file::{ArmFile, ArmFileError};
+use crate::serial::cycle::{Measured, measure};
 use crate::serial::{Found, Host, HostError, LowLatency, Port, PortError};
+use bench::Seen;
 use clap::{Args, Subcommand, ValueEnum};
 use longhand_bus::{Id, Protocol};
+use longhand_protocol::units::Micros;
+use longhand_quic::pace::{Priority, RealTime};
 use serde_json::{Value, json};
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// `longhand-robot-agent arm ...`
@@ -20,7 +29,21 @@ pub enum ArmCommand {
     /// the bus: with a new arm, plug them in one by one.
     #[command(after_help = SET_ID_EXAMPLES)]
     SetId(SetId),
+    /// Find each joint's zero: put the arm at home by hand, and its file is written anew.
+    #[command(after_help = CALIBRATE_EXAMPLES)]
+    Calibrate(Calibrate),
+    /// Compare an arm with its file: each servo's model, health and guards, which are set and read
+    /// back, and how fast the bus goes. Nothing moves. Exit code: 0 all is well, 1 it is not.
+    #[command(after_help = TEST_EXAMPLES)]
+    Test(Test),
 }
+
+const CALIBRATE_EXAMPLES: &str = "Examples:
+  longhand-robot-agent arm calibrate so101 --port /dev/ttyACM0 --out my-arm.toml";
+
+const TEST_EXAMPLES: &str = "Examples:
+  longhand-robot-agent arm test so101 --port /dev/ttyACM0
+  longhand-robot-agent arm test my-arm.toml --port /dev/ttyACM0 --for 10 --json";
 
 const SCAN_EXAMPLES: &str = "Examples:
   longhand-robot-agent arm scan --port /dev/ttyACM0 --speaks feetech
@@ -85,9 +108,84 @@ pub struct SetId {
     json: bool,
 }
 
+/// `arm calibrate ...`
+#[derive(Args)]
+pub struct Calibrate {
+    /// The arm's file, or so101, or open-manipulator-x.
+    file: String,
+    /// The serial port of the adapter.
+    #[arg(long)]
+    port: PathBuf,
+    /// The new file; never over one that is there.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Switch the motors off where they hold the arm: it may fall, so hold it.
+    #[arg(long)]
+    let_go: bool,
+    /// The arm is at home already: do not ask.
+    #[arg(long)]
+    at_home: bool,
+}
+
+/// `arm test ...`
+#[derive(Args)]
+pub struct Test {
+    /// The arm's file, or so101, or open-manipulator-x.
+    file: String,
+    /// The serial port of the adapter.
+    #[arg(long)]
+    port: PathBuf,
+    /// How long to measure the bus, seconds.
+    #[arg(long = "for", value_name = "SECONDS", default_value = "3",
+          value_parser = Micros::from_written_secs, allow_negative_numbers = true)]
+    span: Micros,
+    /// Switch the motors off where they hold the arm: it may fall, so hold it.
+    #[arg(long)]
+    let_go: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
 /// A command could not be carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum ArmError {
+    /// The arm's file is wrong.
+    #[error(transparent)]
+    File(#[from] ArmFileError),
+    /// Servos are missing.
+    #[error("these do not answer: {0}; check power and cables, and `arm scan`")]
+    Missing(String),
+    /// The file names a model that is not known here.
+    #[error("model {0:?} is not known here")]
+    Unnamed(String),
+    /// A servo is of another model.
+    #[error("servo {id} is a {is}, and the file says {wanted}")]
+    Model {
+        /// Which.
+        id: u8,
+        /// What it is.
+        is: String,
+        /// What it should be.
+        wanted: &'static str,
+    },
+    /// Motors hold the arm.
+    #[error("these joints hold torque: {0}; hold the arm, since it may fall, and say --let-go")]
+    Holding(String),
+    /// The new file cannot be written.
+    #[error("{path} cannot be written: {error}; choose a name that is not taken")]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The arm's file cannot be written as TOML.
+    #[error("the arm cannot be written as TOML: {0}")]
+    Toml(#[from] toml::ser::Error),
+    /// The bus's thread ended without a result.
+    #[error("the bus's thread ended without a result: this is a bug")]
+    Thread,
     /// The port cannot be used.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -117,7 +215,146 @@ pub fn run(command: &ArmCommand) -> Result<ExitCode, ArmError> {
     match command {
         ArmCommand::Scan(asked) => scan(asked),
         ArmCommand::SetId(asked) => set_id(asked),
+        ArmCommand::Calibrate(asked) => calibrate(asked),
+        ArmCommand::Test(asked) => test(asked),
     }
+}
+
+/// The bus's thread: below the servo thread, as the network's. chosen: a late bus costs a position
+/// that is older, a late servo thread the loop.
+const BUS_PRIORITY: Priority = Priority::new(70);
+
+/// How long a cycle waits beyond the wire's time. Chosen: what is later than a bad USB host's
+/// scheduling (a few ms) is the next cycle's; past FTDI's timer where that cannot be switched off.
+const CYCLE_PATIENCE_US: u64 = 4_000;
+
+fn open_arm(file: &str, port: &Path) -> Result<(ArmFile, Host<Port>, LowLatency), ArmError> {
+    let arm = ArmFile::load(file)?;
+    let model = arm.servos().ok_or_else(|| ArmError::Unnamed(arm.model.clone()))?;
+    let port = Port::open(port, arm.baud)?;
+    let low_latency = port.low_latency();
+    let host = Host::new(port, model.protocol, arm.baud);
+    Ok((arm, host, low_latency))
+}
+
+fn test(asked: &Test) -> Result<ExitCode, ArmError> {
+    let (arm, mut host, low_latency) = open_arm(&asked.file, &asked.port)?;
+    let model = bench::all_there(&mut host, &arm)?;
+    bench::let_go(&mut host, &arm, model, asked.let_go)?;
+    let seen = bench::examine(&mut host, &arm, model)?;
+    let ids: Vec<u8> = arm.driven().map(|joint| joint.id).collect();
+    if low_latency != LowLatency::Refused {
+        host = host.with_patience_us(CYCLE_PATIENCE_US);
+    }
+    // A thread of its own, as the bus has it whenever an arm is driven.
+    let asked_us = asked.span.as_micros();
+    let bus = std::thread::spawn(move || {
+        let real_time = RealTime::acquire(BUS_PRIORITY, None).granted().to_string();
+        let measured = measure(&mut host, model, &ids, asked_us);
+        (measured, host.tally(), host.noise(), real_time)
+    });
+    let (measured, tally, noise, real_time) = bus.join().map_err(|_panic| ArmError::Thread)?;
+    let measured = measured?;
+    let well = seen.iter().all(|joint| joint.wrong.is_empty()) && !measured.whole_us.is_empty();
+    let mut out = io::stdout().lock();
+    if asked.json {
+        let report = json!({
+            "schema": "longhand arm test v1", "arm": arm.name, "model": model.name, "well": well,
+            "low_latency": low_latency.word(), "real_time": real_time,
+            "joints": seen.iter().map(seen_json).collect::<Vec<_>>(),
+            "bus_watchdog": model.watchdog_unit_ms.is_some(),
+            "bus": {
+                "cycles": measured.whole_us.len(), "missed": measured.missed,
+                "wire_us": measured.wire_us, "rate_hz": measured.rate_hz(),
+                "p50_us": measured.quantile_us(500), "p99_us": measured.quantile_us(990),
+                "max_us": measured.quantile_us(1_000),
+                "retried": tally.retried, "failed": tally.failed, "strays": tally.strays,
+                "stray_bytes": noise.stray_bytes, "corrupt": noise.corrupt,
+            },
+        });
+        writeln!(out, "{report}")?;
+    } else {
+        for joint in &seen {
+            writeln!(out, "{}", seen_words(joint))?;
+        }
+        writeln!(out, "{}", bus_words(&measured))?;
+        if model.watchdog_unit_ms.is_none() {
+            writeln!(
+                out,
+                "A {} has no bus watchdog: where the cable is pulled it goes on to its last goal \
+                 and stays there.",
+                model.name
+            )?;
+        }
+        if let Some(words) = low_latency.consequence() {
+            writeln!(out, "{words}")?;
+        }
+    }
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn seen_json(joint: &Seen) -> Value {
+    let guards = joint.guards.iter().map(|(what, value)| (what.to_string(), json!(value)));
+    json!({
+        "name": joint.name, "id": joint.id, "step": joint.step, "degrees": joint.degrees,
+        "volts": joint.volts, "temperature": joint.celsius, "wrong": joint.wrong,
+        "guards": guards.collect::<serde_json::Map<_, _>>(),
+    })
+}
+
+fn seen_words(joint: &Seen) -> String {
+    let Seen { name, id, degrees, volts, celsius, guards, wrong, .. } = joint;
+    let wrong = if wrong.is_empty() { "well".to_owned() } else { wrong.join("; ") };
+    let set = guards.len();
+    format!(
+        "{id:>3} {name:<14} {degrees:>7.1} deg {volts:>5.1} V {celsius:>3} C, {set} guards: {wrong}"
+    )
+}
+
+fn bus_words(measured: &Measured) -> String {
+    let Measured { whole_us, missed, wire_us } = measured;
+    let (Some(p50), Some(p99), Some(max), Some(rate)) = (
+        measured.quantile_us(500),
+        measured.quantile_us(990),
+        measured.quantile_us(1_000),
+        measured.rate_hz(),
+    ) else {
+        return format!("bus: in none of {missed} cycles did every servo answer");
+    };
+    format!(
+        "bus: {} cycles, {missed} incomplete; a cycle is {wire_us} us on the wire, took {p50} us \
+         at p50, {p99} at p99, {max} at most: {rate} a second",
+        whole_us.len()
+    )
+}
+
+fn calibrate(asked: &Calibrate) -> Result<ExitCode, ArmError> {
+    let (arm, mut host, _) = open_arm(&asked.file, &asked.port)?;
+    let model = bench::all_there(&mut host, &arm)?;
+    bench::let_go(&mut host, &arm, model, asked.let_go)?;
+    let mut out = io::stdout().lock();
+    if !asked.at_home {
+        for joint in arm.driven() {
+            writeln!(out, "{:<14} to {} degrees", joint.name, joint.home_deg)?;
+        }
+        writeln!(out, "Put the arm there by hand, hold it still, and press Enter.")?;
+        out.flush()?;
+        io::stdin().read_line(&mut String::new())?;
+    }
+    let found = bench::calibrated(&mut host, &arm, model)?;
+    let text = format!(
+        "# Written by `arm calibrate` from {}. Fields: robot-agent/arms/ARMS.md.\n{}",
+        asked.file,
+        toml::to_string(&found)?
+    );
+    let write = |error| ArmError::Write { path: asked.out.clone(), error };
+    let mut file = std::fs::File::create_new(&asked.out).map_err(write)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(write)?;
+    for (old, new) in arm.driven().zip(found.driven()) {
+        writeln!(out, "{:<14} zero {} (was {})", new.name, new.zero, old.zero)?;
+    }
+    writeln!(out, "written to {}", asked.out.display())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn open(bus: &BusChoice) -> Result<(Host<Port>, LowLatency), ArmError> {

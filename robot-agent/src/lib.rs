@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod arm;
 pub mod arm_command;
+pub mod arm_file;
 pub mod controls;
 pub mod doctor;
 pub mod epoch;

@@ -42,6 +42,7 @@ const EXAMPLES: &str = "Examples:
   longhand-robot-agent run --identity trust/or3 --state state --bind 0.0.0.0:7400
   longhand-robot-agent bedside --socket bedside.sock hand-over
   longhand-robot-agent arm scan --port /dev/ttyACM0 --speaks feetech
+  longhand-robot-agent arm test so101 --port /dev/ttyACM0
   longhand-robot-agent record verify --trust trust/or3 state/record/*-0000.mcap
   longhand-robot-agent doctor --identity trust/or3 --state state";
 
@@ -63,7 +64,7 @@ enum Command {
     /// The hospital's certificate authority.
     #[command(subcommand)]
     Trust(TrustCommand),
-    /// An arm's servos on a serial bus: list them, number them.
+    /// A serial arm: list its servos, number them, calibrate it, test it.
     #[command(subcommand)]
     Arm(ArmCommand),
     /// The black box: check, mend, read.

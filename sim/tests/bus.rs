@@ -13,8 +13,16 @@
     reason = "a test: a panic is how it fails"
 )]
 
+#[allow(dead_code, reason = "this test ends its processes itself")]
+#[path = "processes/child.rs"]
+mod child;
+
 use longhand_bus::model::{STS3215, What, XM430_W350};
 use longhand_bus::{Id, Protocol};
+use longhand_robot_agent::arm_command::ArmError;
+use longhand_robot_agent::arm_command::bench::{all_there, calibrated, examine, let_go};
+use longhand_robot_agent::arm_file::ArmFile;
+use longhand_robot_agent::serial::cycle::measure;
 use longhand_robot_agent::serial::{Host, HostError, Line, LowLatency, Port};
 use longhand_sim::bus::fault::{Fault, Kind};
 use longhand_sim::bus::{Arm, Bus};
@@ -193,6 +201,112 @@ fn all_positions_are_read_in_one_exchange_and_the_missing_one_is_named() {
     assert_eq!(host.tally().failed, 1);
 }
 
+const ARMS: [(Arm, &str); 2] = [(Arm::So101, "so101"), (Arm::Dynamixel, "open-manipulator-x")];
+
+#[test]
+fn an_arm_as_shipped_is_found_well_and_its_guards_stay_set() {
+    for (arm, name) in ARMS {
+        for faults in ["", "echo,noise=0.3,corrupt=0.05"] {
+            let file = ArmFile::load(name).unwrap();
+            let mut host = host(arm, faults, 4);
+            let model = all_there(&mut host, &file).unwrap();
+            let_go(&mut host, &file, model, false).unwrap();
+            let seen = examine(&mut host, &file, model).unwrap();
+            assert_eq!(seen.len(), file.driven().count());
+            for joint in &seen {
+                assert!(joint.wrong.is_empty() && joint.degrees.abs() < 0.1, "{joint:?}");
+                for (what, value) in &joint.guards {
+                    let is = host.get(id(joint.id), model, *what).unwrap();
+                    assert_eq!(is, *value, "{name} {} {what}", joint.name);
+                }
+            }
+            let watched = seen[0].guards.iter().any(|(what, _)| *what == What::BusWatchdog);
+            assert_eq!(watched, arm == Arm::Dynamixel);
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_with_an_arm_is_named() {
+    let file = ArmFile::load("so101").unwrap();
+    let mut missing = host(Arm::So101, "wrong-id:3", 1);
+    let said = all_there(&mut missing, &file).unwrap_err().to_string();
+    assert!(said.starts_with("these do not answer: 3 (elbow_flex);"), "{said}");
+    // The servos of another arm, with this one's numbers.
+    let mut other = ArmFile::load("open-manipulator-x").unwrap();
+    other.model = "xl430-w250".to_owned();
+    let said = all_there(&mut host(Arm::Dynamixel, "", 1), &other).unwrap_err().to_string();
+    assert_eq!(said, "servo 11 is a xm430-w350, and the file says xl430-w250");
+    // An arm that is held up falls when it is let go: somebody must have said so.
+    let mut held = host(Arm::So101, "", 1);
+    held.set(id(2), &STS3215, What::TorqueEnable, 1).unwrap();
+    let said = let_go(&mut held, &file, &STS3215, false).unwrap_err();
+    assert!(matches!(&said, ArmError::Holding(names) if names == "shoulder_lift"), "{said}");
+    assert_eq!(held.get(id(2), &STS3215, What::TorqueEnable).unwrap(), 1);
+    let_go(&mut held, &file, &STS3215, true).unwrap();
+    assert_eq!(held.get(id(2), &STS3215, What::TorqueEnable).unwrap(), 0);
+    // A servo that started anew for want of voltage says so, and where it stands is told.
+    let mut ill = host(Arm::So101, "brownout:5", 1);
+    ill.set(id(4), &STS3215, What::TorqueEnable, 1).unwrap();
+    ill.set(id(4), &STS3215, What::GoalPosition, 4000).unwrap();
+    for _ in 0..200 {
+        ill.line().now += 10_000;
+        let now = ill.line().now;
+        ill.line().bus.advance(now);
+    }
+    ill.set(id(4), &STS3215, What::TorqueEnable, 0).unwrap();
+    let seen = examine(&mut ill, &file, &STS3215).unwrap();
+    let wrong = |place: usize| seen[place].wrong.join("; ");
+    assert!(wrong(3).contains("outside -95 to 95"), "{}", wrong(3));
+    assert!(wrong(4).contains("outside 4.5 to 8") && wrong(4).contains("0x01"), "{}", wrong(4));
+    assert_eq!(wrong(0), "");
+}
+
+#[test]
+fn a_calibrated_arm_is_at_home_where_it_stands() {
+    let mut file = ArmFile::load("open-manipulator-x").unwrap();
+    file.joint[1].home_deg = 30.0;
+    file.joint[1].direction = -1;
+    let mut host = host(Arm::Dynamixel, "", 1);
+    let found = calibrated(&mut host, &file, &XM430_W350).unwrap();
+    for joint in found.driven() {
+        let home = joint.degrees(&XM430_W350, 2048);
+        assert!((home - joint.home_deg).abs() < 0.05, "{} {home}", joint.name);
+    }
+    assert_eq!(found.joint[1].zero, 2048 + 341);
+    // So far from the middle that the range has no room any more.
+    file.joint[0].home_deg = 30.0;
+    let said = calibrated(&mut host, &file, &XM430_W350).unwrap_err().to_string();
+    assert!(said.contains("joint1: its range needs the servo's steps"), "{said}");
+}
+
+/// The wire alone bounds the rate, where nothing else is late: six STS3215 at 1 Mbaud take 880 us.
+#[test]
+fn a_bus_goes_as_fast_as_its_wire_and_misses_are_counted() {
+    let mut so101 = host(Arm::So101, "", 1);
+    let ids = [1, 2, 3, 4, 5, 6];
+    let measured = measure(&mut so101, &STS3215, &ids, 1_000_000).unwrap();
+    assert_eq!((measured.wire_us, measured.missed), (880, 0));
+    assert_eq!((measured.quantile_us(500), measured.quantile_us(1_000)), (Some(880), Some(880)));
+    assert_eq!(measured.rate_hz(), Some(1_136));
+    // As it comes from the factory an X servo waits 500 us; the guards take that away.
+    let ids = [11, 12, 13, 14, 15];
+    let mut fresh = host(Arm::Dynamixel, "", 1);
+    let before = measure(&mut fresh, &XM430_W350, &ids, 1_000_000).unwrap();
+    let file = ArmFile::load("open-manipulator-x").unwrap();
+    examine(&mut fresh, &file, &XM430_W350).unwrap();
+    let after = measure(&mut fresh, &XM430_W350, &ids, 1_000_000).unwrap();
+    assert_eq!(before.quantile_us(500), Some(after.wire_us + 500));
+    assert_eq!(after.quantile_us(500), Some(after.wire_us));
+    let mut bad = host(Arm::So101, "half=0.02", 9).with_patience_us(4_000);
+    let measured = measure(&mut bad, &STS3215, &[1, 2, 3, 4, 5, 6], 1_000_000).unwrap();
+    assert!(measured.missed > 20 && measured.whole_us.len() > 300, "{measured:?}");
+    // Nobody there: it ends in its time, and says that nothing was whole.
+    let mut silent = host(Arm::So101, "silent", 1);
+    let measured = measure(&mut silent, &STS3215, &[1], 500_000).unwrap();
+    assert!(measured.whole_us.is_empty() && measured.missed > 0 && measured.rate_hz().is_none());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
@@ -300,6 +414,69 @@ fn an_adapter_that_is_pulled_is_told_and_its_name_comes_back() {
 fn a_port_that_is_not_there_is_told_in_words() {
     let missing = Port::open(Path::new("/dev/longhand-none"), 1_000_000).err().unwrap();
     assert!(missing.to_string().contains("is the adapter plugged in"), "{missing}");
+}
+
+/// `longhand-robot-agent arm ...`: its exit code, and what it said.
+fn arm(arguments: &[&str]) -> (i32, String) {
+    let mut command = Command::new(child::program("longhand-robot-agent"));
+    let output = command.arg("arm").args(arguments).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr);
+    (output.status.code().unwrap(), said)
+}
+
+/// The README's commands and the examples of `--help`, on the stand-in.
+#[test]
+fn each_arm_command_does_what_it_says() {
+    // Built first: that may take longer than the stand-in waits.
+    child::program("longhand-robot-agent");
+    let stand_in = StandIn::new("commands", &["--model", "so101", "--faults", "echo"]);
+    let port = stand_in.link.to_str().unwrap();
+    let scan = ["scan", "--port", port, "--speaks", "feetech", "--json"];
+    let ids = |said: &str| -> Vec<u64> {
+        let report: Value = serde_json::from_str(said).unwrap();
+        assert_eq!(report["schema"], "longhand arm scan v1");
+        assert_eq!(report["low_latency"], "no flag");
+        report["servos"].as_array().unwrap().iter().map(|s| s["id"].as_u64().unwrap()).collect()
+    };
+    let (code, said) = arm(&scan);
+    assert_eq!((code, ids(&said)), (0, vec![1, 2, 3, 4, 5, 6]));
+
+    let set = |from: &str, to: &str| {
+        arm(&["set-id", "--port", port, "--speaks", "feetech", "--from", from, "--to", to])
+    };
+    let (code, said) = set("6", "5");
+    assert!(code == 1 && said.contains("servo 5 is on the bus already"), "{said}");
+    assert_eq!(set("6", "7"), (0, "the sts3215 that was 6 is 7 now\n".to_owned()));
+    assert_eq!(ids(&arm(&scan).1), [1, 2, 3, 4, 5, 7]);
+    let (code, said) = arm(&["test", "so101", "--port", port]);
+    assert!(code == 1 && said.contains("do not answer: 6 (gripper)"), "{said}");
+    assert_eq!(set("7", "6").0, 0);
+
+    let tested = |file: &str| -> Value {
+        let (code, said) = arm(&["test", file, "--port", port, "--for", "0.3", "--json"]);
+        assert_eq!(code, 0, "{said}");
+        serde_json::from_str(&said).unwrap()
+    };
+    let report = tested("so101");
+    assert_eq!((&report["well"], &report["bus_watchdog"]), (&true.into(), &false.into()));
+    assert_eq!(report["joints"][1]["guards"]["temperature limit"], 65);
+    assert_eq!(report["bus"]["wire_us"], 880);
+    assert!(report["bus"]["p50_us"].as_u64().unwrap() >= 880, "{report}");
+
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bus-calibrated.toml");
+    let _old = std::fs::remove_file(&file);
+    let path = file.to_str().unwrap();
+    let calibrate = ["calibrate", "so101", "--port", port, "--out", path, "--at-home"];
+    let (code, said) = arm(&calibrate);
+    assert!(code == 0 && said.contains("shoulder_pan   zero 2048 (was 2048)"), "{said}");
+    let (code, said) = arm(&calibrate);
+    assert!(code == 1 && said.contains("choose a name that is not taken"), "{said}");
+    assert_eq!(tested(path)["arm"], "SO-101 follower");
+    std::fs::remove_file(&file).unwrap();
+
+    let (code, said) = arm(&["scan", "--port", port, "--speaks", "dynamixel"]);
+    assert!(code == 1 && said.contains("Nobody answers"), "{said}");
+    assert_eq!(arm(&["scan", "--port", port]).0, 2);
 }
 
 const PACKAGES: [&str; 2] = ["dynamixel-sdk==4.1.0", "feetech-servo-sdk==1.0.0"];

@@ -143,6 +143,11 @@ impl<L: Line> Host<L> {
         self.protocol
     }
 
+    /// How fast the wire is.
+    pub const fn baud(&self) -> u32 {
+        self.baud
+    }
+
     /// What happened so far.
     pub const fn tally(&self) -> Tally {
         self.tally

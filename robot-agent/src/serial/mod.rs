@@ -4,6 +4,7 @@
 //! (`longhand-bus`), joints of an arm, or any rule of motion. Nothing here may run in the servo
 //! thread: it waits.
 
+pub mod cycle;
 pub mod host;
 pub mod port;
 
