@@ -1,0 +1,420 @@
+//! One episode: the world, what has been done in it, and what counts as done, dropped or misplaced.
+//!
+//! Knows: the goal's rule, when a ring has come to rest and where. Does not know: forces
+//! (`contact`), points (`score`), or who moves the arms.
+//!
+//! Terms: a *move* is one ring brought from one side to the other. With `there_and_back` a ring has
+//! two, and no second one counts before every ring has had its first.
+
+use crate::contact::{ContactWorld, Loose, Scene, Tool, ring};
+use crate::dice::Dice;
+use crate::score::{ArmTick, Kind, Score, SubStep, Tally};
+use crate::task::{Carry, Goal, Task};
+use longhand_protocol::geometry::{ArmId, PerArm, Pose, RobotBase, Tip};
+use longhand_protocol::message::Stage;
+use nalgebra::{Isometry3, Vector3};
+
+/// What the robot says of one arm.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ArmSaid {
+    /// The measured tip.
+    pub tip: Pose<RobotBase, Tip>,
+    /// The measured jaw, radians.
+    pub jaw: f64,
+}
+
+/// Everything that one millisecond brings.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Tick {
+    /// Both arms.
+    pub arms: PerArm<ArmSaid>,
+    /// The robot's stage.
+    pub stage: Stage,
+    /// The clutch is pressed.
+    pub clutch: bool,
+}
+
+/// Which pegs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Where the rings lie first.
+    From,
+    /// Where they are brought.
+    To,
+}
+
+/// A ring as the picture shows it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RingView {
+    /// Its middle, in the board's frame.
+    pub at: Vector3<f64>,
+    /// Which hands hold it.
+    pub held: PerArm<bool>,
+    /// The peg it is about, if any: side, and which.
+    pub peg: Option<(Side, usize)>,
+    /// Moves that it has behind it.
+    pub moves: u32,
+    /// Out of the field.
+    pub lost: bool,
+}
+
+/// What the picture shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// Both tips, in the board's frame.
+    pub tips: PerArm<Vector3<f64>>,
+    /// Both jaws, radians.
+    pub jaws: PerArm<f64>,
+    /// The rings.
+    pub rings: Vec<RingView>,
+    /// The robot follows.
+    pub follows: bool,
+    /// The task is done, or nothing is left to do.
+    pub over: bool,
+}
+
+/// An episode.
+pub struct Episode {
+    task: Task,
+    world: ContactWorld,
+    tally: Tally,
+    rings: Vec<Ring>,
+    jaws: PerArm<JawWatch>,
+    tips: PerArm<Tool>,
+    stage: Stage,
+    settling: u64,
+    over: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ring {
+    moves: u32,
+    /// The hand that took it up last, and whether it went on to the other in the air.
+    first: Option<ArmId>,
+    passed: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum State {
+    Rests,
+    Held,
+    /// Let go so many ticks ago, in this sub-step by this hand; so many of them slow.
+    Loose {
+        ticks: u64,
+        slow: u64,
+        step: SubStep,
+        by: ArmId,
+    },
+    Lost,
+}
+
+/// Whether a jaw closed on nothing.
+#[derive(Clone, Copy, Debug, Default)]
+struct JawWatch {
+    closed: bool,
+    /// Ticks since it closed with nothing between.
+    empty: Option<u64>,
+}
+
+/// Ticks in which nothing is judged, while the rings settle. Chosen.
+const SETTLING: u64 = 200;
+/// A ring slower than this for so many ticks rests, metres a second. Chosen.
+const RESTS: f64 = 5e-3;
+const RESTS_FOR: u64 = 100;
+/// Judged where it is, at the latest, after so many ticks. Chosen: a ring that rolls.
+const JUDGED_AFTER: u64 = 1_500;
+/// A jaw narrower than this is closed, and wider than this open again, radians. Chosen: a ring's
+/// tube keeps both blades at about 0.8.
+const CLOSED: f64 = 0.7;
+const OPEN: f64 = 0.9;
+/// So long a closed jaw may be without a hold, ticks. Chosen.
+const EMPTY_AFTER: u64 = 100;
+/// A closed jaw is a try only this near a ring, metres. Chosen: about a ring's width.
+const NEAR_M: f64 = 20e-3;
+
+impl Episode {
+    /// The task from its beginning. The seed says where the rings lie.
+    pub fn new(task: Task, seed: u64) -> Self {
+        let Goal::Carry(carry) = &task.goal;
+        let mut dice = Dice::new(seed);
+        let objects = carry.from.iter().map(|[x, y]| Loose {
+            parts: ring(carry.ring_radius, carry.tube_radius),
+            mass: carry.mass,
+            at: Vector3::new(
+                x + dice.draw() * carry.slack * 0.7,
+                y + dice.draw() * carry.slack * 0.7,
+                carry.tube_radius + 0.2e-3,
+            ),
+        });
+        let scene = Scene {
+            objects: objects.collect(),
+            rcm: task.rcm,
+            half: task.half,
+            pegs: carry.from.iter().chain(&carry.to).copied().collect(),
+            peg_radius: carry.peg_radius,
+            peg_height: carry.peg_height,
+        };
+        let new = Ring { moves: 0, first: None, passed: false, state: State::Rests };
+        let nowhere = Tool { tip: Isometry3::identity(), jaw: 0.0 };
+        Self {
+            rings: vec![new; carry.from.len()],
+            world: ContactWorld::new(scene),
+            tally: Tally::new(&task),
+            jaws: PerArm::default(),
+            tips: PerArm { psm1: nowhere, psm2: nowhere },
+            stage: Stage::Disabled,
+            settling: 0,
+            over: false,
+            task,
+        }
+    }
+
+    /// One millisecond. The clock of the task runs from the first one in which the robot follows.
+    pub fn tick(&mut self, tick: &Tick) {
+        let [one, two] = self.task.rcm;
+        let placed = |arm: ArmId, rcm: Vector3<f64>| {
+            let said = tick.arms.get(arm);
+            let at = said.tip.position() + rcm;
+            Tool { tip: Isometry3::from_parts(at.into(), said.tip.rotation()), jaw: said.jaw }
+        };
+        self.tips = PerArm { psm1: placed(ArmId::Psm1, one), psm2: placed(ArmId::Psm2, two) };
+        self.stage = tick.stage;
+        self.world.step(&self.tips);
+        self.settling = self.settling.saturating_add(1);
+        let begun = self.tally.elapsed().as_micros() > 0 || tick.stage == Stage::Follow;
+        if self.settling <= SETTLING || !begun || self.over {
+            return;
+        }
+        let step = self.step_now();
+        let arms = PerArm::from_fn(|arm| {
+            let (felt, tool) = (self.world.felt(arm), self.tips.get(arm));
+            let tip = tool.tip.translation.vector;
+            ArmTick { tip, force_n: felt.force_n, bumps: felt.bumps, slips: felt.slips }
+        });
+        self.tally.tick(&arms, tick.stage, tick.clutch, step);
+        for number in 0..self.rings.len() {
+            self.judge(number);
+        }
+        for arm in ArmId::ALL {
+            self.judge_jaw(arm, step);
+        }
+        let goal = self.moves_each();
+        let done = |ring: &Ring| match ring.state {
+            State::Lost => true,
+            State::Rests => ring.moves >= goal,
+            State::Held | State::Loose { .. } => false,
+        };
+        self.over = self.rings.iter().all(done);
+    }
+
+    /// Whether there is nothing left to do.
+    pub const fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// The task.
+    pub const fn task(&self) -> &Task {
+        &self.task
+    }
+
+    /// Over every object's pose and speed so far.
+    pub const fn hash(&self) -> u64 {
+        self.world.hash()
+    }
+
+    /// The score as it stands.
+    pub fn score(&self) -> Score {
+        let home = self.rings.iter().any(|ring| ring.state != State::Lost);
+        let moves = self.rings.iter().map(|ring| ring.moves).sum();
+        let rings = u32::try_from(self.rings.len()).unwrap_or(u32::MAX);
+        let all = rings.saturating_mul(self.moves_each());
+        self.tally.score(&self.task, self.over && home, moves, all)
+    }
+
+    /// What the picture shows now.
+    pub fn view(&self) -> View {
+        let rings = self.rings.iter().enumerate().map(|(number, ring)| RingView {
+            at: self.place(number),
+            held: self.holders(number),
+            peg: self.peg_of(number),
+            moves: ring.moves,
+            lost: ring.state == State::Lost,
+        });
+        View {
+            rings: rings.collect(),
+            tips: PerArm::from_fn(|arm| self.tips.get(arm).tip.translation.vector),
+            jaws: PerArm::from_fn(|arm| self.tips.get(arm).jaw),
+            follows: self.stage == Stage::Follow,
+            over: self.over,
+        }
+    }
+
+    const fn carry(&self) -> &Carry {
+        let Goal::Carry(carry) = &self.task.goal;
+        carry
+    }
+
+    const fn moves_each(&self) -> u32 {
+        if self.carry().there_and_back { 2 } else { 1 }
+    }
+
+    fn place(&self, number: usize) -> Vector3<f64> {
+        let seen = self.world.objects().get(number);
+        seen.map_or_else(Vector3::zeros, |seen| seen.pose.translation.vector)
+    }
+
+    fn holders(&self, number: usize) -> PerArm<bool> {
+        PerArm::from_fn(|arm| self.world.felt(arm).holds == Some(number))
+    }
+
+    /// The peg that goes through a ring's hole.
+    fn peg_of(&self, number: usize) -> Option<(Side, usize)> {
+        let (carry, at) = (self.carry(), self.place(number));
+        let about = |[x, y]: &[f64; 2]| {
+            let hole = carry.ring_radius - carry.tube_radius;
+            libm::hypot(at.x - x, at.y - y) < hole && at.z > 0.0 && at.z < carry.peg_height
+        };
+        let find = |side, pegs: &[[f64; 2]]| Some((side, pegs.iter().position(about)?));
+        find(Side::From, &carry.from).or_else(|| find(Side::To, &carry.to))
+    }
+
+    /// Which part of a transfer is under way: the farthest of any ring.
+    fn step_now(&self) -> SubStep {
+        let step_of = |(number, ring): (usize, &Ring)| {
+            let held = self.holders(number);
+            match (held.psm1, held.psm2) {
+                (false, false) => SubStep::Reach,
+                (true, true) => SubStep::Pass,
+                _ if ring.passed || (!self.carry().hand_to_hand && self.is_high(number)) => {
+                    SubStep::Place
+                }
+                _ if self.peg_of(number).is_some() => SubStep::Lift,
+                _ => SubStep::Carry,
+            }
+        };
+        self.rings.iter().enumerate().map(step_of).max().unwrap_or(SubStep::Reach)
+    }
+
+    /// Above the pegs: in the air.
+    fn is_high(&self, number: usize) -> bool {
+        self.place(number).z > self.carry().peg_height
+    }
+
+    /// What has become of a ring in this tick.
+    fn judge(&mut self, number: usize) {
+        let Some(mut ring) = self.rings.get(number).copied() else { return };
+        let held = self.holders(number);
+        let holder = ArmId::ALL.into_iter().find(|arm| *held.get(*arm));
+        let at = self.place(number);
+        let [half_x, half_y] = self.task.half;
+        let gone = at.x.abs() > half_x || at.y.abs() > half_y || at.z < 0.0;
+        match (ring.state, holder) {
+            (State::Lost, _) | (State::Rests, None) => {}
+            (State::Rests | State::Loose { .. }, Some(arm)) => {
+                // What was passed and then dropped need not be passed again.
+                ring.first = if ring.passed { ring.first } else { Some(arm) };
+                ring.state = State::Held;
+            }
+            (State::Held, Some(_)) => {
+                let alone = held.psm1 != held.psm2;
+                let other = ring.first != holder;
+                ring.passed |= alone && other && self.is_high(number);
+            }
+            (State::Held, None) => {
+                let by = if ring.passed { other(ring.first) } else { ring.first };
+                let by = by.unwrap_or(ArmId::Psm1);
+                let step = self.let_go_in(number, &ring);
+                ring.state = State::Loose { ticks: 0, slow: 0, step, by };
+            }
+            (State::Loose { step: was, by, .. }, None) if gone => {
+                self.tally.add(Kind::DroppedOutOfField, was, Some(by), Some(number));
+                ring.state = State::Lost;
+            }
+            (State::Loose { ticks, slow, step: was, by }, None) => {
+                let seen = self.world.objects().get(number);
+                let is_slow = seen.is_some_and(|seen| seen.speed < RESTS);
+                let slow = if is_slow { slow.saturating_add(1) } else { 0 };
+                let ticks = ticks.saturating_add(1);
+                ring.state = State::Loose { ticks, slow, step: was, by };
+                if slow >= RESTS_FOR || ticks >= JUDGED_AFTER {
+                    self.come_to_rest(number, &mut ring, was, by);
+                }
+            }
+        }
+        if let Some(kept) = self.rings.get_mut(number) {
+            *kept = ring;
+        }
+    }
+
+    /// In which sub-step a ring was let go: it is no longer held.
+    fn let_go_in(&self, number: usize, ring: &Ring) -> SubStep {
+        let home = if ring.moves.is_multiple_of(2) { Side::From } else { Side::To };
+        match self.peg_of(number) {
+            _ if ring.passed => SubStep::Place,
+            Some((side, _)) if side == home => SubStep::Lift,
+            None if self.carry().hand_to_hand => SubStep::Carry,
+            Some(_) | None => SubStep::Place,
+        }
+    }
+
+    /// A ring that was let go lies somewhere: where it belongs, or not.
+    fn come_to_rest(&mut self, number: usize, ring: &mut Ring, step: SubStep, by: ArmId) {
+        ring.state = State::Rests;
+        let phase = self.phase();
+        let Some((side, _)) = self.peg_of(number) else {
+            return self.tally.add(Kind::DroppedOnBoard, step, Some(by), Some(number));
+        };
+        let home = |moves: u32| if moves.is_multiple_of(2) { Side::From } else { Side::To };
+        let brought = side == home(ring.moves.saturating_add(1));
+        if side == home(ring.moves) {
+            // Put back where it belongs already.
+        } else if brought && ring.moves == phase && ring.moves < self.moves_each() {
+            ring.moves = ring.moves.saturating_add(1);
+            if self.carry().hand_to_hand && !ring.passed {
+                self.tally.add(Kind::NotPassed, step, Some(by), Some(number));
+            }
+        } else {
+            self.tally.add(Kind::WrongPeg, step, Some(by), Some(number));
+            ring.moves = ring.moves.saturating_sub(1);
+        }
+        (ring.first, ring.passed) = (None, false);
+    }
+
+    /// How many moves every ring has behind it that is not lost.
+    fn phase(&self) -> u32 {
+        let here = self.rings.iter().filter(|ring| ring.state != State::Lost);
+        here.map(|ring| ring.moves).min().unwrap_or(0)
+    }
+
+    fn judge_jaw(&mut self, arm: ArmId, step: SubStep) {
+        let (tool, holds) = (*self.tips.get(arm), self.world.felt(arm).holds.is_some());
+        let tip = tool.tip.translation.vector;
+        let near = self
+            .world
+            .objects()
+            .iter()
+            .any(|seen| (seen.pose.translation.vector - tip).norm() < NEAR_M);
+        let watch = self.jaws.get_mut(arm);
+        if tool.jaw > OPEN {
+            *watch = JawWatch::default();
+        } else if tool.jaw < CLOSED && !watch.closed {
+            *watch = JawWatch { closed: true, empty: near.then_some(0) };
+        }
+        if holds {
+            watch.empty = None;
+        }
+        let ticks = watch.empty.map(|ticks| ticks.saturating_add(1));
+        watch.empty = ticks.filter(|ticks| *ticks < EMPTY_AFTER);
+        if ticks.is_some() && watch.empty.is_none() {
+            self.tally.add(Kind::EmptyGrasp, step, Some(arm), None);
+        }
+    }
+}
+
+fn other(arm: Option<ArmId>) -> Option<ArmId> {
+    Some(match arm? {
+        ArmId::Psm1 => ArmId::Psm2,
+        ArmId::Psm2 => ArmId::Psm1,
+    })
+}

@@ -1,0 +1,225 @@
+//! Planted errors: each episode gives exactly the score that it has to.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: a panic is how it fails")]
+
+mod common;
+
+use common::Bench;
+use longhand_protocol::geometry::{ArmId, PerArm};
+use longhand_protocol::message::Stage;
+use longhand_train::contact::Tool;
+use longhand_train::episode::{ArmSaid, Episode, Tick};
+use longhand_train::score::{ByKind, ByStep, Kind, SubStep};
+use longhand_train::task::{Goal, Task};
+use nalgebra::Vector3;
+
+const LEFT: ArmId = ArmId::Psm1;
+const RIGHT: ArmId = ArmId::Psm2;
+
+/// Peg transfer with so many rings, each exactly about its peg.
+fn task(rings: usize, there_and_back: bool) -> Task {
+    let mut task = Task::shipped("peg-transfer").unwrap();
+    let Goal::Carry(carry) = &mut task.goal;
+    carry.from.truncate(rings);
+    carry.to.truncate(rings);
+    carry.there_and_back = there_and_back;
+    carry.slack = 0.0;
+    task
+}
+
+fn begin(task: Task) -> Bench<Episode> {
+    let mut bench = Bench::new(Episode::new(task, 1));
+    // What the rings take to settle, and one more: the clock runs from there.
+    bench.wait(200);
+    bench.ticks = 0;
+    bench
+}
+
+const FROM: [f64; 2] = [-60e-3, 26e-3];
+const TO: [f64; 2] = [30e-3, 26e-3];
+/// How high a ring is let go above a peg's foot.
+const LOW: f64 = 4e-3;
+
+fn errors(bench: &Bench<Episode>) -> ByKind {
+    bench.world.score().errors
+}
+
+#[test]
+fn a_clean_transfer_over_and_back_costs_its_time_and_nothing_else() {
+    let mut bench = begin(task(1, true));
+    bench.pick(LEFT, 0);
+    bench.pass(LEFT, RIGHT, 0);
+    bench.put(RIGHT, 0, TO, LOW);
+    let over = bench.world.score();
+    assert_eq!((over.completed, over.moves, over.moves_in_all), (false, 1, 2));
+    assert!(over.points.abs() < 1e-12, "what is not finished has no points");
+    bench.pick(RIGHT, 0);
+    bench.pass(RIGHT, LEFT, 0);
+    bench.put(LEFT, 0, FROM, LOW);
+    let score = bench.world.score();
+    assert!(score.completed && bench.world.is_over());
+    assert_eq!(score.mistakes, []);
+    assert!((score.points - (300.0 - score.time_s)).abs() < 1e-9);
+    assert_eq!(score.penalties_s.to_bits(), 0.0_f64.to_bits());
+    // What the hands went, they are said to have gone; the last way is after the end.
+    let (left, right) = (score.left.path_mm, score.right.path_mm);
+    assert!((right - bench.path.get(RIGHT) * 1e3).abs() < 0.01, "{right}");
+    assert!(left <= bench.path.get(LEFT) * 1e3 + 0.01 && left > 100.0, "{left}");
+    let before = bench.world.hash();
+    bench.wait(10);
+    assert_eq!(bench.world.score(), score, "over is over");
+    assert_ne!(bench.world.hash(), before, "the world goes on");
+}
+
+#[test]
+fn what_comes_over_without_the_other_hand_is_done_but_costs() {
+    let mut bench = begin(task(1, false));
+    bench.pick(LEFT, 0);
+    bench.put(LEFT, 0, TO, LOW);
+    let score = bench.world.score();
+    assert!(score.completed);
+    assert_eq!(score.errors, ByKind { not_passed: 1, ..ByKind::default() });
+    assert!((score.penalties_s - 20.0).abs() < 1e-12);
+    assert!((score.points - (300.0 - score.time_s - 20.0)).abs() < 1e-9);
+}
+
+#[test]
+fn dropped_on_the_board_is_one_drop_in_the_carry_and_can_be_had_again() {
+    let mut bench = begin(task(1, false));
+    bench.pick(LEFT, 0);
+    bench.put(LEFT, 0, [-15e-3, 0.0], 5e-3);
+    assert_eq!(errors(&bench), ByKind { dropped_on_board: 1, ..ByKind::default() });
+    let mistake = bench.world.score().mistakes[0];
+    assert_eq!((mistake.kind, mistake.step), (Kind::DroppedOnBoard, SubStep::Carry));
+    assert_eq!((mistake.hand, mistake.object), (Some("left"), Some(0)));
+    bench.pick(LEFT, 0);
+    bench.pass(LEFT, RIGHT, 0);
+    bench.put(RIGHT, 0, TO, LOW);
+    let score = bench.world.score();
+    assert!(score.completed);
+    assert_eq!(score.errors_by_step, ByStep { carry: 1, ..ByStep::default() });
+    assert!((score.points - (300.0 - score.time_s - 5.0)).abs() < 1e-9);
+}
+
+#[test]
+fn dropped_out_of_the_field_is_lost_and_nothing_is_completed_by_losing_all() {
+    let mut bench = begin(task(1, false));
+    bench.pick(LEFT, 0);
+    bench.put(LEFT, 0, [-60e-3, 54e-3], 20e-3);
+    let score = bench.world.score();
+    assert!(bench.world.is_over() && !score.completed);
+    let lost = ByKind { dropped_out_of_field: 1, ..ByKind::default() };
+    assert_eq!(score.errors, lost);
+    assert!((score.penalties_s - 50.0).abs() < 1e-12 && score.points.abs() < 1e-12);
+}
+
+#[test]
+fn the_wrong_peg_is_told_and_the_way_back_waits_for_the_last_ring() {
+    let mut bench = begin(task(2, true));
+    bench.pick(LEFT, 0);
+    bench.pass(LEFT, RIGHT, 0);
+    bench.put(RIGHT, 0, TO, LOW);
+    assert_eq!(bench.world.score().moves, 1);
+    // Back, before the other ring has been over.
+    bench.pick(RIGHT, 0);
+    bench.pass(RIGHT, LEFT, 0);
+    bench.put(LEFT, 0, FROM, LOW);
+    let score = bench.world.score();
+    assert_eq!(score.errors, ByKind { wrong_peg: 1, ..ByKind::default() });
+    assert_eq!((score.moves, score.completed), (0, false));
+    assert_eq!(score.errors_by_step, ByStep { place: 1, ..ByStep::default() });
+}
+
+#[test]
+fn a_jaw_that_closes_beside_the_ring_is_an_empty_grasp() {
+    let mut bench = begin(task(1, false));
+    let at = bench.ring(0);
+    bench.go(LEFT, at + Vector3::new(0.0, -16e-3, 10e-3));
+    bench.jaw(LEFT, common::SHUT);
+    bench.wait(300);
+    assert_eq!(errors(&bench), ByKind { empty_grasp: 1, ..ByKind::default() });
+    bench.jaw(LEFT, common::OPEN);
+    // Far from every ring a closed jaw is nothing.
+    bench.go(LEFT, Vector3::new(-10e-3, 0.0, 60e-3));
+    bench.jaw(LEFT, common::SHUT);
+    bench.wait(300);
+    assert_eq!(errors(&bench), ByKind { empty_grasp: 1, ..ByKind::default() });
+}
+
+#[test]
+fn a_bump_is_a_collision_and_a_hard_one_is_force_too() {
+    let mut bench = begin(task(1, false));
+    bench.jaw(LEFT, 0.0);
+    // The closed blades' ends are at 8 mm and their radius below the pivot; 2 N a millimetre.
+    let touch = 8e-3 + 0.6e-3;
+    bench.go(LEFT, Vector3::new(-30e-3, 0.0, touch + 5e-3));
+    bench.go(LEFT, Vector3::new(-30e-3, 0.0, touch - 1e-3));
+    bench.go(LEFT, Vector3::new(-30e-3, 0.0, touch + 5e-3));
+    assert_eq!(errors(&bench), ByKind { collision: 1, ..ByKind::default() });
+    bench.go(LEFT, Vector3::new(-30e-3, 0.0, touch - 2e-3));
+    bench.go(LEFT, Vector3::new(-30e-3, 0.0, touch + 5e-3));
+    let score = bench.world.score();
+    assert_eq!(score.errors, ByKind { collision: 2, excessive_force: 1, ..ByKind::default() });
+    assert!((score.left.force_max_n - 4.0).abs() < 1e-6, "{}", score.left.force_max_n);
+    // Deeper than 1.5 mm: in and out at 40 mm/s over the last half millimetre.
+    assert!((score.left.excessive_force_s - 0.025).abs() < 2e-3);
+    assert!((score.penalties_s - 5.0).abs() < 1e-12);
+    assert!(score.right.force_max_n.abs() < 1e-12);
+}
+
+#[test]
+fn out_of_the_workspace_and_idle_are_timed() {
+    let mut bench = begin(task(1, false));
+    bench.go(RIGHT, Vector3::new(94e-3, 0.0, 45e-3));
+    bench.go(RIGHT, Vector3::new(97e-3, 0.0, 45e-3));
+    bench.wait(500);
+    bench.go(RIGHT, Vector3::new(94e-3, 0.0, 45e-3));
+    let score = bench.world.score();
+    assert_eq!(score.errors, ByKind { out_of_workspace: 1, ..ByKind::default() });
+    assert!((score.right.out_of_workspace_s - 0.600).abs() < 3e-3, "500 ms and twice 2 mm");
+    assert!((score.idle_s - 0.5).abs() < 3e-3, "{}", score.idle_s);
+    assert!((score.time_s - f64::from(bench.ticks) * 1e-3).abs() < 1e-9);
+}
+
+#[test]
+fn stops_and_clutches_are_counted_by_their_beginnings() {
+    let mut episode = Episode::new(task(1, false), 1);
+    let still = |tool: &Tool, rcm: Vector3<f64>| ArmSaid {
+        tip: longhand_protocol::geometry::Pose::new(
+            tool.tip.translation.vector - rcm,
+            tool.tip.rotation,
+        ),
+        jaw: tool.jaw,
+    };
+    let [one, two] = episode.task().rcm;
+    let tool = common::tool(Vector3::new(0.0, 0.0, 0.05), common::OPEN);
+    let apart = common::tool(Vector3::new(0.05, 0.0, 0.05), common::OPEN);
+    let arms = PerArm { psm1: still(&tool, one), psm2: still(&apart, two) };
+    let mut play = |ms: u32, stage, clutch| {
+        for _ in 0..ms {
+            episode.tick(&Tick { arms, stage, clutch });
+        }
+        episode.score()
+    };
+    let before = play(500, Stage::Latched, false);
+    assert_eq!((before.safe_stops, before.time_s.to_bits()), (0, 0.0_f64.to_bits()));
+    play(100, Stage::Follow, true);
+    play(50, Stage::Coast, true);
+    play(30, Stage::Brake, false);
+    play(200, Stage::Hold, true);
+    play(100, Stage::Follow, false);
+    let score = play(40, Stage::Brake, false);
+    assert_eq!((score.safe_stops, score.clutches), (2, 2));
+    assert!((score.held_s - 0.270).abs() < 1e-9 && (score.time_s - 0.520).abs() < 1e-9);
+}
+
+#[test]
+fn the_seed_lays_the_rings_and_nothing_else() {
+    let run = |seed| {
+        let mut bench = Bench::new(Episode::new(Task::shipped("peg-transfer").unwrap(), seed));
+        bench.wait(300);
+        (bench.world.hash(), bench.ring(0))
+    };
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1).0, run(2).0);
+    assert!((run(1).1 - Vector3::new(-60e-3, 26e-3, 2.5e-3)).norm() < 1.1e-3);
+}
