@@ -163,10 +163,17 @@ impl Hand for Once {
 }
 
 /// Lays a NetFI condition over the commands.
-struct Over {
+pub(crate) struct Over {
     link: Netfi,
     under_way: BTreeMap<(Micros, u64), Vec<u8>>,
     serial: u64,
+}
+
+impl Over {
+    /// This condition, nothing under way yet.
+    pub(crate) const fn new(link: Netfi) -> Self {
+        Self { link, under_way: BTreeMap::new(), serial: 0 }
+    }
 }
 
 impl Meddler for Over {
@@ -207,8 +214,7 @@ pub fn ours(condition: &Condition, seed: u64) -> Result<Outcome, CompareError> {
         scale: DEFAULT_SCALE,
         hand: Box::new(hand),
     });
-    let over = Over { link: Netfi::new(condition, seed), under_way: BTreeMap::new(), serial: 0 };
-    world.meddle(Box::new(over));
+    world.meddle(Box::new(Over::new(Netfi::new(condition, seed))));
     let mut sum = Sum::default();
     let mut rest = 0;
     let mut tick = world.tick();

@@ -41,7 +41,7 @@ pub fn written(name: &str) -> Result<String, String> {
 /// A foot that does what a careful surgeon's does: down while the robot may move, and after a latch
 /// up, then down.
 #[derive(Clone, Copy, Debug, Default)]
-struct Foot {
+pub(crate) struct Foot {
     down: bool,
     since: Instant<Console>,
 }
@@ -51,7 +51,8 @@ const FOOT_UP: Micros = Micros::from_millis(400);
 const FOOT_DOWN: Micros = Micros::from_millis(1_500);
 
 impl Foot {
-    fn step(&mut self, now: Instant<Console>, stage: Option<Stage>) -> bool {
+    /// Whether the pedal is down, seeing this stage.
+    pub(crate) fn step(&mut self, now: Instant<Console>, stage: Option<Stage>) -> bool {
         let since = now.since(self.since);
         let wanted = match stage {
             Some(Stage::Follow | Stage::Coast | Stage::Brake | Stage::Hold) => true,

@@ -18,6 +18,6 @@ pub mod relay;
 pub mod replay_record;
 pub mod scenario;
 pub mod share_out;
-
+pub mod train;
 pub mod world;
 pub mod world_command;

@@ -4,7 +4,7 @@
 
 use clap::{Parser, Subcommand};
 use longhand_sim::figures::{cuts, outages, table};
-use longhand_sim::{attack, bus, compare, demo, link_command, world_command};
+use longhand_sim::{attack, bus, compare, demo, link_command, train, world_command};
 use miette::{IntoDiagnostic, Result};
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -48,6 +48,8 @@ enum Command {
     Attack(attack::command::AttackArgs),
     /// One hand path over UVA's NetFI links, by RAVEN II's receive rule and by ours
     Compare(compare::CompareArgs),
+    /// Practise a task in virtual time, by a virtual trainee, and be scored
+    Train(train::TrainArgs),
     /// List the kinds of faults, their parameters and defaults
     Faults(world_command::ListArgs),
     /// List what must hold at every tick, and where it is checked
@@ -88,6 +90,7 @@ fn main() -> Result<ExitCode> {
             return attack::command::run(&args, &stop).into_diagnostic();
         }
         Some(Command::Compare(args)) => compare::run(&args).into_diagnostic()?,
+        Some(Command::Train(args)) => return train::run(&args, &stop).into_diagnostic(),
         Some(Command::Faults(args)) => return world_command::faults(&args).into_diagnostic(),
         Some(Command::Invariants(args)) => {
             return world_command::invariants(&args).into_diagnostic();

@@ -265,6 +265,10 @@ impl ConsoleEnd {
             let _counted = self.judge(at, &bytes);
         }
         let now = tick.woke_at;
+        // As the leader thread does: whoever moves sees the state first.
+        if let Some(report) = &self.report {
+            self.hand.told(&report.state);
+        }
         self.sample = self.hand.read(now, &self.seen);
         for meddler in meddlers {
             meddler.hand(at, &mut self.sample);

@@ -13,3 +13,4 @@ pub mod episode;
 pub mod instrument;
 pub mod score;
 pub mod task;
+pub mod trainee;
