@@ -40,6 +40,9 @@ const TOUCH_M: f64 = 0.15e-3;
 const OPPOSITE: f64 = -0.7;
 /// A jaw opened so much beyond the touch lets go, radians. Chosen: a degree.
 const LET_GO: f64 = 0.0175;
+/// An object that went so far through the blades slipped, metres. Chosen: more than it settles by
+/// while the jaw closes on it.
+const SLIP_M: f64 = 0.5e-3;
 /// An object farther than this from a blade has slipped out, metres. Chosen: a blade's width.
 const SLIPPED_OUT_M: f64 = 1.2e-3;
 /// What a grip gives way: newtons a metre, newton metres a radian. Chosen: a ring of a gram swings
@@ -162,6 +165,8 @@ struct Grip {
     joint: ImpulseJointHandle,
     /// How far the jaw was open when both blades touched.
     touch: f64,
+    /// How far the object has slid and turned through the blades since that was told last, metres.
+    slid: f64,
     /// The tie, on the tip and on the object.
     on_tip: Pose,
     on_object: Pose,
@@ -321,7 +326,7 @@ impl ContactWorld {
         let tip_body = self.arms.get(index(arm))?.tip;
         let tie = tie(&on_tip, &on_object);
         let joint = self.physics.insert_impulse_joint(tip_body, body, tie);
-        Some(Grip { object, joint, touch: tool.jaw, on_tip, on_object })
+        Some(Grip { object, joint, touch: tool.jaw, slid: 0.0, on_tip, on_object })
     }
 
     /// Bounds the tie by friction; whether the object slid or turned in the blades.
@@ -344,6 +349,8 @@ impl ContactWorld {
         if slides || turns {
             let keep = if slides { bound / pull } else { 1.0 };
             let keep_turn = if turns { twist_bound / twist } else { 1.0 };
+            grip.slid +=
+                stretch.length() * (1.0 - keep) + angle.length() * (1.0 - keep_turn) * PATCH_M;
             let at = held.translation + stretch * keep;
             let facing = held.rotation * Rotation::from_scaled_axis(angle * keep_turn);
             grip.on_object = object.inverse() * Pose::from_parts(at, facing);
@@ -357,7 +364,11 @@ impl ContactWorld {
                 joint.data.set_motor_max_force(axis, twist_bound);
             }
         }
-        slides || turns
+        let told = grip.slid > SLIP_M;
+        if told {
+            grip.slid = 0.0;
+        }
+        told
     }
 
     /// How far each blade is from an object; far where there is no such object.

@@ -21,9 +21,10 @@ use nalgebra::Vector3;
 
 /// Seconds from something seen to something done. Source: visual reaction, about 0.2 s.
 const REACTION_S: f64 = 0.2;
-/// Fitts: seconds, and seconds a bit. Chosen: about twice a bare hand's, as with instruments.
-const FITTS_S: f64 = 0.15;
-const FITTS_S_A_BIT: f64 = 0.2;
+/// Fitts: seconds, and seconds a bit. Chosen: one and a half times a bare hand's
+/// tenth, as with instruments.
+const FITTS_S: f64 = 0.1;
+const FITTS_S_A_BIT: f64 = 0.15;
 /// No tip is led faster, metres a second. Chosen: two thirds of what the leader lets a goal do.
 const SPEED_MAX: f64 = 0.06;
 /// A movement misses by this share of its way, and by this much however short it is, metres, along
