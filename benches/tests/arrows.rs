@@ -24,6 +24,7 @@ const ARROWS: [(&str, &str, &[&str]); 13] = [
     ("longhand-qualify", "console/qualify", &["longhand-protocol", "longhand-follower"]),
     ("longhand-follower", "robot-agent/follower", &["longhand-protocol"]),
     ("longhand-link", "sim/link", &["longhand-protocol"]),
+    ("longhand-train", "sim/train", &["longhand-protocol"]),
     ("longhand-gateway", "robot-agent/gateway", &["longhand-protocol"]),
     (
         "longhand-console",
@@ -48,6 +49,7 @@ const ARROWS: [(&str, &str, &[&str]); 13] = [
             "longhand-protocol",
             "longhand-bus",
             "longhand-link",
+            "longhand-train",
             "longhand-leader",
             "longhand-follower",
             "longhand-qualify",
@@ -77,8 +79,8 @@ const ARROWS: [(&str, &str, &[&str]); 13] = [
 ];
 
 /// Packages of the outer world that one crate of ours alone may name. Source: design.md section 1
-/// (quinn, rustls, zenoh) and section 4 (bincode).
-const WARDENS: [(&str, &str); 10] = [
+/// (quinn, rustls, zenoh) and section 4 (bincode); rapier and its maths are chosen.
+const WARDENS: [(&str, &str); 13] = [
     ("quinn", "longhand-quic"),
     ("quinn-proto", "longhand-quic"),
     ("quinn-udp", "longhand-quic"),
@@ -89,6 +91,10 @@ const WARDENS: [(&str, &str); 10] = [
     ("x509-parser", "longhand-quic"),
     ("bincode", "longhand-protocol"),
     ("zenoh", "longhand-gateway"),
+    // Its public maths is glam: nothing of either leaves the crate that knows contact.
+    ("rapier3d-f64", "longhand-train"),
+    ("parry3d-f64", "longhand-train"),
+    ("glam", "longhand-train"),
 ];
 
 /// A manifest and where it lies.

@@ -159,6 +159,20 @@ fn bincode_is_named_in_one_file_and_its_manifests() {
 }
 
 #[test]
+fn the_contact_solver_is_named_in_one_file() {
+    let sources = files("rs").into_iter().filter(|s| s.file != "sim/train/src/contact.rs");
+    let advice =
+        "only sim/train/src/contact.rs names rapier and its maths: ask it for what is needed";
+    let named = sources.flat_map(|source| {
+        let code = without_words(&source.text);
+        let words = ["rapier3d_f64", "parry3d_f64", "glam", "glamx"];
+        let lines = words.into_iter().flat_map(|word| lines_with(&code, word)).collect::<Vec<_>>();
+        lines.into_iter().map(|n| at(&source, n, advice.to_owned())).collect::<Vec<_>>()
+    });
+    none_of(named.collect());
+}
+
+#[test]
 fn clocks_are_read_where_the_design_says() {
     none_of(files("rs").iter().flat_map(clock_reads).collect());
 }

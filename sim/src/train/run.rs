@@ -85,7 +85,7 @@ impl Practice {
                 next_frame = tick.at.saturating_add(FRAME);
                 frames.take(tick.state.robot_time, episode.view());
             }
-            let second = tick.at.as_micros() % 1_000_000 == 0;
+            let second = tick.at.as_micros().is_multiple_of(1_000_000);
             stopped = second && stop.load(Ordering::Relaxed);
         }
         Practised {

@@ -12,8 +12,10 @@ use serde::Deserialize;
 pub const SCHEMA: &str = "longhand task v1";
 
 /// The tasks that ship: name, text.
-pub const SHIPPED: [(&str, &str); 1] =
-    [("peg-transfer", include_str!("../tasks/peg-transfer.toml"))];
+pub const SHIPPED: [(&str, &str); 2] = [
+    ("peg-transfer", include_str!("../tasks/peg-transfer.toml")),
+    ("pick-and-place", include_str!("../tasks/pick-and-place.toml")),
+];
 
 /// A task.
 #[derive(Clone, Debug, PartialEq)]
