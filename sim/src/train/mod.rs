@@ -232,6 +232,22 @@ fn print(
             hand.out_of_workspace_s
         )?;
     }
+    if let Some(lead) = &score.inserted {
+        return writeln!(
+            out,
+            "lead   {:.2} mm beside its line, {:.2} deg askew, {:+.2} mm from its depth (overshoot {:.2} \
+             mm), at most {:.2} N; missed entry {}, overshoot {}, excessive force {}\n{}",
+            lead.lateral_mm,
+            lead.angle_deg,
+            lead.depth_error_mm,
+            lead.overshoot_mm,
+            lead.force_max_n,
+            errors.missed_entry,
+            errors.overshoot,
+            errors.excessive_force,
+            rest(done)
+        );
+    }
     writeln!(
         out,
         "drops {} ({} out of the field), wrong peg {}, not passed {}, empty grasps {}, collisions {}, \
@@ -249,14 +265,13 @@ fn print(
         "mistakes in reach {}, lift {}, carry {}, pass {}, place {}",
         steps.reach, steps.lift, steps.carry, steps.pass, steps.place
     )?;
-    writeln!(
-        out,
+    writeln!(out, "{}", rest(done))
+}
+
+fn rest(done: &Practised) -> String {
+    let (score, age) = (&done.score, &done.loop_age);
+    format!(
         "idle {:.1} s, clutch {}, safe stops {}, held {:.1} s; loop age p50 {:.0} ms, p99 {:.0} ms",
-        score.idle_s,
-        score.clutches,
-        score.safe_stops,
-        score.held_s,
-        done.loop_age.p50_ms,
-        done.loop_age.p99_ms
+        score.idle_s, score.clutches, score.safe_stops, score.held_s, age.p50_ms, age.p99_ms
     )
 }

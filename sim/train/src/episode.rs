@@ -6,12 +6,16 @@
 //! Terms: a *move* is one ring brought from one side to the other. With `there_and_back` a ring has
 //! two, and no second one counts before every ring has had its first.
 
+mod insertion;
+
 use crate::contact::{ContactWorld, Loose, Scene, Tool, ring};
 use crate::dice::Dice;
-use crate::score::{ArmTick, Kind, Score, SubStep, Tally};
+use crate::score::{ArmTick, Done, Kind, Score, SubStep, Tally};
 use crate::task::{Carry, Goal, Task};
+use insertion::Insertion;
 use longhand_protocol::geometry::{ArmId, PerArm, Pose, RobotBase, Tip};
 use longhand_protocol::message::Stage;
+use longhand_protocol::units::TICK;
 use nalgebra::{Isometry3, Vector3};
 
 /// What the robot says of one arm.
@@ -67,6 +71,8 @@ pub struct View {
     pub jaws: PerArm<f64>,
     /// The rings.
     pub rings: Vec<RingView>,
+    /// The lead's end, where there is one.
+    pub lead: Option<Vector3<f64>>,
     /// The robot follows.
     pub follows: bool,
     /// The task is done, or nothing is left to do.
@@ -78,7 +84,10 @@ pub struct Episode {
     task: Task,
     world: ContactWorld,
     tally: Tally,
+    /// Empty where the goal is another.
+    carry: Carry,
     rings: Vec<Ring>,
+    insertion: Option<Insertion>,
     jaws: PerArm<JawWatch>,
     tips: PerArm<Tool>,
     stage: Stage,
@@ -136,7 +145,10 @@ const NEAR_M: f64 = 20e-3;
 impl Episode {
     /// The task from its beginning. The seed says where the rings lie.
     pub fn new(task: Task, seed: u64) -> Self {
-        let Goal::Carry(carry) = &task.goal;
+        let (carry, insertion) = match &task.goal {
+            Goal::Carry(carry) => (carry.clone(), None),
+            Goal::Insert(insert) => (Carry::default(), Some(Insertion::new(insert))),
+        };
         let mut dice = Dice::new(seed);
         let objects = carry.from.iter().map(|[x, y]| Loose {
             parts: ring(carry.ring_radius, carry.tube_radius),
@@ -159,6 +171,7 @@ impl Episode {
         let nowhere = Tool { tip: Isometry3::identity(), jaw: 0.0 };
         Self {
             rings: vec![new; carry.from.len()],
+            insertion,
             world: ContactWorld::new(scene),
             tally: Tally::new(&task),
             jaws: PerArm::default(),
@@ -166,6 +179,7 @@ impl Episode {
             stage: Stage::Disabled,
             settling: 0,
             over: false,
+            carry,
             task,
         }
     }
@@ -190,9 +204,21 @@ impl Episode {
         let arms = PerArm::from_fn(|arm| {
             let (felt, tool) = (self.world.felt(arm), self.tips.get(arm));
             let tip = tool.tip.translation.vector;
-            ArmTick { tip, force_n: felt.force_n, bumps: felt.bumps, slips: felt.slips }
+            let lead = self.insertion.as_ref().filter(|_| arm == ArmId::Psm2);
+            let force_n = felt.force_n + lead.map_or(0.0, Insertion::force_n);
+            ArmTick { tip, force_n, bumps: felt.bumps, slips: felt.slips }
         });
         self.tally.tick(&arms, tick.stage, tick.clutch, step);
+        if let Some(insertion) = &mut self.insertion {
+            let began = insertion.step(&self.tips.psm2.tip, TICK.as_secs_f64());
+            let kinds =
+                [(began.missed_entry, Kind::MissedEntry), (began.overshot, Kind::Overshoot)];
+            for (_, kind) in kinds.into_iter().filter(|(began, _)| *began) {
+                self.tally.add(kind, SubStep::Insert, Some(ArmId::Psm2), None);
+            }
+            self.over = insertion.is_placed();
+            return;
+        }
         for number in 0..self.rings.len() {
             self.judge(number);
         }
@@ -225,11 +251,19 @@ impl Episode {
 
     /// The score as it stands.
     pub fn score(&self) -> Score {
+        if let Some(insertion) = &self.insertion {
+            let (completed, moves) = (self.over, u32::from(self.over));
+            let inserted = Some(insertion.inserted());
+            return self
+                .tally
+                .score(&self.task, &Done { completed, moves, moves_in_all: 1, inserted });
+        }
         let home = self.rings.iter().any(|ring| ring.state != State::Lost);
         let moves = self.rings.iter().map(|ring| ring.moves).sum();
         let rings = u32::try_from(self.rings.len()).unwrap_or(u32::MAX);
-        let all = rings.saturating_mul(self.moves_each());
-        self.tally.score(&self.task, self.over && home, moves, all)
+        let moves_in_all = rings.saturating_mul(self.moves_each());
+        let completed = self.over && home;
+        self.tally.score(&self.task, &Done { completed, moves, moves_in_all, inserted: None })
     }
 
     /// What the picture shows now.
@@ -243,6 +277,7 @@ impl Episode {
         });
         View {
             rings: rings.collect(),
+            lead: self.insertion.as_ref().and_then(Insertion::end),
             tips: PerArm::from_fn(|arm| self.tips.get(arm).tip.translation.vector),
             jaws: PerArm::from_fn(|arm| self.tips.get(arm).jaw),
             follows: self.stage == Stage::Follow,
@@ -251,8 +286,7 @@ impl Episode {
     }
 
     const fn carry(&self) -> &Carry {
-        let Goal::Carry(carry) = &self.task.goal;
-        carry
+        &self.carry
     }
 
     const fn moves_each(&self) -> u32 {
@@ -281,6 +315,9 @@ impl Episode {
 
     /// Which part of a transfer is under way: the farthest of any ring.
     fn step_now(&self) -> SubStep {
+        if self.insertion.as_ref().is_some_and(|lead| lead.inserted().depth_mm > 0.0) {
+            return SubStep::Insert;
+        }
         let step_of = |(number, ring): (usize, &Ring)| {
             let held = self.holders(number);
             match (held.psm1, held.psm2) {

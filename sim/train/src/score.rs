@@ -33,20 +33,10 @@ pub enum Kind {
     ExcessiveForce,
     /// A tip out of where it belongs.
     OutOfWorkspace,
-}
-
-impl Kind {
-    /// Every kind.
-    pub const ALL: [Self; 8] = [
-        Self::DroppedOnBoard,
-        Self::DroppedOutOfField,
-        Self::WrongPeg,
-        Self::NotPassed,
-        Self::EmptyGrasp,
-        Self::Collision,
-        Self::ExcessiveForce,
-        Self::OutOfWorkspace,
-    ];
+    /// A lead went in beside its hole.
+    MissedEntry,
+    /// A lead went beyond its target.
+    Overshoot,
 }
 
 /// Which part of a transfer was under way.
@@ -63,6 +53,8 @@ pub enum SubStep {
     Pass,
     /// Held by the hand that puts it down.
     Place,
+    /// The lead is inside.
+    Insert,
 }
 
 /// One mistake.
@@ -108,6 +100,8 @@ pub struct ByStep {
     pub pass: u32,
     /// See [`SubStep`].
     pub place: u32,
+    /// See [`SubStep`].
+    pub insert: u32,
 }
 
 /// How often each kind of mistake was made.
@@ -129,6 +123,29 @@ pub struct ByKind {
     pub excessive_force: u32,
     /// See [`Kind`].
     pub out_of_workspace: u32,
+    /// See [`Kind`].
+    pub missed_entry: u32,
+    /// See [`Kind`].
+    pub overshoot: u32,
+}
+
+/// A lead against its planned line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Inserted {
+    /// Along the line, from the entry.
+    pub depth_mm: f64,
+    /// Before the target (negative) or beyond it.
+    pub depth_error_mm: f64,
+    /// The farthest beyond the target.
+    pub overshoot_mm: f64,
+    /// The lead's end beside the line, now, and at most while it was inside.
+    pub lateral_mm: f64,
+    /// See `lateral_mm`.
+    pub lateral_max_mm: f64,
+    /// The lead against the line.
+    pub angle_deg: f64,
+    /// The largest force on the lead.
+    pub force_max_n: f64,
 }
 
 /// The score of an episode.
@@ -164,6 +181,9 @@ pub struct Score {
     pub errors_by_step: ByStep,
     /// One by one.
     pub mistakes: Vec<Mistake>,
+    /// Where the lead is, in a task that has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inserted: Option<Inserted>,
 }
 
 /// Slower than this a tip stands, metres a second. Chosen: below what a hand does on purpose.
@@ -183,6 +203,19 @@ pub struct ArmTick {
     pub bumps: bool,
     /// What it holds slid.
     pub slips: bool,
+}
+
+/// How far a task has come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Done {
+    /// All of it.
+    pub completed: bool,
+    /// Moves done.
+    pub moves: u32,
+    /// Moves there are.
+    pub moves_in_all: u32,
+    /// Where the lead is.
+    pub inserted: Option<Inserted>,
 }
 
 /// Adds an episode up.
@@ -320,7 +353,7 @@ impl Tally {
     }
 
     /// The score as it stands.
-    pub fn score(&self, task: &Task, completed: bool, moves: u32, moves_in_all: u32) -> Score {
+    pub fn score(&self, task: &Task, done: &Done) -> Score {
         let seconds = |ticks: u64| TICK.saturating_mul(ticks).as_secs_f64();
         let hand = |arm| {
             let hand = self.hands.get(arm);
@@ -338,7 +371,13 @@ impl Tally {
             + f64::from(errors.dropped_out_of_field) * cost.out_of_field_s
             + f64::from(errors.wrong_peg) * cost.wrong_peg_s
             + f64::from(errors.not_passed) * cost.not_passed_s
-            + f64::from(errors.excessive_force) * cost.force_s;
+            + f64::from(errors.excessive_force) * cost.force_s
+            + f64::from(errors.missed_entry) * cost.missed_entry_s
+            + f64::from(errors.overshoot) * cost.overshoot_s
+            + done.inserted.map_or(0.0, |lead| {
+                lead.lateral_mm * cost.lateral_s_per_mm + lead.angle_deg * cost.angle_s_per_deg
+            });
+        let Done { completed, moves, moves_in_all, inserted } = *done;
         let time_s = seconds(self.ticks);
         let left = (task.time_s - time_s - penalties_s).max(0.0);
         Score {
@@ -357,6 +396,7 @@ impl Tally {
             errors,
             errors_by_step: self.by_step(),
             mistakes: self.mistakes.clone(),
+            inserted,
         }
     }
 
@@ -371,6 +411,8 @@ impl Tally {
             collision: of(Kind::Collision),
             excessive_force: of(Kind::ExcessiveForce),
             out_of_workspace: of(Kind::OutOfWorkspace),
+            missed_entry: of(Kind::MissedEntry),
+            overshoot: of(Kind::Overshoot),
         }
     }
 
@@ -382,6 +424,7 @@ impl Tally {
             carry: of(SubStep::Carry),
             pass: of(SubStep::Pass),
             place: of(SubStep::Place),
+            insert: of(SubStep::Insert),
         }
     }
 }

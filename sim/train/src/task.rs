@@ -3,7 +3,8 @@
 //! Knows: the format ("longhand task v1", `sim/train/tasks/*.toml`), and what must hold of the
 //! numbers in it. Does not know: files (text is handed in), or how a task is judged (`episode`).
 //!
-//! A file has exactly one goal: `[carry]`. Lengths in the file are millimetres; here metres.
+//! A file has exactly one goal: `[carry]` or `[insert]`. Lengths in the file are millimetres; here
+//! metres.
 
 use nalgebra::Vector3;
 use serde::Deserialize;
@@ -12,9 +13,10 @@ use serde::Deserialize;
 pub const SCHEMA: &str = "longhand task v1";
 
 /// The tasks that ship: name, text.
-pub const SHIPPED: [(&str, &str); 2] = [
+pub const SHIPPED: [(&str, &str); 3] = [
     ("peg-transfer", include_str!("../tasks/peg-transfer.toml")),
     ("pick-and-place", include_str!("../tasks/pick-and-place.toml")),
+    ("stereotactic-insertion", include_str!("../tasks/stereotactic-insertion.toml")),
 ];
 
 /// A task.
@@ -47,10 +49,31 @@ pub struct Task {
 pub enum Goal {
     /// Rings from pegs to pegs.
     Carry(Carry),
+    /// An electrode to its target, by the right hand.
+    Insert(Insert),
+}
+
+/// An electrode to its target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Insert {
+    /// From the jaw's pivot to the lead's end, metres.
+    pub lead: f64,
+    /// Where the lead goes in.
+    pub entry: Vector3<f64>,
+    /// Where its end belongs.
+    pub target: Vector3<f64>,
+    /// Of the hole in the bone, metres.
+    pub hole_radius: f64,
+    /// How far before or behind the target counts as there, metres.
+    pub depth_tolerance: f64,
+    /// Newtons for each metre inside.
+    pub friction: f64,
+    /// Newtons for each metre against the hole's edge.
+    pub bone: f64,
 }
 
 /// Rings from pegs to pegs.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Carry {
     /// Each ring has to go from one hand to the other in the air.
     pub hand_to_hand: bool,
@@ -88,6 +111,18 @@ pub struct Penalties {
     pub not_passed_s: f64,
     /// Force beyond the limit.
     pub force_s: f64,
+    /// A lead that went in beside its hole.
+    #[serde(default)]
+    pub missed_entry_s: f64,
+    /// A lead that went beyond its target.
+    #[serde(default)]
+    pub overshoot_s: f64,
+    /// For each millimetre that a lead's end is beside its line in the end.
+    #[serde(default)]
+    pub lateral_s_per_mm: f64,
+    /// For each degree that a lead is askew in the end.
+    #[serde(default)]
+    pub angle_s_per_deg: f64,
 }
 
 /// What is wrong with a task file, where, and what to do.
@@ -142,9 +177,12 @@ impl Task {
         })?;
         let door = Door { file, text };
         door.check(&doc)?;
-        let carry = doc.carry;
         let corner = |[x, y, z]: [f64; 3]| Vector3::new(x, y, z) * MM;
-        let places = |pegs: &[[f64; 2]]| pegs.iter().map(|[x, y]| [x * MM, y * MM]).collect();
+        let goal = match (doc.carry, doc.insert) {
+            (Some(carry), None) => Goal::Carry(carry.in_metres()),
+            (None, Some(insert)) => Goal::Insert(insert.in_metres()),
+            (Some(_), Some(_)) | (None, None) => return Err(door.no_goal()),
+        };
         let [half_x, half_y] = doc.field.half_mm;
         Ok(Self {
             name: doc.name,
@@ -156,18 +194,7 @@ impl Task {
             time_s: doc.limits.time_s,
             force_n: doc.limits.force_n,
             penalties: doc.score,
-            goal: Goal::Carry(Carry {
-                hand_to_hand: carry.hand_to_hand,
-                there_and_back: carry.there_and_back,
-                peg_radius: carry.peg_radius_mm * MM,
-                peg_height: carry.peg_height_mm * MM,
-                ring_radius: carry.ring_radius_mm * MM,
-                tube_radius: carry.tube_radius_mm * MM,
-                mass: carry.ring_mass_g * 1e-3,
-                slack: carry.start_slack_mm * MM,
-                from: places(&carry.from_mm),
-                to: places(&carry.to_mm),
-            }),
+            goal,
         })
     }
 }
@@ -187,7 +214,8 @@ struct Doc {
     field: DocField,
     limits: DocLimits,
     score: Penalties,
-    carry: DocCarry,
+    carry: Option<DocCarry>,
+    insert: Option<DocInsert>,
 }
 
 #[derive(Deserialize)]
@@ -227,6 +255,51 @@ struct DocCarry {
     to_mm: Vec<[f64; 2]>,
 }
 
+impl DocCarry {
+    fn in_metres(self) -> Carry {
+        let places = |pegs: &[[f64; 2]]| pegs.iter().map(|[x, y]| [x * MM, y * MM]).collect();
+        Carry {
+            hand_to_hand: self.hand_to_hand,
+            there_and_back: self.there_and_back,
+            peg_radius: self.peg_radius_mm * MM,
+            peg_height: self.peg_height_mm * MM,
+            ring_radius: self.ring_radius_mm * MM,
+            tube_radius: self.tube_radius_mm * MM,
+            mass: self.ring_mass_g * 1e-3,
+            slack: self.start_slack_mm * MM,
+            from: places(&self.from_mm),
+            to: places(&self.to_mm),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DocInsert {
+    lead_mm: f64,
+    entry_mm: [f64; 3],
+    target_mm: [f64; 3],
+    hole_radius_mm: f64,
+    depth_tolerance_mm: f64,
+    friction_n_per_mm: f64,
+    bone_n_per_mm: f64,
+}
+
+impl DocInsert {
+    fn in_metres(self) -> Insert {
+        let place = |[x, y, z]: [f64; 3]| Vector3::new(x, y, z) * MM;
+        Insert {
+            lead: self.lead_mm * MM,
+            entry: place(self.entry_mm),
+            target: place(self.target_mm),
+            hole_radius: self.hole_radius_mm * MM,
+            depth_tolerance: self.depth_tolerance_mm * MM,
+            friction: self.friction_n_per_mm / MM,
+            bone: self.bone_n_per_mm / MM,
+        }
+    }
+}
+
 /// The most rings of a task. Chosen: twice the FLS's; each costs a millisecond's work its share.
 const RINGS_MAX: usize = 12;
 
@@ -247,6 +320,10 @@ impl Door<'_> {
             ("wrong_peg_s", doc.score.wrong_peg_s),
             ("not_passed_s", doc.score.not_passed_s),
             ("force_s", doc.score.force_s),
+            ("missed_entry_s", doc.score.missed_entry_s),
+            ("overshoot_s", doc.score.overshoot_s),
+            ("lateral_s_per_mm", doc.score.lateral_s_per_mm),
+            ("angle_s_per_deg", doc.score.angle_s_per_deg),
         ] {
             self.within(key, value, 0.0, 3_600.0)?;
         }
@@ -259,7 +336,26 @@ impl Door<'_> {
         let corners = doc.field.low_mm.iter().zip(doc.field.high_mm);
         let is_room = corners.into_iter().all(|(low, high)| *low < high);
         self.ensure(is_room, "high_mm", "has to lie above `low_mm` along each axis")?;
-        self.check_carry(&doc.carry, doc.field.half_mm)
+        doc.carry.iter().try_for_each(|carry| self.check_carry(carry, doc.field.half_mm))?;
+        doc.insert.iter().try_for_each(|insert| self.check_insert(insert))
+    }
+
+    fn check_insert(&self, insert: &DocInsert) -> Result<(), TaskError> {
+        self.within("lead_mm", insert.lead_mm, 10.0, 100.0)?;
+        self.all_within("entry_mm", &insert.entry_mm, -100.0, 100.0)?;
+        self.all_within("target_mm", &insert.target_mm, -100.0, 100.0)?;
+        let [.., entry] = insert.entry_mm;
+        let [.., target] = insert.target_mm;
+        self.ensure(target <= entry - 1.0, "target_mm", "has to lie a millimetre below the entry")?;
+        self.within("hole_radius_mm", insert.hole_radius_mm, 0.2, 20.0)?;
+        self.within("depth_tolerance_mm", insert.depth_tolerance_mm, 0.05, 10.0)?;
+        self.within("friction_n_per_mm", insert.friction_n_per_mm, 0.0, 10.0)?;
+        self.within("bone_n_per_mm", insert.bone_n_per_mm, 0.0, 100.0)
+    }
+
+    fn no_goal(&self) -> TaskError {
+        let what = "a task has one goal, `[carry]` or `[insert]`".to_owned();
+        TaskError::Form { file: self.file.to_owned(), line: 1, what }
     }
 
     fn check_carry(&self, carry: &DocCarry, half: [f64; 2]) -> Result<(), TaskError> {

@@ -15,7 +15,7 @@
 use crate::dice::Dice;
 use crate::episode::{RingView, Side, View};
 use crate::instrument::BLADE_M;
-use crate::task::{Carry, Goal, Task};
+use crate::task::{Carry, Goal, Insert, Task};
 use longhand_protocol::geometry::{ArmId, PerArm};
 use nalgebra::Vector3;
 
@@ -72,7 +72,9 @@ pub struct Hands {
 /// A trainee.
 #[derive(Clone, Debug)]
 pub struct Trainee {
+    /// Empty where the goal is another.
     carry: Carry,
+    insert: Option<Insert>,
     dice: Dice,
     hands: Hands,
     /// Where it believes the tips to be.
@@ -116,6 +118,8 @@ enum To {
     Ring(Vector3<f64>),
     /// So that the ring comes this high, straight up.
     Lift(f64),
+    /// So that the lead's end comes to this place.
+    Lead(Vector3<f64>),
     /// By this much from where the tip is.
     By(Vector3<f64>),
 }
@@ -152,11 +156,15 @@ enum Doing {
 impl Trainee {
     /// A trainee who has been told the task. The seed says how the hands miss.
     pub fn new(task: &Task, seed: u64) -> Self {
-        let Goal::Carry(carry) = &task.goal;
+        let (carry, insert) = match &task.goal {
+            Goal::Carry(carry) => (carry.clone(), None),
+            Goal::Insert(insert) => (Carry::default(), Some(insert.clone())),
+        };
         let zero = PerArm { psm1: Vector3::zeros(), psm2: Vector3::zeros() };
         Self {
             tries: vec![0; carry.from.len()],
-            carry: carry.clone(),
+            carry,
+            insert,
             dice: Dice::new(seed ^ 0x7261_696e_6565),
             hands: Hands::default(),
             belief: zero,
@@ -293,6 +301,7 @@ impl Trainee {
                 let ring = ring().filter(|ring| *ring.held.get(arm))?;
                 place - (ring.at - view.tips.get(arm)) - tip
             }
+            To::Lead(place) => place - (view.lead? - view.tips.get(arm)) - tip,
             To::Lift(height) => {
                 let ring = ring().filter(|ring| *ring.held.get(arm))?;
                 let now = ring.at + tip - view.tips.get(arm);
@@ -372,6 +381,10 @@ impl Trainee {
     /// What to do with which ring next.
     fn plan_next(&mut self, view: &View) {
         self.believe(view);
+        if let Some(insert) = &self.insert {
+            self.plan = advance(insert, view.lead);
+            return;
+        }
         let here = || view.rings.iter().enumerate().filter(|(_, ring)| !ring.lost);
         let phase = here().map(|(_, ring)| ring.moves).min().unwrap_or(0);
         let patient = |number: &usize| self.tries.get(*number).is_some_and(|t| *t < TRIES_MAX);
@@ -425,6 +438,39 @@ const fn side(arm: ArmId) -> f64 {
         ArmId::Psm2 => 1.0,
     }
 }
+
+/// The way of a lead: over its entry, down to it, and in by small steps, each looked at.
+fn advance(insert: &Insert, lead: Option<Vector3<f64>>) -> Vec<Act> {
+    let arm = ArmId::Psm2;
+    let way = insert.target - insert.entry;
+    let (line, planned) = (way / way.norm(), way.norm());
+    let depth = lead.map_or(-ABOVE_ENTRY_M, |end| (end - insert.entry).dot(&line));
+    let at = |depth: f64| To::Lead(insert.entry + line * depth);
+    let mut acts = Vec::new();
+    if depth <= 0.0 {
+        acts.push(Act::Go { arm, to: at(-ABOVE_ENTRY_M), within: FINEST });
+        acts.push(Act::Go { arm, to: at(-JUST_ABOVE_M), within: LEAD_FINE });
+    }
+    let mut next = depth.max(0.0) + LEAD_STEP_M;
+    while next < planned - LEAD_STEP_M / 2.0 {
+        acts.push(Act::Go { arm, to: at(next), within: LEAD_FINE });
+        next += LEAD_STEP_M;
+    }
+    acts.push(Act::Go { arm, to: at(planned - SHORT_M), within: LEAD_FINEST });
+    acts.reverse();
+    acts
+}
+
+/// Where a lead waits over its entry, and just above the bone, metres. Chosen.
+const ABOVE_ENTRY_M: f64 = 6e-3;
+const JUST_ABOVE_M: f64 = 1.5e-3;
+/// A lead goes in by so much, then is looked at, metres. Chosen: a microdrive's pace by hand.
+const LEAD_STEP_M: f64 = 3e-3;
+/// How near is near enough for a lead, on its way and at its target, metres. Chosen.
+const LEAD_FINE: f64 = 0.6e-3;
+const LEAD_FINEST: f64 = 0.35e-3;
+/// It aims so much short of the target: beyond is worse than before. Chosen.
+const SHORT_M: f64 = 0.15e-3;
 
 fn grasp(arm: ArmId) -> [Act; 4] {
     [

@@ -1,5 +1,10 @@
 //! Planted errors: each episode gives exactly the score that it has to.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: a panic is how it fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test: a panic is how it fails"
+)]
 
 mod common;
 
@@ -18,7 +23,7 @@ const RIGHT: ArmId = ArmId::Psm2;
 /// Peg transfer with so many rings, each exactly about its peg.
 fn task(rings: usize, there_and_back: bool) -> Task {
     let mut task = Task::shipped("peg-transfer").unwrap();
-    let Goal::Carry(carry) = &mut task.goal;
+    let Goal::Carry(carry) = &mut task.goal else { panic!("rings") };
     carry.from.truncate(rings);
     carry.to.truncate(rings);
     carry.there_and_back = there_and_back;
@@ -222,4 +227,61 @@ fn the_seed_lays_the_rings_and_nothing_else() {
     assert_eq!(run(1), run(1));
     assert_ne!(run(1).0, run(2).0);
     assert!((run(1).1 - Vector3::new(-60e-3, 26e-3, 2.5e-3)).norm() < 1.1e-3);
+}
+
+/// The right hand's lead: 32 mm below its tip, to the target 20 mm below the entry.
+fn lead_at(x_off: f64, depth: f64) -> Vector3<f64> {
+    Vector3::new(30e-3 + x_off, 5e-3, 32e-3 - depth)
+}
+
+fn insertion() -> Bench<Episode> {
+    let mut bench = begin(Task::shipped("stereotactic-insertion").unwrap());
+    bench.jaw(RIGHT, 0.0);
+    bench
+}
+
+#[test]
+fn a_lead_put_exactly_on_its_target_costs_its_time_alone() {
+    let mut bench = insertion();
+    bench.go(RIGHT, lead_at(0.0, -5e-3));
+    bench.go(RIGHT, lead_at(0.0, 20e-3));
+    bench.wait(1_900);
+    assert!(!bench.world.is_over(), "it has to stand for two seconds");
+    bench.wait(200);
+    let score = bench.world.score();
+    let lead = score.inserted.unwrap();
+    assert!(score.completed && score.mistakes.is_empty(), "{score:?}");
+    assert!(lead.lateral_mm < 1e-6 && lead.angle_deg < 1e-5 && lead.depth_error_mm.abs() < 1e-6);
+    assert!((lead.force_max_n - 0.2).abs() < 1e-6, "20 mm at 0.01 N: {}", lead.force_max_n);
+    assert!((score.points - (120.0 - score.time_s)).abs() < 1e-4, "{score:?}");
+}
+
+#[test]
+fn a_lead_that_overshoots_beside_its_line_costs_exactly_that() {
+    let mut bench = insertion();
+    bench.go(RIGHT, lead_at(1e-3, -5e-3));
+    bench.go(RIGHT, lead_at(1e-3, 21.5e-3));
+    bench.go(RIGHT, lead_at(1e-3, 20e-3));
+    bench.wait(2_100);
+    let score = bench.world.score();
+    let lead = score.inserted.unwrap();
+    assert_eq!(score.errors, ByKind { overshoot: 1, ..ByKind::default() });
+    assert_eq!(score.errors_by_step, ByStep { insert: 1, ..ByStep::default() });
+    assert!((lead.overshoot_mm - 1.5).abs() < 1e-6 && (lead.lateral_mm - 1.0).abs() < 1e-6);
+    // 20 s for the overshoot, 10 s for the millimetre beside.
+    assert!((score.penalties_s - 30.0).abs() < 1e-4, "{}", score.penalties_s);
+}
+
+#[test]
+fn a_lead_beside_its_hole_misses_the_entry_and_feels_the_bone() {
+    let mut bench = insertion();
+    bench.go(RIGHT, lead_at(3e-3, -5e-3));
+    bench.go(RIGHT, lead_at(3e-3, 10e-3));
+    bench.go(RIGHT, lead_at(3e-3, -5e-3));
+    let score = bench.world.score();
+    let errors = ByKind { missed_entry: 1, excessive_force: 1, ..ByKind::default() };
+    assert_eq!(score.errors, errors);
+    // A millimetre into the edge at 1 N, and 10 mm of friction.
+    assert!((score.inserted.unwrap().force_max_n - 1.1).abs() < 1e-3, "{score:?}");
+    assert!(!score.completed && score.points.abs() < 1e-12);
 }

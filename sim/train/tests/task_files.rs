@@ -1,5 +1,10 @@
 //! Task files: what ships can be read, and what is wrong is told with its line.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: a panic is how it fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test: a panic is how it fails"
+)]
 
 use longhand_train::task::{Goal, SHIPPED, Task, TaskError};
 
@@ -24,7 +29,7 @@ fn every_shipped_task_reads_and_is_what_its_name_says() {
         assert_eq!(task.name, name);
         assert!(task.source.len() > 20, "{name} says where it comes from");
     }
-    let Goal::Carry(carry) = Task::shipped("peg-transfer").unwrap().goal;
+    let Goal::Carry(carry) = Task::shipped("peg-transfer").unwrap().goal else { panic!() };
     assert_eq!((carry.from.len(), carry.hand_to_hand, carry.there_and_back), (6, true, true));
     let unknown = Task::shipped("no-such").unwrap_err();
     assert!(matches!(unknown, TaskError::Unknown(..)));
@@ -53,6 +58,15 @@ fn what_is_wrong_is_told_with_its_line_and_what_to_do() {
     assert!(told.contains("spill_s") && told.contains("line"), "{told}");
     let told = changed("longhand task v1", "longhand task v9");
     assert!(told.contains("`schema`"), "{told}");
+    let told = changed("[carry]", "[carried]");
+    assert!(told.contains("carried"), "{told}");
+    let goal = shipped().find("[carry]").unwrap();
+    let none = Task::parse("mine.toml", &shipped()[..goal]).unwrap_err().to_string();
+    assert!(none.contains("one goal"), "{none}");
+    let (_, lead) = SHIPPED[2];
+    let up = lead.replacen("5.0, -20.0]", "5.0, 20.0]", 1);
+    let told = Task::parse("lead.toml", &up).unwrap_err().to_string();
+    assert!(told.contains("below the entry"), "{told}");
     let told = changed("high_mm = [95.0", "high_mm = [-99.0");
     assert!(told.contains("above `low_mm`"), "{told}");
 }
@@ -60,7 +74,12 @@ fn what_is_wrong_is_told_with_its_line_and_what_to_do() {
 #[test]
 fn no_piece_of_a_file_makes_it_panic() {
     // Cut anywhere, and any byte another one: a task or an error, never a panic.
-    let text = shipped();
+    for (_, text) in SHIPPED {
+        bend(text);
+    }
+}
+
+fn bend(text: &str) {
     for cut in (0..text.len()).filter(|cut| text.is_char_boundary(*cut)) {
         let _said = Task::parse("cut.toml", &text[..cut]);
     }
