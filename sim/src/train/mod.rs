@@ -12,6 +12,7 @@ use crate::link_command::{LinkChoice, LinkError};
 use crate::world::profile_for;
 use clap::Args;
 use longhand_follower::profile::Profile;
+use longhand_train::score::{ByKind, Inserted, Score};
 use longhand_train::task::{SHIPPED, Task, TaskError};
 use run::{Practice, Practised};
 use serde_json::{Value, json};
@@ -30,8 +31,8 @@ use std::sync::atomic::AtomicBool;
   longhand-sim train --list
 
 The virtual trainee is a model of an operator (reaction time, Fitts's law, move and wait), not a
-person: it compares links with each other, and tests the task. Time is virtual. The trainee goes on
-beyond the cut-off; there are no points for that. Ends with 1 where the task was not finished by it.")]
+person: it compares links with each other, and tests the task. Time is virtual. It goes on
+beyond the cut-off; there are no points for that. Ends with 1 where it was not finished by then.")]
 pub struct TrainArgs {
     /// What to practise: a task by name, or a task file (TOML)
     #[arg(long, value_name = "NAME|FILE", default_value = "peg-transfer")]
@@ -201,8 +202,6 @@ fn print(
     done: &Practised,
 ) -> io::Result<()> {
     let (score, task) = (&done.score, &practice.task);
-    let errors = &score.errors;
-    let steps = &score.errors_by_step;
     writeln!(out, "{}: {}", task.name, task.title)?;
     writeln!(
         out,
@@ -216,14 +215,14 @@ fn print(
     };
     writeln!(
         out,
-        "\n{end}: {} of {} moves in {:.1} s of {:.0} s, {:.1} points, {:.0} s of them lost by mistakes",
+        "\n{end}: {} of {} moves in {:.1} s of {:.0} s, {:.1} points ({:.0} s of penalties)",
         score.moves, score.moves_in_all, score.time_s, task.time_s, score.points, score.penalties_s
     )?;
     for (name, hand) in [("left", &score.left), ("right", &score.right)] {
         writeln!(
             out,
-            "{name:<6} path {:.0} mm, force at most {:.1} N ({:.1} s beyond {:.0} N), slips {}, out of \
-             the workspace {:.1} s",
+            "{name:<6} path {:.0} mm, force at most {:.1} N ({:.1} s beyond {:.1} N), slips {}, \
+             out of the workspace {:.1} s",
             hand.path_mm,
             hand.force_max_n,
             hand.excessive_force_s,
@@ -232,26 +231,40 @@ fn print(
             hand.out_of_workspace_s
         )?;
     }
-    if let Some(lead) = &score.inserted {
-        return writeln!(
-            out,
-            "lead   {:.2} mm beside its line, {:.2} deg askew, {:+.2} mm from its depth (overshoot {:.2} \
-             mm), at most {:.2} N; missed entry {}, overshoot {}, excessive force {}\n{}",
-            lead.lateral_mm,
-            lead.angle_deg,
-            lead.depth_error_mm,
-            lead.overshoot_mm,
-            lead.force_max_n,
-            errors.missed_entry,
-            errors.overshoot,
-            errors.excessive_force,
-            rest(done)
-        );
+    match &score.inserted {
+        Some(lead) => print_lead(out, lead, &score.errors)?,
+        None => print_rings(out, score)?,
     }
+    let age = &done.loop_age;
     writeln!(
         out,
-        "drops {} ({} out of the field), wrong peg {}, not passed {}, empty grasps {}, collisions {}, \
-         excessive force {}",
+        "idle {:.1} s, clutch {}, safe stops {}, held {:.1} s; loop age p50 {:.0} ms, p99 {:.0} ms",
+        score.idle_s, score.clutches, score.safe_stops, score.held_s, age.p50_ms, age.p99_ms
+    )
+}
+
+fn print_lead(out: &mut impl Write, lead: &Inserted, errors: &ByKind) -> io::Result<()> {
+    writeln!(
+        out,
+        "lead   {:.2} mm beside its line, {:.2} deg askew, {:+.2} mm from its depth (overshoot \
+         {:.2} mm), at most {:.2} N; missed entry {}, overshoot {}, excessive force {}",
+        lead.lateral_mm,
+        lead.angle_deg,
+        lead.depth_error_mm,
+        lead.overshoot_mm,
+        lead.force_max_n,
+        errors.missed_entry,
+        errors.overshoot,
+        errors.excessive_force
+    )
+}
+
+fn print_rings(out: &mut impl Write, score: &Score) -> io::Result<()> {
+    let (errors, steps) = (&score.errors, &score.errors_by_step);
+    writeln!(
+        out,
+        "drops {} ({} out of the field), wrong peg {}, not passed {}, empty grasps {}, \
+         collisions {}, excessive force {}",
         errors.dropped_on_board.saturating_add(errors.dropped_out_of_field),
         errors.dropped_out_of_field,
         errors.wrong_peg,
@@ -264,14 +277,5 @@ fn print(
         out,
         "mistakes in reach {}, lift {}, carry {}, pass {}, place {}",
         steps.reach, steps.lift, steps.carry, steps.pass, steps.place
-    )?;
-    writeln!(out, "{}", rest(done))
-}
-
-fn rest(done: &Practised) -> String {
-    let (score, age) = (&done.score, &done.loop_age);
-    format!(
-        "idle {:.1} s, clutch {}, safe stops {}, held {:.1} s; loop age p50 {:.0} ms, p99 {:.0} ms",
-        score.idle_s, score.clutches, score.safe_stops, score.held_s, age.p50_ms, age.p99_ms
     )
 }

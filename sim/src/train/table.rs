@@ -140,8 +140,8 @@ stops are added up over all runs. delay: from hand to picture, as the trainee le
 fn print(out: &mut impl Write, row: &Row) -> io::Result<()> {
     writeln!(
         out,
-        "{:<24} {:<10} {:>2}/{:<2} {:>5}/{:<2} {:>6.1} {:>7.1} {:>9.1} {:>7.2} {:>6} {:>6} {:>6} {:>6} \
-         {:>9.0}",
+        "{:<24} {:<10} {:>2}/{:<2} {:>5}/{:<2} {:>6.1} {:>7.1} {:>9.1} {:>7.2} {:>6} {:>6} {:>6} \
+         {:>6} {:>9.0}",
         row.link,
         row.profile,
         row.completed,
