@@ -196,7 +196,7 @@ impl Episode {
         self.stage = tick.stage;
         self.world.step(&self.tips);
         self.settling = self.settling.saturating_add(1);
-        let begun = self.tally.elapsed().as_micros() > 0 || tick.stage == Stage::Follow;
+        let begun = self.tally.ran_for().as_micros() > 0 || tick.stage == Stage::Follow;
         if self.settling <= SETTLING || !begun || self.over {
             return;
         }

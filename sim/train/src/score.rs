@@ -339,7 +339,7 @@ impl Tally {
             ArmId::Psm2 => "right",
         });
         self.mistakes.push(Mistake {
-            at_s: self.elapsed().as_secs_f64(),
+            at_s: self.ran_for().as_secs_f64(),
             kind,
             step,
             hand,
@@ -348,7 +348,7 @@ impl Tally {
     }
 
     /// Since the first tick.
-    pub const fn elapsed(&self) -> Micros {
+    pub const fn ran_for(&self) -> Micros {
         TICK.saturating_mul(self.ticks)
     }
 
