@@ -13,7 +13,7 @@ use rules::{Violation, none_of, root};
 use toml::{Table, Value};
 
 /// Each crate of ours, its folder, and those of ours that it may name. Source: design.md section 1.
-const ARROWS: [(&str, &str, &[&str]); 13] = [
+const ARROWS: [(&str, &str, &[&str]); 14] = [
     ("longhand-protocol", "protocol", &[]),
     ("longhand-quic", "protocol/quic", &["longhand-protocol"]),
     // Servo buses: an arm's driver, a leader arm's and the stand-in share it, and the first two may

@@ -140,29 +140,8 @@ fn foreign_peers_read_a_robot_and_cannot_say_anything() {
 
     nobody_else_is_let_in(&scene, &python, port);
 
-    let scrape = python.finds(&["metrics", &format!("http://127.0.0.1:{metrics}/metrics")]);
-    assert_eq!(scrape["kind"], "application/openmetrics-text; version=1.0.0; charset=utf-8");
-    let samples = &scrape["samples"];
-    assert_eq!(samples["of"], json!(["general", "or3", "davinci"]));
-    assert_eq!(samples["longhand_up"], 1);
-    assert_eq!(
-        (&samples["longhand_stage Bedside"], &samples["longhand_stage Hold"]),
-        (&json!(1), &json!(0))
-    );
-    assert!(samples["longhand_ticks_total"].as_f64().unwrap() > 100.0, "{scrape}");
-
-    let heard = python.finds(&["igtl", &igtl.to_string()]);
-    for arm in ["PSM1", "PSM2"] {
-        let matrix = &heard[arm]["TRANSFORM"];
-        // Straight down, 12 cm of insertion: where the tip is, the kinematics say; in millimetres.
-        let z = matrix[2][3].as_f64().unwrap();
-        let expected = agent_tip_mm(&found, arm);
-        assert!((z - expected).abs() < 0.01, "{arm}: {z}, {expected}");
-    }
-    assert_eq!(heard["Longhand"]["STRING"], "Bedside");
-    assert_eq!(heard["PSM1"]["versions"], json!([1, 2]), "{heard}");
-    // 2: an instrument with six degrees of freedom.
-    assert_eq!(heard["tdata"], json!([["PSM1", 2], ["PSM2", 2]]), "{heard}");
+    scraped(&python, metrics);
+    tracked(&python, igtl, &found);
     agent.stop().unwrap();
 }
 
@@ -239,6 +218,35 @@ fn a_foreign_client_of_foxglove_reads_every_channel_and_every_path_of_the_layout
     // JSON has eight digits of it, CDR all.
     assert!((tip("tip") - tip("said_tip")).abs() < 1e-8, "{found}");
     agent.stop().unwrap();
+}
+
+fn scraped(python: &Python, metrics: u16) {
+    let scrape = python.finds(&["metrics", &format!("http://127.0.0.1:{metrics}/metrics")]);
+    assert_eq!(scrape["kind"], "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    let samples = &scrape["samples"];
+    assert_eq!(samples["of"], json!(["general", "or3", "davinci"]));
+    assert_eq!(samples["longhand_up"], 1);
+    assert_eq!(
+        (&samples["longhand_stage Bedside"], &samples["longhand_stage Hold"]),
+        (&json!(1), &json!(0))
+    );
+    assert!(samples["longhand_ticks_total"].as_f64().unwrap() > 100.0, "{scrape}");
+}
+
+/// Both tips as OpenIGTLink says them, beside what zenoh said.
+fn tracked(python: &Python, igtl: u16, found: &Value) {
+    let heard = python.finds(&["igtl", &igtl.to_string()]);
+    for arm in ["PSM1", "PSM2"] {
+        let matrix = &heard[arm]["TRANSFORM"];
+        // Straight down, 12 cm of insertion: where the tip is, the kinematics say; in millimetres.
+        let z = matrix[2][3].as_f64().unwrap();
+        let expected = agent_tip_mm(found, arm);
+        assert!((z - expected).abs() < 0.01, "{arm}: {z}, {expected}");
+    }
+    assert_eq!(heard["Longhand"]["STRING"], "Bedside");
+    assert_eq!(heard["PSM1"]["versions"], json!([1, 2]), "{heard}");
+    // 2: an instrument with six degrees of freedom.
+    assert_eq!(heard["tdata"], json!([["PSM1", 2], ["PSM2", 2]]), "{heard}");
 }
 
 /// Without a certificate, or with another hospital's, there is no session.
