@@ -57,7 +57,7 @@ fn motion_comes_back_gently_after_every_outage() {
 #[test]
 fn what_cannot_be_measured_is_an_error_in_words() {
     for (arguments, words) in [
-        (["cuts", "--link", "nosuch"], "The profiles are"),
+        (["cuts", "--link", "nosuch"], "no link is called `nosuch`"),
         (["cuts", "--count", "0"], "0 is not in 1"),
         (["cuts", "--count", "-3"], "-3"),
         (["outages", "--hand", "nosuch"], "nosuch"),
