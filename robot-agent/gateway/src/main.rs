@@ -106,7 +106,8 @@ struct Run {
 #[derive(Args)]
 struct Router {
     /// A gateway that may publish and answer: the name in its certificate, and the robot that it
-    /// speaks for (or3-gateway=general/or3/davinci; * for any). Repeat it for each.
+    /// speaks for (or3-gateway=general/or3/davinci; * for any), with @DOMAIN behind it also in that
+    /// ROS 2 domain. Repeat it for each.
     #[arg(long, value_name = "NAME=HOSPITAL/ROOM/ROBOT")]
     gateway: Vec<Gateway>,
     /// Who may read: the name in their certificate. Repeat it for each.

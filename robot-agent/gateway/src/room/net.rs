@@ -9,8 +9,10 @@
 //! and the process started again. zenoh looks at no revocation list.
 
 use super::is_plain;
+use crate::ros2;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
 use zenoh::Config;
@@ -85,24 +87,37 @@ pub struct Gateway {
     pub name: String,
     /// `hospital/room/robot`: what it may speak for.
     pub place: String,
+    /// The ROS 2 domain that is this robot's; `None`: it may speak in none.
+    pub domain: Option<u32>,
+}
+
+impl Gateway {
+    /// All that it may say.
+    fn keys(&self) -> Vec<String> {
+        let ros2 = self.domain.into_iter().flat_map(ros2::keys);
+        [format!("longhand/{}/**", self.place)].into_iter().chain(ros2).collect()
+    }
 }
 
 impl FromStr for Gateway {
     type Err = String;
 
-    /// `NAME=HOSPITAL/ROOM/ROBOT`; a part of the place may be `*`.
+    /// `NAME=HOSPITAL/ROOM/ROBOT[@DOMAIN]`; a part of the place may be `*`.
     fn from_str(text: &str) -> Result<Self, String> {
+        let words = "must be NAME=HOSPITAL/ROOM/ROBOT, as in or3-gateway=general/or3/davinci: whom \
+                     its certificate names and which robot it speaks for, * for any; with @DOMAIN \
+                     behind it, also in that ROS 2 domain";
         let (name, place) = text.split_once('=').unwrap_or((text, ""));
+        let (place, domain) = match place.split_once('@') {
+            Some((place, domain)) => (place, Some(domain.parse().map_err(|_error| words)?)),
+            None => (place, None),
+        };
         let parts: Vec<&str> = place.split('/').collect();
         let is_part = |part: &&str| *part == "*" || is_plain(part);
         if !is_plain(name) || parts.len() != 3 || !parts.iter().all(is_part) {
-            return Err(
-                "must be NAME=HOSPITAL/ROOM/ROBOT, as in or3-gateway=general/or3/davinci: \
-                        whom its certificate names and which robot it speaks for; * for any"
-                    .to_owned(),
-            );
+            return Err(words.to_owned());
         }
-        Ok(Self { name: name.to_owned(), place: place.to_owned() })
+        Ok(Self { name: name.to_owned(), place: place.to_owned(), domain })
     }
 }
 
@@ -258,12 +273,14 @@ fn rules(access: &Access, named: bool) -> Value {
             return json!({ "enabled": false });
         }
         Access::Router { gateways, readers, routers, keys } => {
-            for Gateway { name, place } in gateways {
-                // What it says is its own robot's; what it is asked may be about all of them.
-                let mut own = vec![format!("longhand/{place}/**")];
-                own.extend(keys.iter().filter(|key| !key.starts_with("longhand/")).cloned());
+            // What each says is its own robots'; what it is asked may be about all of them.
+            let mut own: BTreeMap<&String, Vec<String>> = BTreeMap::new();
+            for gateway in gateways {
+                own.entry(&gateway.name).or_default().extend(gateway.keys());
+            }
+            for (name, says) in own {
                 let who = [name.clone()];
-                allow(&format!("{name} says"), &who, &[("ingress", &SAYS)], &own);
+                allow(&format!("{name} says"), &who, &[("ingress", &SAYS)], &says);
                 allow(&format!("{name} is asked"), &who, &[("egress", &ASKS)], keys);
             }
             allow("readers", readers, &[("ingress", &ASKS), ("egress", &SAYS)], keys);
@@ -318,6 +335,34 @@ mod tests {
         assert_eq!(written["scouting"]["multicast"]["enabled"], false);
         assert_eq!(written["access_control"]["default_permission"], "deny");
         assert!(Config::from_json5(&written.to_string()).is_ok());
+    }
+
+    #[test]
+    fn a_gateway_speaks_for_the_robots_that_it_is_named_with_and_no_other() {
+        let gateways: Vec<Gateway> = ["host=general/or3/a@3", "host=general/or3/b", "or4=x/*/c"]
+            .iter()
+            .map(|text| text.parse().unwrap())
+            .collect();
+        let keys = names(&["longhand/**", "3/**", "4/**"]);
+        let (readers, routers) = (Vec::new(), Vec::new());
+        let access = Access::Router { gateways, readers, routers, keys };
+        let net = Net { identity: Some(PathBuf::from("trust/r")), ..Net::default() };
+        assert!(net.config(&access).is_ok());
+        let made = rules(&access, true);
+        let all = made["rules"].as_array().unwrap();
+        let of = |id: &str| {
+            // zenoh takes no rule twice.
+            let found: Vec<_> = all.iter().filter(|rule| rule["id"] == id).collect();
+            assert_eq!(found.len(), 1, "{id}");
+            found[0]["key_exprs"].clone()
+        };
+        let own =
+            ["longhand/general/or3/a/**", "3/**", "@ros2_lv/3/**", "longhand/general/or3/b/**"];
+        assert_eq!(of("host says ingress"), json!(own));
+        assert_eq!(of("or4 says ingress"), json!(["longhand/x/*/c/**"]));
+        for wrong in ["host", "host=", "h=a/b", "h=a/b/c/d", "=a/b/c", "h=a/b/c@x", "h=a/**/c"] {
+            assert!(wrong.parse::<Gateway>().is_err(), "{wrong}");
+        }
     }
 
     #[test]
