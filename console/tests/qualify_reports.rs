@@ -167,6 +167,22 @@ fn a_run_that_broke_off_is_reported_as_far_as_it_came() {
     assert!(object["about"]["notes"].to_string().contains("broke off"), "{}", object["about"]);
 }
 
+/// A copy that broke off would be the report of a shorter run under the longer one's name.
+#[test]
+fn of_a_part_of_a_whole_runs_samples_no_report_is_made() {
+    for part in ["run", "run/loaded"] {
+        for name in [SESSION_SAMPLES, TWIN_SAMPLES] {
+            let scene = Scene::new("part");
+            let file = scene.0.join(part).join(name);
+            let bytes = std::fs::read(&file).unwrap();
+            std::fs::write(&file, &bytes[..bytes.len() - 12]).unwrap();
+            let made = scene.report(&[]);
+            assert_eq!(made.status.code(), Some(1), "{part}/{name}: {made:?}");
+            assert!(said(&made.stderr).contains("find the whole file"), "{}", said(&made.stderr));
+        }
+    }
+}
+
 #[test]
 fn every_file_that_a_report_names_is_checked() {
     let scene = Scene::new("files");

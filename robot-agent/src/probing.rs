@@ -267,8 +267,10 @@ impl Twin {
         let probe = wire::decode_probe(bytes).ok()?;
         let mut known = self.runs.lock();
         let mut mine = known.iter_mut().filter(|known| known.run == !probe.run);
-        let mine = mine.find(|known| known.from == from && known.twin_lives(now))?;
-        mine.twin.take(&probe, now)
+        let mine = mine.find(|known| known.from == from)?;
+        // What came has come, also where nobody is answered: a later answer tells of it.
+        let answer = mine.twin.take(&probe, now);
+        answer.filter(|_| mine.twin_lives(now))
     }
 }
 
@@ -350,7 +352,8 @@ pub(super) mod tests {
         let later = robot_now().after(TWIN_OUTLIVES);
         assert!(twin.take(later, &probe(!7, 3), here).is_none(), "nobody came back");
         let _ready = ann.begin(7);
-        assert_eq!(twin.take(later, &probe(!7, 4), here).unwrap().received, 3);
+        // Numbers 1 to 4: also the third had come.
+        assert_eq!(twin.take(later, &probe(!7, 4), here).unwrap().received, 4);
         ann.end();
         twin.runs.fall_silent();
         let now = robot_now();

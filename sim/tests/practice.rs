@@ -117,5 +117,5 @@ fn the_command_prints_one_object_and_says_that_it_is_a_model() {
     let told = String::from_utf8_lossy(&bent.stderr);
     assert!(told.contains("tyme_s") && told.contains("line"), "{told}");
     let gone = command(&["--trainee", "--link", "no-such"]);
-    assert_eq!(gone.status.code(), Some(1));
+    assert_eq!(gone.status.code(), Some(2));
 }

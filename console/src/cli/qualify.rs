@@ -476,6 +476,10 @@ impl Run {
             let session = self.given(&loaded.session);
             Some(LoadedRun { within: self.load_in.within(), up, down, session, twin })
         });
+        if loaded.is_some_and(|loaded| loaded.cut_short) {
+            kept.about.cut_short = true;
+            kept.about.notes.push("The run under load was interrupted.".to_owned());
+        }
         if self.load.is_some() && load.is_none() {
             let why = not_loaded.unwrap_or_else(|| {
                 let why = if idle.cut_short {

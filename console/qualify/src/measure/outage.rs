@@ -174,6 +174,8 @@ pub struct Finder {
 struct Blind {
     slots: u64,
     not_sent: u64,
+    /// Lost nobody knows where, or due without a session.
+    unknown: u64,
     /// The latest of them, us.
     late_us: u64,
 }
@@ -266,6 +268,7 @@ impl Finder {
         } else {
             self.blind.slots += 1;
             self.blind.not_sent += u64::from(lost(Fate::NotSent));
+            self.blind.unknown += u64::from(nowhere);
             self.blind.late_us = self.blind.late_us.max(slot.late_us.into());
         }
         if let Some((up, down)) = of_the_link(slot, rel) {
@@ -290,9 +293,13 @@ impl Finder {
     }
 
     fn tell_blind(&mut self) {
-        let Blind { slots, not_sent, late_us } = std::mem::take(&mut self.blind);
+        let Blind { slots, not_sent, unknown, late_us } = std::mem::take(&mut self.blind);
         let us = slots.saturating_mul(self.period_us).max(late_us);
         let shortest = u64::try_from(SHORTEST_US).unwrap_or(0);
+        // A hole that outlasts the session goes on where nobody knows: it may be one.
+        if unknown > 0 && us >= shortest {
+            self.found.longest_possible_ms = self.found.longest_possible_ms.max(real(us) / 1e3);
+        }
         if us < shortest || not_sent == 0 && late_us < shortest {
             return;
         }
@@ -423,6 +430,23 @@ mod tests {
         assert_eq!((found.count, found.hidden), (0, 1), "{found:?}");
         assert!((found.hidden_s - 0.040).abs() < 1e-6, "{found:?}");
         assert!((found.longest_possible_ms - 40.0).abs() < 1e-6, "{found:?}");
+    }
+
+    /// A session ends three seconds into a hole; what was due from then on has no way.
+    #[test]
+    fn a_hole_that_outlasts_the_session_may_be_one() {
+        let mut finder = Finder::new(1_000, (0, 0));
+        for place in 0..20_000_u64 {
+            let fate = match place {
+                5_000..8_000 => Fate::LostDown,
+                8_000..10_000 => Fate::NoSession,
+                _ => Fate::Back { up_us: 10_000, down_us: 10_000 },
+            };
+            finder.slot(place, &Slot::of(fate), None);
+        }
+        let found = finder.finish();
+        assert_eq!((found.longest_ms, found.longest_possible_ms), (3_000.0, 5_000.0));
+        assert_eq!(found.hidden, 0, "this machine hid nothing");
     }
 
     #[test]

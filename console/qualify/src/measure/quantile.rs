@@ -279,12 +279,12 @@ fn worth(pieces: &[(u64, u64)], share: f64) -> Option<f64> {
     let pieces: Vec<(f64, f64)> =
         pieces.iter().filter(|(n, _)| *n > 0).map(|(n, above)| (real(*n), real(*above))).collect();
     let (all, above) = pieces.iter().fold((0.0, 0.0), |(n, a), piece| (n + piece.0, a + piece.1));
-    if above < 1.0 {
-        return None;
-    }
     let k = real(len(&pieces));
     if k < 2.0 {
         return Some(1.0);
+    }
+    if above < 1.0 {
+        return None;
     }
     let seen = above / all;
     let squares: f64 = pieces.iter().map(|(n, a)| (a - seen * n).powi(2)).sum();

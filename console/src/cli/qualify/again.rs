@@ -111,6 +111,7 @@ pub(super) fn make(folder: &Path, kept: &Kept) -> Result<Made, Failed> {
     let session = samples(SESSION_SAMPLES.to_owned(), "samples in the session")?;
     let ended = kept.ended.as_ref();
     let twin = ended.and_then(|ended| ended.twin.as_ref());
+    let twin_slots = twin.map(|twin| twin.slots);
     let twin =
         twin.map(|_| samples(TWIN_SAMPLES.to_owned(), "samples on plain UDP")).transpose()?;
     let load = ended.and_then(|ended| ended.load.as_ref());
@@ -122,6 +123,11 @@ pub(super) fn make(folder: &Path, kept: &Kept) -> Result<Made, Failed> {
         Ok::<_, Failed>((session, twin.transpose()?))
     });
     let loaded = loaded.transpose()?;
+    let of_load = load.map(|load| (load.session.slots, load.twin.as_ref().map(|twin| twin.slots)));
+    let were = [ended.map(|ended| ended.session.slots), twin_slots, of_load.map(|of| of.0)];
+    let are = [Some(&session), twin.as_ref(), loaded.as_ref().map(|of| &of.0)];
+    are.into_iter().zip(were).try_for_each(|(is, was)| whole(is, was))?;
+    whole(loaded.as_ref().and_then(|of| of.1.as_ref()), of_load.and_then(|of| of.1))?;
     let hlog = hlog(&session, session.slots().saturating_mul(period_us(kept))).map_err(|why| {
         failed(FAILED, format!("the histogram cannot be written: {why}"), "this is a bug")
     })?;
@@ -140,6 +146,17 @@ pub(super) fn make(folder: &Path, kept: &Kept) -> Result<Made, Failed> {
         looked_at.intact().map_err(wrong)?;
     }
     Ok(Made { report, hlog })
+}
+
+/// A part of a run's samples is not the run.
+fn whole(found: Option<&Written>, slots: Option<u64>) -> Result<(), Failed> {
+    let Some((found, slots)) = found.zip(slots) else { return Ok(()) };
+    if found.slots() == slots {
+        return Ok(());
+    }
+    let path = found.path().display();
+    let what = format!("{path} holds {} samples, and the run had {slots}", found.slots());
+    Err(failed(FAILED, what, "find the whole file: of a part no report can be made"))
 }
 
 fn roads<'a>(session: &'a Written, twin: Option<&'a Written>) -> Roads<'a> {
