@@ -101,6 +101,8 @@ struct Ring {
     /// The hand that took it up last, and whether it went on to the other in the air.
     first: Option<ArmId>,
     passed: bool,
+    /// When both hands held it last, it was above the pegs.
+    met_high: bool,
     state: State,
 }
 
@@ -167,7 +169,7 @@ impl Episode {
             peg_radius: carry.peg_radius,
             peg_height: carry.peg_height,
         };
-        let new = Ring { moves: 0, first: None, passed: false, state: State::Rests };
+        let new = Ring { moves: 0, first: None, passed: false, met_high: false, state: State::Rests };
         let nowhere = Tool { tip: Isometry3::identity(), jaw: 0.0 };
         Self {
             rings: vec![new; carry.from.len()],
@@ -351,12 +353,15 @@ impl Episode {
             (State::Rests | State::Loose { .. }, Some(arm)) => {
                 // What was passed and then dropped need not be passed again.
                 ring.first = if ring.passed { ring.first } else { Some(arm) };
+                ring.met_high = false;
                 ring.state = State::Held;
             }
+            (State::Held, Some(_)) if held.psm1 && held.psm2 => ring.met_high = self.is_high(number),
             (State::Held, Some(_)) => {
-                let alone = held.psm1 != held.psm2;
-                let other = ring.first != holder;
-                ring.passed |= alone && other && self.is_high(number);
+                // Taken over lower than that, it was only taken up by the other hand.
+                let went_on = ring.first != holder && !ring.passed;
+                ring.passed |= went_on && ring.met_high;
+                ring.first = if went_on && !ring.passed { holder } else { ring.first };
             }
             (State::Held, None) => {
                 let by = if ring.passed { other(ring.first) } else { ring.first };

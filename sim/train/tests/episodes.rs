@@ -88,6 +88,31 @@ fn what_comes_over_without_the_other_hand_is_done_but_costs() {
 }
 
 #[test]
+fn handed_over_on_the_board_and_lifted_afterwards_was_not_passed_in_mid_air() {
+    let mut bench = begin(task(1, false));
+    bench.pick(LEFT, 0);
+    let up = bench.tools.get(LEFT).tip.translation.vector.z;
+    bench.go(LEFT, Vector3::new(-common::RING.0, 0.0, up));
+    // Down to the board, from hand to hand there, and up again.
+    let ring = bench.ring(0);
+    bench.by(LEFT, [0.0, 0.0, 4e-3 - ring.z]);
+    let at = bench.ring(0) + Vector3::x() * common::RING.0;
+    bench.go(RIGHT, at + Vector3::z() * 20e-3);
+    bench.go(RIGHT, at + Vector3::z() * common::ABOVE);
+    bench.jaw(RIGHT, common::SHUT);
+    let held = bench.world.view().rings[0].held;
+    assert!(held.psm1 && held.psm2, "both hold it on the board");
+    bench.jaw(LEFT, common::OPEN);
+    bench.by(LEFT, [-25e-3, 0.0, 20e-3]);
+    bench.by(RIGHT, [0.0, 0.0, 26e-3]);
+    assert!(bench.ring(0).z > 20e-3, "the other hand lifts it");
+    bench.put(RIGHT, 0, TO, LOW);
+    let score = bench.world.score();
+    assert!(score.completed);
+    assert_eq!(score.errors, ByKind { not_passed: 1, ..ByKind::default() });
+}
+
+#[test]
 fn dropped_on_the_board_is_one_drop_in_the_carry_and_can_be_had_again() {
     let mut bench = begin(task(1, false));
     bench.pick(LEFT, 0);
