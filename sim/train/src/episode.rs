@@ -103,6 +103,8 @@ struct Ring {
     passed: bool,
     /// When both hands held it last, it was above the pegs.
     met_high: bool,
+    /// It rests about a peg, and nobody has taken it up since.
+    on_peg: bool,
     state: State,
 }
 
@@ -110,12 +112,13 @@ struct Ring {
 enum State {
     Rests,
     Held,
-    /// Let go so many ticks ago, in this sub-step by this hand; so many of them slow.
+    /// Let go or knocked off its peg so many ticks ago, so many of them slow; in this sub-step, and
+    /// by this hand where one let it go.
     Loose {
         ticks: u64,
         slow: u64,
         step: SubStep,
-        by: ArmId,
+        by: Option<ArmId>,
     },
     Lost,
 }
@@ -169,7 +172,14 @@ impl Episode {
             peg_radius: carry.peg_radius,
             peg_height: carry.peg_height,
         };
-        let new = Ring { moves: 0, first: None, passed: false, met_high: false, state: State::Rests };
+        let new = Ring {
+            moves: 0,
+            first: None,
+            passed: false,
+            met_high: false,
+            on_peg: true,
+            state: State::Rests,
+        };
         let nowhere = Tool { tip: Isometry3::identity(), jaw: 0.0 };
         Self {
             rings: vec![new; carry.from.len()],
@@ -222,7 +232,7 @@ impl Episode {
             return;
         }
         for number in 0..self.rings.len() {
-            self.judge(number);
+            self.judge(number, step);
         }
         for arm in ArmId::ALL {
             self.judge_jaw(arm, step);
@@ -340,8 +350,8 @@ impl Episode {
         self.place(number).z > self.carry().peg_height
     }
 
-    /// What has become of a ring in this tick.
-    fn judge(&mut self, number: usize) {
+    /// What has become of a ring in this tick, which belongs to sub-step `now`.
+    fn judge(&mut self, number: usize, now: SubStep) {
         let Some(mut ring) = self.rings.get(number).copied() else { return };
         let held = self.holders(number);
         let holder = ArmId::ALL.into_iter().find(|arm| *held.get(*arm));
@@ -349,14 +359,17 @@ impl Episode {
         let [half_x, half_y] = self.task.half;
         let gone = at.x.abs() > half_x || at.y.abs() > half_y || at.z < 0.0;
         match (ring.state, holder) {
-            (State::Lost, _) | (State::Rests, None) => {}
+            (State::Lost, _) => {}
+            (State::Rests, None) => self.watch_resting(number, &mut ring, gone, now),
             (State::Rests | State::Loose { .. }, Some(arm)) => {
                 // What was passed and then dropped need not be passed again.
                 ring.first = if ring.passed { ring.first } else { Some(arm) };
-                ring.met_high = false;
+                (ring.met_high, ring.on_peg) = (false, false);
                 ring.state = State::Held;
             }
-            (State::Held, Some(_)) if held.psm1 && held.psm2 => ring.met_high = self.is_high(number),
+            (State::Held, Some(_)) if held.psm1 && held.psm2 => {
+                ring.met_high = self.is_high(number)
+            }
             (State::Held, Some(_)) => {
                 // Taken over lower than that, it was only taken up by the other hand.
                 let went_on = ring.first != holder && !ring.passed;
@@ -365,13 +378,11 @@ impl Episode {
             }
             (State::Held, None) => {
                 let by = if ring.passed { other(ring.first) } else { ring.first };
-                let by = by.unwrap_or(ArmId::Psm1);
                 let step = self.let_go_in(number, &ring);
                 ring.state = State::Loose { ticks: 0, slow: 0, step, by };
             }
             (State::Loose { step: was, by, .. }, None) if gone => {
-                self.tally.add(Kind::DroppedOutOfField, was, Some(by), Some(number));
-                ring.state = State::Lost;
+                self.lose(number, &mut ring, was, by);
             }
             (State::Loose { ticks, slow, step: was, by }, None) => {
                 let seen = self.world.objects().get(number);
@@ -389,6 +400,30 @@ impl Episode {
         }
     }
 
+    /// A ring that rests can still be pushed: off its peg, and off the board.
+    fn watch_resting(&mut self, number: usize, ring: &mut Ring, gone: bool, now: SubStep) {
+        if gone {
+            self.lose(number, ring, now, None);
+        } else if ring.on_peg && self.peg_of(number).is_none() {
+            // Judged where it comes to rest, as if somebody had let it go.
+            ring.state = State::Loose { ticks: 0, slow: 0, step: now, by: None };
+        }
+    }
+
+    /// A ring cannot be had again.
+    fn lose(&mut self, number: usize, ring: &mut Ring, step: SubStep, by: Option<ArmId>) {
+        self.tally.add(Kind::DroppedOutOfField, step, by, Some(number));
+        ring.moves = self.moves_left(ring);
+        ring.state = State::Lost;
+    }
+
+    /// The moves of a ring that lies about no peg: the last one is taken back if it had been placed
+    /// and was knocked off, or was taken up before its next move was due.
+    fn moves_left(&self, ring: &Ring) -> u32 {
+        let undone = ring.on_peg || ring.moves > self.phase();
+        ring.moves.saturating_sub(u32::from(undone))
+    }
+
     /// In which sub-step a ring was let go: it is no longer held.
     fn let_go_in(&self, number: usize, ring: &Ring) -> SubStep {
         let home = if ring.moves.is_multiple_of(2) { Side::From } else { Side::To };
@@ -400,13 +435,18 @@ impl Episode {
         }
     }
 
-    /// A ring that was let go lies somewhere: where it belongs, or not.
-    fn come_to_rest(&mut self, number: usize, ring: &mut Ring, step: SubStep, by: ArmId) {
+    /// A ring that was let go or knocked off lies somewhere: where it belongs, or not.
+    fn come_to_rest(&mut self, number: usize, ring: &mut Ring, step: SubStep, by: Option<ArmId>) {
         ring.state = State::Rests;
         let phase = self.phase();
         let Some((side, _)) = self.peg_of(number) else {
-            return self.tally.add(Kind::DroppedOnBoard, step, Some(by), Some(number));
+            let moves = self.moves_left(ring);
+            // Brought over once, it need not be passed again.
+            ring.passed |= moves < ring.moves;
+            (ring.moves, ring.on_peg) = (moves, false);
+            return self.tally.add(Kind::DroppedOnBoard, step, by, Some(number));
         };
+        ring.on_peg = true;
         let home = |moves: u32| if moves.is_multiple_of(2) { Side::From } else { Side::To };
         let brought = side == home(ring.moves.saturating_add(1));
         if side == home(ring.moves) {
@@ -414,10 +454,10 @@ impl Episode {
         } else if brought && ring.moves == phase && ring.moves < self.moves_each() {
             ring.moves = ring.moves.saturating_add(1);
             if self.carry().hand_to_hand && !ring.passed {
-                self.tally.add(Kind::NotPassed, step, Some(by), Some(number));
+                self.tally.add(Kind::NotPassed, step, by, Some(number));
             }
         } else {
-            self.tally.add(Kind::WrongPeg, step, Some(by), Some(number));
+            self.tally.add(Kind::WrongPeg, step, by, Some(number));
             ring.moves = ring.moves.saturating_sub(1);
         }
         (ring.first, ring.passed) = (None, false);

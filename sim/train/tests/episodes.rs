@@ -15,7 +15,7 @@ use longhand_train::contact::Tool;
 use longhand_train::episode::{ArmSaid, Episode, Tick};
 use longhand_train::score::{ByKind, ByStep, Kind, SubStep};
 use longhand_train::task::{Goal, Task};
-use nalgebra::Vector3;
+use nalgebra::{UnitQuaternion, Vector3};
 
 const LEFT: ArmId = ArmId::Psm1;
 const RIGHT: ArmId = ArmId::Psm2;
@@ -140,6 +140,86 @@ fn dropped_out_of_the_field_is_lost_and_nothing_is_completed_by_losing_all() {
     let lost = ByKind { dropped_out_of_field: 1, ..ByKind::default() };
     assert_eq!(score.errors, lost);
     assert!((score.penalties_s - 50.0).abs() < 1e-12 && score.points.abs() < 1e-12);
+}
+
+/// Takes hold of a ring without a grip: the closed jaw comes down into its hole.
+fn hook(bench: &mut Bench<Episode>, arm: ArmId, number: usize) {
+    bench.jaw(arm, 0.0);
+    let at = bench.ring(number);
+    bench.go(arm, at + Vector3::z() * 30e-3);
+    bench.go(arm, at + Vector3::z() * 7e-3);
+}
+
+#[test]
+fn a_ring_at_rest_that_is_pushed_off_the_board_is_lost_and_ends_the_task() {
+    let mut bench = begin(task(1, false));
+    bench.pick(LEFT, 0);
+    bench.put(LEFT, 0, [-15e-3, 30e-3], 5e-3);
+    let dropped = ByKind { dropped_on_board: 1, ..ByKind::default() };
+    assert_eq!((errors(&bench), bench.world.is_over()), (dropped, false));
+    hook(&mut bench, LEFT, 0);
+    bench.by(LEFT, [0.0, 35e-3, 0.0]);
+    bench.wait(500);
+    let score = bench.world.score();
+    assert!(bench.world.is_over() && !score.completed, "{:?} {score:?}", bench.ring(0));
+    let (board, field) = (score.errors.dropped_on_board, score.errors.dropped_out_of_field);
+    assert_eq!((board, field), (1, 1));
+    let lost = score.mistakes.iter().find(|m| m.kind == Kind::DroppedOutOfField).unwrap();
+    assert_eq!((lost.step, lost.hand, lost.object), (SubStep::Reach, None, Some(0)));
+    let forced = f64::from(score.errors.excessive_force) * 5.0;
+    assert!((score.penalties_s - 55.0 - forced).abs() < 1e-12, "{score:?}");
+}
+
+#[test]
+fn a_placed_ring_that_is_knocked_off_its_peg_is_dropped_and_counts_no_longer() {
+    let mut low = task(2, false);
+    let Goal::Carry(carry) = &mut low.goal else { panic!("rings") };
+    // Over a peg so flat a ring can be pushed without a grip.
+    carry.peg_height = 3.0e-3;
+    carry.peg_radius = 3.0e-3;
+    let mut bench = begin(low);
+    bench.pick(LEFT, 0);
+    bench.pass(LEFT, RIGHT, 0);
+    bench.put(RIGHT, 0, TO, LOW);
+    assert_eq!(bench.world.score().moves, 1);
+    bench.jaw(RIGHT, 0.0);
+    // Laid flat, the closed blades go under the tube's side and push.
+    let at = Vector3::new(bench.ring(0).x + 22e-3, bench.ring(0).y, 0.7e-3);
+    bench.go(RIGHT, at + Vector3::z() * 40e-3);
+    bench.tools.get_mut(RIGHT).tip.rotation =
+        UnitQuaternion::from_axis_angle(&Vector3::y_axis(), -1.5);
+    bench.go(RIGHT, at);
+    bench.by(RIGHT, [-22e-3, 0.0, 0.0]);
+    bench.by(RIGHT, [22e-3, 0.0, 0.0]);
+    bench.by(RIGHT, [0.0, 0.0, 25e-3]);
+    bench.tools.get_mut(RIGHT).tip.rotation = common::down();
+    bench.wait(1_500);
+    let score = bench.world.score();
+    assert_eq!(score.errors.dropped_on_board, 1, "{score:?}");
+    assert_eq!((score.mistakes.last().unwrap().hand, score.moves), (None, 0));
+    bench.jaw(RIGHT, common::OPEN);
+    bench.pick(RIGHT, 0);
+    bench.put(RIGHT, 0, TO, LOW);
+    let score = bench.world.score();
+    assert_eq!((score.moves, score.errors.not_passed), (1, 0), "it was passed the first time");
+}
+
+#[test]
+fn a_placed_ring_taken_up_too_early_and_dropped_counts_no_longer() {
+    let mut bench = begin(task(2, true));
+    bench.pick(LEFT, 0);
+    bench.pass(LEFT, RIGHT, 0);
+    bench.put(RIGHT, 0, TO, LOW);
+    assert_eq!(bench.world.score().moves, 1);
+    bench.pick(RIGHT, 0);
+    bench.put(RIGHT, 0, [10e-3, 0.0], LOW);
+    let score = bench.world.score();
+    assert_eq!(score.errors, ByKind { dropped_on_board: 1, ..ByKind::default() });
+    assert_eq!(score.moves, 0);
+    bench.pick(RIGHT, 0);
+    bench.put(RIGHT, 0, TO, LOW);
+    let score = bench.world.score();
+    assert_eq!((score.moves, score.errors.not_passed), (1, 0), "it was passed the first time");
 }
 
 #[test]
