@@ -250,14 +250,14 @@ struct HandTally {
 
 /// A condition that comes and goes; short gaps do not end it.
 #[derive(Clone, Copy, Debug, Default)]
-struct Spell {
+pub struct Spell {
     on: bool,
     off_for: u64,
 }
 
 impl Spell {
     /// Whether a new one begins in this tick.
-    const fn begins(&mut self, is: bool) -> bool {
+    pub const fn begins(&mut self, is: bool) -> bool {
         if is {
             self.off_for = 0;
             return !std::mem::replace(&mut self.on, true);

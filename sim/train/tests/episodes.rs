@@ -390,3 +390,42 @@ fn a_lead_beside_its_hole_misses_the_entry_and_feels_the_bone() {
     assert!((score.inserted.unwrap().force_max_n - 1.1).abs() < 1e-3, "{score:?}");
     assert!(!score.completed && score.points.abs() < 1e-12);
 }
+
+#[test]
+fn a_lead_at_its_depth_but_beside_its_hole_is_not_there() {
+    let mut bench = insertion();
+    bench.go(RIGHT, lead_at(2.1e-3, -5e-3));
+    bench.go(RIGHT, lead_at(2.1e-3, 20e-3));
+    bench.wait(2_500);
+    assert!(!bench.world.is_over() && !bench.world.score().completed);
+    // As far beside as the hole is wide, it is.
+    bench.go(RIGHT, lead_at(1.9e-3, 20e-3));
+    bench.wait(2_100);
+    let score = bench.world.score();
+    assert!(score.completed, "{score:?}");
+    assert_eq!(score.errors.missed_entry, 1);
+}
+
+#[test]
+fn a_tremor_at_the_bone_and_at_the_target_is_one_crossing_each() {
+    let mut bench = insertion();
+    let tremble = |bench: &mut Bench<Episode>, beside: f64, depth: f64| {
+        bench.go(RIGHT, lead_at(beside, depth - 0.2e-3));
+        for _ in 0..10 {
+            bench.go(RIGHT, lead_at(beside, depth + 0.2e-3));
+            bench.go(RIGHT, lead_at(beside, depth - 0.2e-3));
+        }
+    };
+    bench.go(RIGHT, lead_at(2.3e-3, -5e-3));
+    tremble(&mut bench, 2.3e-3, 0.0);
+    assert_eq!(errors(&bench), ByKind { missed_entry: 1, ..ByKind::default() });
+    bench.go(RIGHT, lead_at(0.0, -5e-3));
+    bench.wait(200);
+    tremble(&mut bench, 0.0, 20.5e-3);
+    assert_eq!(errors(&bench), ByKind { missed_entry: 1, overshoot: 1, ..ByKind::default() });
+    // Back for longer than a tremor, and beyond again: a second one.
+    bench.go(RIGHT, lead_at(0.0, 20e-3));
+    bench.wait(200);
+    bench.go(RIGHT, lead_at(0.0, 20.7e-3));
+    assert_eq!(errors(&bench).overshoot, 2);
+}

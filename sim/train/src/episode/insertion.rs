@@ -6,7 +6,7 @@
 //! the planned line from the entry. Tissue here is a friction that grows with depth, and a hole in
 //! bone whose edge pushes back: a model for practice, not a brain.
 
-use crate::score::Inserted;
+use crate::score::{Inserted, Spell};
 use crate::task::Insert;
 use nalgebra::{Isometry3, Vector3};
 
@@ -29,8 +29,8 @@ pub struct Began {
 pub struct Insertion {
     task: Insert,
     end: Option<Vector3<f64>>,
-    inside: bool,
-    beyond: bool,
+    inside: Spell,
+    beyond: Spell,
     stood: u64,
     force_n: f64,
     now: Inserted,
@@ -42,8 +42,8 @@ impl Insertion {
         Self {
             task: task.clone(),
             end: None,
-            inside: false,
-            beyond: false,
+            inside: Spell::default(),
+            beyond: Spell::default(),
             stood: 0,
             force_n: 0.0,
             now: Inserted::default(),
@@ -70,8 +70,10 @@ impl Insertion {
         now.angle_deg = along.dot(&line).clamp(-1.0, 1.0);
         now.angle_deg = libm::acos(now.angle_deg).to_degrees();
         self.force_n = 0.0;
+        // A hand that trembles at the bone or at the target crosses it once.
+        let enters = self.inside.begins(depth > 0.0);
         if depth > 0.0 {
-            began.missed_entry = !self.inside && beside > task.hole_radius;
+            began.missed_entry = enters && beside > task.hole_radius;
             now.lateral_max_mm = now.lateral_max_mm.max(beside * 1e3);
             now.overshoot_mm = now.overshoot_mm.max((depth - planned) * 1e3);
             // Where the lead crosses the bone: its edge pushes back.
@@ -81,11 +83,10 @@ impl Insertion {
             self.force_n = task.friction * depth + task.bone * against;
             now.force_max_n = now.force_max_n.max(self.force_n);
         }
-        self.inside = depth > 0.0;
-        let beyond = depth > planned + task.depth_tolerance;
-        began.overshot = beyond && !self.beyond;
-        self.beyond = beyond;
-        let there = (depth - planned).abs() <= task.depth_tolerance && moved <= STANDS * dt;
+        began.overshot = self.beyond.begins(depth > planned + task.depth_tolerance);
+        let there = (depth - planned).abs() <= task.depth_tolerance
+            && beside <= task.hole_radius
+            && moved <= STANDS * dt;
         self.stood = if there { self.stood.saturating_add(1) } else { 0 };
         began
     }
@@ -95,7 +96,8 @@ impl Insertion {
         self.force_n
     }
 
-    /// Whether the lead has come to rest at its depth.
+    /// Whether the lead has come to rest at its depth, no farther beside its line than the hole is
+    /// wide.
     pub const fn is_placed(&self) -> bool {
         self.stood >= STANDS_FOR
     }
