@@ -362,6 +362,11 @@ impl Door<'_> {
         self.within("peg_radius_mm", carry.peg_radius_mm, 0.5, 10.0)?;
         self.within("peg_height_mm", carry.peg_height_mm, 2.0, 50.0)?;
         self.within("tube_radius_mm", carry.tube_radius_mm, 1.0, 3.0)?;
+        let (thick, wide) = (2.0 * carry.tube_radius_mm, carry.peg_radius_mm);
+        let over = format!("has to be above {thick}: a ring is as thick, and lies about its peg");
+        self.ensure(carry.peg_height_mm > thick, "peg_height_mm", &over)?;
+        let round = format!("has to be {wide} or more: its top is as round as `peg_radius_mm`");
+        self.ensure(carry.peg_height_mm >= wide, "peg_height_mm", &round)?;
         self.within("ring_radius_mm", carry.ring_radius_mm, 3.0, 30.0)?;
         self.within("ring_mass_g", carry.ring_mass_g, 0.1, 50.0)?;
         let hole = carry.ring_radius_mm - carry.tube_radius_mm - carry.peg_radius_mm;

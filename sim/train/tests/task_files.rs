@@ -72,6 +72,26 @@ fn what_is_wrong_is_told_with_its_line_and_what_to_do() {
 }
 
 #[test]
+fn a_peg_is_higher_than_a_ring_is_thick_and_as_high_as_it_is_round() {
+    let with = |height: &str, tube: &str, radius: &str| {
+        let text = shipped()
+            .replacen("peg_height_mm = 10.0", &format!("peg_height_mm = {height}"), 1)
+            .replacen("tube_radius_mm = 2.5", &format!("tube_radius_mm = {tube}"), 1)
+            .replacen("peg_radius_mm = 1.5", &format!("peg_radius_mm = {radius}"), 1);
+        Task::parse("mine.toml", &text).map_err(|error| error.to_string())
+    };
+    let line = format!("mine.toml, line {}: `peg_height_mm`", line_of("peg_height_mm"));
+    for height in ["4.9", "5.0"] {
+        let told = with(height, "2.5", "1.5").unwrap_err();
+        assert!(told.contains(&line) && told.contains("above 5"), "{told}");
+    }
+    assert!(with("5.1", "2.5", "1.5").is_ok());
+    let told = with("4.9", "1.0", "5.0").unwrap_err();
+    assert!(told.contains(&line) && told.contains("5 or more"), "{told}");
+    assert!(with("5.0", "1.0", "5.0").is_ok() && with("5.1", "1.0", "5.0").is_ok());
+}
+
+#[test]
 fn no_piece_of_a_file_makes_it_panic() {
     // Cut anywhere, and any byte another one: a task or an error, never a panic.
     for (_, text) in SHIPPED {
