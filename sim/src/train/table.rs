@@ -100,11 +100,7 @@ pub fn run(
 }
 
 fn row(link: &'static str, profile: &'static str, practice: &Practice, runs: &[Practised]) -> Row {
-    let middle = |of: fn(&Practised) -> f64| {
-        let mut values: Vec<f64> = runs.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied().unwrap_or(0.0)
-    };
+    let middle = |of: fn(&Practised) -> f64| median(runs.iter().map(of).collect());
     let sum = |of: fn(&Practised) -> u32| runs.iter().map(of).fold(0, u32::saturating_add);
     Row {
         link,
@@ -128,6 +124,14 @@ fn row(link: &'static str, profile: &'static str, practice: &Practice, runs: &[P
         delay_learnt_ms: middle(|one| one.delay_learnt_ms),
         loop_age_p50_ms: middle(|one| one.loop_age.p50_ms),
     }
+}
+
+/// The middle value, or the mean of the middle two; of none, zero.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let upper = values.get(values.len() / 2).copied().unwrap_or(0.0);
+    let lower = values.len().checked_sub(1).and_then(|last| values.get(last / 2)).copied();
+    f64::midpoint(lower.unwrap_or(upper), upper)
 }
 
 const HEAD: &str = "\
@@ -158,4 +162,18 @@ fn print(out: &mut impl Write, row: &Row) -> io::Result<()> {
         row.safe_stops,
         row.delay_learnt_ms
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_number_is_the_mean_of_the_middle_two() {
+        let is = |values: &[f64], middle: f64| (median(values.to_vec()) - middle).abs() < 1e-12;
+        assert!(is(&[], 0.0) && is(&[7.0], 7.0));
+        assert!(is(&[9.0, 2.0], 5.5));
+        assert!(is(&[9.0, 1.0, 2.0], 2.0));
+        assert!(is(&[8.0, 1.0, 100.0, 4.0], 6.0));
+    }
 }
