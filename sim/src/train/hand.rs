@@ -21,12 +21,29 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// From one picture to the next. Chosen: an endoscope's 60 a second.
-pub const FRAME: Micros = Micros::from_micros(16_667);
+const FRAME: Micros = Micros::from_micros(16_667);
 /// Pictures that are kept. Chosen: eight seconds, longer than any state is under way.
 const KEPT: usize = 512;
 /// Without a state for so long the page says that the picture is old, and nobody moves by it.
 /// Chosen: six pictures.
 const STALE: Micros = Micros::from_millis(100);
+
+/// Says when a picture is taken: what one is late by, the next does not add to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shutter {
+    next: Micros,
+}
+
+impl Shutter {
+    /// Whether a picture is taken in the tick at `at`.
+    pub fn opens(&mut self, at: Micros) -> bool {
+        let due = at >= self.next;
+        if due {
+            self.next = self.next.saturating_add(FRAME);
+        }
+        due
+    }
+}
 
 /// What lies between the world and the trainee: the pictures on their way.
 #[derive(Clone, Default)]
@@ -138,4 +155,16 @@ pub fn said(state: &FollowerState, clutch: bool) -> longhand_train::episode::Tic
         longhand_train::episode::ArmSaid { tip: arm.measured_cp, jaw: arm.measured_jaw }
     });
     longhand_train::episode::Tick { arms, stage: state.stage, clutch }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_of_a_millisecond_give_sixty_pictures_a_second() {
+        let mut shutter = Shutter::default();
+        let taken = (0..10_000).filter(|ms| shutter.opens(Micros::from_millis(*ms)));
+        assert_eq!(taken.count(), 600);
+    }
 }

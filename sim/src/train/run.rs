@@ -3,7 +3,7 @@
 //! Knows: how the world, the episode and the trainee hang together. Does not know: a command line,
 //! real time. Same task, link and seed: the same score and the same world, bit for bit.
 
-use super::hand::{FRAME, Frames, TraineeHand, said};
+use super::hand::{Frames, Shutter, TraineeHand, said};
 use crate::compare::Over;
 use crate::compare::netfi::{Condition, Netfi};
 use crate::measure::Measure;
@@ -74,15 +74,14 @@ impl Practice {
         let mut measure = Measure::default();
         let mut bedside = Bedside::default();
         let end = Micros::from_secs_f64(self.task.time_s * PATIENCE);
-        let mut next_frame = Micros::ZERO;
+        let mut shutter = Shutter::default();
         let mut stopped = false;
         while world.now() < end && !episode.is_over() && !stopped {
             let tick = world.tick();
             bedside.step(tick.state.stage, &mut world);
             measure.observe(&tick.state, tick.hand_to_joint());
             episode.tick(&said(&tick.state, tick.hand.clutch));
-            if tick.at >= next_frame {
-                next_frame = tick.at.saturating_add(FRAME);
+            if shutter.opens(tick.at) {
                 frames.take(tick.state.robot_time, episode.view());
             }
             let second = tick.at.as_micros().is_multiple_of(1_000_000);
