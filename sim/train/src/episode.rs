@@ -101,6 +101,8 @@ struct Ring {
     /// The hand that took it up last, and whether it went on to the other in the air.
     first: Option<ArmId>,
     passed: bool,
+    /// The hand that held it last, alone.
+    last: Option<ArmId>,
     /// When both hands held it last, it was above the pegs.
     met_high: bool,
     /// It rests about a peg, and nobody has taken it up since.
@@ -175,6 +177,7 @@ impl Episode {
         let new = Ring {
             moves: 0,
             first: None,
+            last: None,
             passed: false,
             met_high: false,
             on_peg: true,
@@ -364,6 +367,7 @@ impl Episode {
             (State::Rests | State::Loose { .. }, Some(arm)) => {
                 // What was passed and then dropped need not be passed again.
                 ring.first = if ring.passed { ring.first } else { Some(arm) };
+                ring.last = Some(arm);
                 (ring.met_high, ring.on_peg) = (false, false);
                 ring.state = State::Held;
             }
@@ -371,13 +375,14 @@ impl Episode {
                 ring.met_high = self.is_high(number)
             }
             (State::Held, Some(_)) => {
+                ring.last = holder;
                 // Taken over lower than that, it was only taken up by the other hand.
                 let went_on = ring.first != holder && !ring.passed;
                 ring.passed |= went_on && ring.met_high;
                 ring.first = if went_on && !ring.passed { holder } else { ring.first };
             }
             (State::Held, None) => {
-                let by = if ring.passed { other(ring.first) } else { ring.first };
+                let by = ring.last;
                 let step = self.let_go_in(number, &ring);
                 ring.state = State::Loose { ticks: 0, slow: 0, step, by };
             }
@@ -492,11 +497,4 @@ impl Episode {
             self.tally.add(Kind::EmptyGrasp, step, Some(arm), None);
         }
     }
-}
-
-fn other(arm: Option<ArmId>) -> Option<ArmId> {
-    Some(match arm? {
-        ArmId::Psm1 => ArmId::Psm2,
-        ArmId::Psm2 => ArmId::Psm1,
-    })
 }

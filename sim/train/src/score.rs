@@ -151,7 +151,8 @@ pub struct Inserted {
 /// The score of an episode.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Score {
-    /// All that could be brought home is home.
+    /// Every move is done of every ring that is not lost, and one at least is not; or the lead
+    /// stands at its target.
     pub completed: bool,
     /// Seconds from the first motion allowed until it was done, or until now.
     pub time_s: f64,

@@ -131,6 +131,18 @@ fn dropped_on_the_board_is_one_drop_in_the_carry_and_can_be_had_again() {
 }
 
 #[test]
+fn who_holds_it_last_is_who_drops_it() {
+    let mut bench = begin(task(1, false));
+    bench.pick(LEFT, 0);
+    bench.pass(LEFT, RIGHT, 0);
+    bench.pass(RIGHT, LEFT, 0);
+    bench.put(LEFT, 0, [-15e-3, 0.0], 5e-3);
+    let mistakes = bench.world.score().mistakes;
+    assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+    assert_eq!((mistakes[0].kind, mistakes[0].hand), (Kind::DroppedOnBoard, Some("left")));
+}
+
+#[test]
 fn dropped_out_of_the_field_is_lost_and_nothing_is_completed_by_losing_all() {
     let mut bench = begin(task(1, false));
     bench.pick(LEFT, 0);
