@@ -69,14 +69,21 @@ fn same_seed_same_score_and_same_world_other_seed_another() {
     assert_ne!(once.world_hash, other.world_hash);
 }
 
-/// Requirements, UVA: normal < delay 100 < 300 < 500 ms, loss of communication worst.
+/// Requirements, UVA: normal < delay 100 < 300 < 500 ms. Under 30 % loss of communication people
+/// are as slow as under 500 ms; the model need not finish, and what it gave up counts its patience.
 #[test]
-fn delay_and_outages_are_as_hard_in_order_as_people_find_them() {
+fn delays_are_as_hard_in_order_as_people_find_them_and_outages_harder() {
+    const LOSS: &str = "comm loss 30 %";
     let mean = |name: &str| {
-        let times: Vec<f64> = (1..=3).map(|seed| netfi(name, seed).score.time_s).collect();
+        let runs = (1..=3).map(|seed| netfi(name, seed).score);
+        let times = runs.map(|score| {
+            assert!(score.completed || name == LOSS, "{name}: {score:?}");
+            score.time_s
+        });
+        let times: Vec<f64> = times.collect();
         times.iter().sum::<f64>() / 3.0
     };
-    let order = ["normal", "delay 100 ms", "delay 300 ms", "delay 500 ms", "comm loss 30 %"];
+    let order = ["normal", "delay 100 ms", "delay 300 ms", "delay 500 ms", LOSS];
     let times = order.map(mean);
     assert!(times.is_sorted_by(|a, b| a + 1.0 < *b), "{order:?}: {times:?}");
 }

@@ -51,7 +51,8 @@ pub struct Practised {
 }
 
 /// The trainee goes on for this many times the cut-off; there are no points beyond the first.
-/// Chosen: past what the worst link of the table takes.
+/// Chosen: past what any link of the table takes. It is not enough under NetFI's heavier losses of
+/// communication, and the table says so.
 pub const PATIENCE: f64 = 5.0;
 
 impl Practice {

@@ -126,6 +126,13 @@ fn row(link: &'static str, profile: &'static str, practice: &Practice, runs: &[P
     }
 }
 
+impl Row {
+    /// Whether the median time is that of a run that never ended: the real one is longer.
+    const fn was_given_up(&self) -> bool {
+        self.completed.saturating_mul(2) <= self.runs
+    }
+}
+
 /// The middle value, or the mean of the middle two; of none, zero.
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
@@ -139,12 +146,18 @@ link                     profile     done  in time  points  time s  s a move  pa
 bumps  empty  stops  delay ms";
 const FOOT: &str = "\
 The virtual trainee: a model, not a person. Medians; drops, bumps (collisions), empty grasps and
-stops are added up over all runs. delay: from hand to picture, as the trainee learnt it.";
+stops are added up over all runs. delay: from hand to picture, as the trainee learnt it. >: given
+up, not finished; s a move is then said of none.";
 
 fn print(out: &mut impl Write, row: &Row) -> io::Result<()> {
+    let (time, each) = if row.was_given_up() {
+        (format!(">{:.1}", row.time_s), "-".to_owned())
+    } else {
+        (format!("{:.1}", row.time_s), format!("{:.1}", row.move_s))
+    };
     writeln!(
         out,
-        "{:<24} {:<10} {:>2}/{:<2} {:>5}/{:<2} {:>6.1} {:>7.1} {:>9.1} {:>7.2} {:>6} {:>6} {:>6} \
+        "{:<24} {:<10} {:>2}/{:<2} {:>5}/{:<2} {:>6.1} {:>7} {:>9} {:>7.2} {:>6} {:>6} {:>6} \
          {:>6} {:>9.0}",
         row.link,
         row.profile,
@@ -153,8 +166,8 @@ fn print(out: &mut impl Write, row: &Row) -> io::Result<()> {
         row.finished,
         row.runs,
         row.points,
-        row.time_s,
-        row.move_s,
+        time,
+        each,
         row.path_mm * 1e-3,
         row.drops,
         row.collisions,
@@ -165,8 +178,47 @@ fn print(out: &mut impl Write, row: &Row) -> io::Result<()> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: a panic is how it fails")]
 mod tests {
     use super::*;
+
+    /// `time s` and `s a move` of a row in which so many of so many runs were completed.
+    fn printed(completed: usize, runs: usize) -> (String, String) {
+        let row = Row {
+            link: "comm-loss",
+            netfi: true,
+            profile: "public-5g",
+            runs,
+            finished: 0,
+            completed,
+            time_s: 1498.0,
+            points: 0.0,
+            moves: 9.0,
+            move_s: 166.4,
+            path_mm: 3040.0,
+            drops: 0,
+            collisions: 0,
+            empty_grasps: 0,
+            safe_stops: 0,
+            delay_learnt_ms: 255.0,
+            loop_age_p50_ms: 30.0,
+        };
+        let mut out = Vec::new();
+        print(&mut out, &row).unwrap();
+        let line = String::from_utf8(out).unwrap();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        (words[5].to_owned(), words[6].to_owned())
+    }
+
+    #[test]
+    fn a_time_that_never_ended_is_marked_so() {
+        let (marked, plain) = ((">1498.0", "-"), ("1498.0", "166.4"));
+        let cases = [(0, 3, marked), (1, 3, marked), (2, 3, plain), (2, 4, marked), (3, 4, plain)];
+        for (completed, runs, (time, each)) in cases {
+            let told = printed(completed, runs);
+            assert_eq!(told, (time.to_owned(), each.to_owned()), "{completed} of {runs}");
+        }
+    }
 
     #[test]
     fn the_median_of_an_even_number_is_the_mean_of_the_middle_two() {

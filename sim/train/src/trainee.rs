@@ -9,8 +9,9 @@
 //! Sources. Fitts, J. Exp. Psychol. 47 (1954): time grows with the logarithm of way over width.
 //! Schmidt et al., Psychol. Rev. 86 (1979): the miss grows with the way. Ferrell, "Remote
 //! manipulation with transmission delay", IEEE Trans. Hum. Factors Electron. 6 (1965):
-//! move-and-wait. The figures below are chosen so that a transfer over a good link takes about the
-//! 22 s that UVA measured (requirements.md); how it grows with delay is what the model says.
+//! move-and-wait. The figures below are chosen, and not fitted: a transfer over a good link takes
+//! 18 s (README, `train --table`) where UVA's people took 22 s (requirements.md); how it grows with
+//! delay is what the model says.
 
 use crate::dice::Dice;
 use crate::episode::{RingView, Side, View};
