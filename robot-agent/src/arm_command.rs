@@ -8,9 +8,11 @@ pub mod bench;
 
 use crate::arm_file::{ArmFile, ArmFileError};
 use crate::serial::cycle::{Measured, measure};
+use crate::serial::host::PATIENCE_US;
 use crate::serial::{Found, Host, HostError, LowLatency, Port, PortError};
 use bench::Seen;
 use clap::{Args, Subcommand, ValueEnum};
+use longhand_bus::model::Model;
 use longhand_bus::{Id, Protocol};
 use longhand_protocol::units::Micros;
 use longhand_quic::pace::{Priority, RealTime};
@@ -241,23 +243,19 @@ fn test(asked: &Test) -> Result<ExitCode, ArmError> {
     let (arm, mut host, low_latency) = open_arm(&asked.file, &asked.port)?;
     let model = bench::all_there(&mut host, &arm)?;
     bench::let_go(&mut host, &arm, model, asked.let_go)?;
-    let seen = bench::examine(&mut host, &arm, model)?;
-    let ids: Vec<u8> = arm.driven().map(|joint| joint.id).collect();
-    if low_latency != LowLatency::Refused {
-        host = host.with_patience_us(CYCLE_PATIENCE_US);
+    let tested = tested(asked, &arm, &mut host, model, low_latency);
+    // On every path: nothing above switches a motor on, and a servo is believed only when asked.
+    let held = bench::at_rest(&mut host, &arm, model);
+    let (tested, held) = (tested?, held?);
+    let mut tested = tested;
+    for joint in tested.seen.iter_mut().filter(|joint| held.contains(&joint.name)) {
+        joint.wrong.push("its torque came on by itself; it was switched off".to_owned());
     }
-    // A thread of its own, as the bus has it whenever an arm is driven.
-    let asked_us = asked.span.as_micros();
-    let bus = std::thread::spawn(move || {
-        let real_time = RealTime::acquire(BUS_PRIORITY, None).granted().to_string();
-        let measured = measure(&mut host, model, &ids, asked_us);
-        (measured, host.tally(), host.noise(), real_time)
-    });
-    let (measured, tally, noise, real_time) = bus.join().map_err(|_panic| ArmError::Thread)?;
-    let measured = measured?;
-    let well = seen.iter().all(|joint| joint.wrong.is_empty()) && !measured.whole_us.is_empty();
+    let well = tested.well();
+    let (tally, noise) = (host.tally(), host.noise());
     let mut out = io::stdout().lock();
     if asked.json {
+        let Tested { seen, measured, real_time } = &tested;
         let report = json!({
             "schema": "longhand arm test v1", "arm": arm.name, "model": model.name, "well": well,
             "low_latency": low_latency.word(), "real_time": real_time,
@@ -265,7 +263,8 @@ fn test(asked: &Test) -> Result<ExitCode, ArmError> {
             "bus_watchdog": model.watchdog_unit_ms.is_some(),
             "bus": {
                 "cycles": measured.whole_us.len(), "missed": measured.missed,
-                "wire_us": measured.wire_us, "rate_hz": measured.rate_hz(),
+                "wire_us": measured.wire_us, "goals_us": measured.goals_us,
+                "rate_hz": measured.rate_hz(),
                 "p50_us": measured.quantile_us(500), "p99_us": measured.quantile_us(990),
                 "max_us": measured.quantile_us(1_000),
                 "retried": tally.retried, "failed": tally.failed, "strays": tally.strays,
@@ -274,10 +273,10 @@ fn test(asked: &Test) -> Result<ExitCode, ArmError> {
         });
         writeln!(out, "{report}")?;
     } else {
-        for joint in &seen {
+        for joint in &tested.seen {
             writeln!(out, "{}", seen_words(joint))?;
         }
-        writeln!(out, "{}", bus_words(&measured))?;
+        writeln!(out, "{}", bus_words(&tested.measured))?;
         if model.watchdog_unit_ms.is_none() {
             writeln!(
                 out,
@@ -291,6 +290,46 @@ fn test(asked: &Test) -> Result<ExitCode, ArmError> {
         }
     }
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What `arm test` found.
+struct Tested {
+    seen: Vec<Seen>,
+    measured: Measured,
+    real_time: String,
+}
+
+impl Tested {
+    fn well(&self) -> bool {
+        let joints = self.seen.iter().all(|joint| joint.wrong.is_empty());
+        joints && !self.measured.whole_us.is_empty()
+    }
+}
+
+fn tested(
+    asked: &Test,
+    arm: &ArmFile,
+    host: &mut Host<Port>,
+    model: &'static Model,
+    low_latency: LowLatency,
+) -> Result<Tested, ArmError> {
+    let seen = bench::examine(host, arm, model)?;
+    let ids: Vec<u8> = arm.driven().map(|joint| joint.id).collect();
+    let patience_us =
+        if low_latency == LowLatency::Refused { PATIENCE_US } else { CYCLE_PATIENCE_US };
+    host.set_patience_us(patience_us);
+    // A thread of its own, as the bus has it whenever an arm is driven.
+    let asked_us = asked.span.as_micros();
+    let bus = std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let real_time = RealTime::acquire(BUS_PRIORITY, None).granted().to_string();
+            (measure(host, model, &ids, asked_us), real_time)
+        });
+        thread.join()
+    });
+    host.set_patience_us(PATIENCE_US);
+    let (measured, real_time) = bus.map_err(|_panic| ArmError::Thread)?;
+    Ok(Tested { seen, measured: measured?, real_time })
 }
 
 fn seen_json(joint: &Seen) -> Value {
@@ -312,7 +351,7 @@ fn seen_words(joint: &Seen) -> String {
 }
 
 fn bus_words(measured: &Measured) -> String {
-    let Measured { whole_us, missed, wire_us } = measured;
+    let Measured { whole_us, missed, wire_us, goals_us } = measured;
     let (Some(p50), Some(p99), Some(max), Some(rate)) = (
         measured.quantile_us(500),
         measured.quantile_us(990),
@@ -322,8 +361,9 @@ fn bus_words(measured: &Measured) -> String {
         return format!("bus: in none of {missed} cycles did every servo answer");
     };
     format!(
-        "bus: {} cycles, {missed} incomplete; a cycle is {wire_us} us on the wire, took {p50} us \
-         at p50, {p99} at p99, {max} at most: {rate} a second",
+        "bus: {} cycles of reading, {missed} incomplete; one is {wire_us} us on the wire, took \
+         {p50} us at p50, {p99} at p99, {max} at most; goals, of which none was said, would add \
+         {goals_us}: {rate} a second",
         whole_us.len()
     )
 }

@@ -72,10 +72,37 @@ pub fn let_go<L: Line>(
     if !holding.is_empty() && !asked_for {
         return Err(ArmError::Holding(holding.join(", ")));
     }
-    for joint in arm.driven() {
+    for joint in arm.driven().filter(|joint| holding.contains(&joint.name)) {
         host.set(id_of(joint)?, model, What::TorqueEnable, 0)?;
     }
     Ok(())
+}
+
+/// Sees to it that no joint holds torque, whatever happened before: every servo is asked, and
+/// switched off where it is on, also behind one that does not answer.
+///
+/// Returns the joints that held torque. Errors: the first servo's that could not be asked or does
+/// not let go.
+pub fn at_rest<L: Line>(
+    host: &mut Host<L>,
+    arm: &ArmFile,
+    model: &'static Model,
+) -> Result<Vec<String>, ArmError> {
+    let (mut held, mut first) = (Vec::new(), Ok(()));
+    for joint in arm.driven() {
+        let id = id_of(joint)?;
+        let off = match host.get(id, model, What::TorqueEnable) {
+            Ok(0) => Ok(()),
+            Ok(_) => {
+                held.push(joint.name.clone());
+                host.set(id, model, What::TorqueEnable, 0)
+            }
+            // It may be on: it is told, even where it does not say so.
+            Err(error) => host.set(id, model, What::TorqueEnable, 0).and(Err(error)),
+        };
+        first = first.and(off);
+    }
+    first.map_err(ArmError::Host).map(|()| held)
 }
 
 /// Sets what each servo watches by itself, reads it back, and says how the servo is.

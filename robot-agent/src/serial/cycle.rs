@@ -1,7 +1,9 @@
-//! What a bus can do: goals out, positions in, as fast as it goes, every exchange timed.
+//! What a bus can do: positions in, as fast as it goes, every exchange timed.
 //!
-//! Knows: one cycle as an arm's driver has it, and its figures. Does not know: what the goals are
-//! for; here each servo's goal is where it stands, and its torque is off.
+//! Knows: one cycle as an arm's driver has it, and its figures. Does not know: what goals are for,
+//! and it never says one: a goal may switch an STS3215's torque on (a public guide to the SO-101
+//! says so; it was not tried here). It reads; what the goals would add is reckoned: the wire's own
+//! time, since nobody answers them, without what the adapter adds.
 //!
 //! A cycle asks once. What does not come is counted and asked for in the next: a retry would be
 //! older than the next cycle's answer.
@@ -21,6 +23,8 @@ pub struct Measured {
     pub missed: u64,
     /// How long a cycle takes on the wire alone, return delays of 0.
     pub wire_us: u64,
+    /// What goals for every servo would add, on the wire alone: reckoned, none was said.
+    pub goals_us: u64,
 }
 
 impl Measured {
@@ -31,9 +35,10 @@ impl Measured {
         self.whole_us.get(place).copied()
     }
 
-    /// Cycles a second that 99 of a hundred whole cycles keep: the honest rate.
+    /// Cycles a second that 99 of a hundred whole cycles keep, goals reckoned in: the honest rate.
     pub fn rate_hz(&self) -> Option<u64> {
-        self.quantile_us(990).and_then(|us| 1_000_000_u64.checked_div(us))
+        let cycle_us = self.quantile_us(990)?.saturating_add(self.goals_us);
+        1_000_000_u64.checked_div(cycle_us)
     }
 }
 
@@ -49,30 +54,26 @@ pub fn measure<L: Line>(
     let missing = |what| HostError::NoRegister { model: model.name, what };
     let span = |what| model.span(&[what]).ok_or_else(|| missing(what));
     let (goal, present) = (span(What::GoalPosition)?, span(What::PresentPosition)?);
-    let width = usize::from(goal.bytes).saturating_add(1);
-    let mut rows: Vec<u8> = Vec::new();
-    let mut heard: Vec<Option<Packet>> = Vec::new();
-    host.sync_read(present, ids, true, &mut heard)?;
-    for (id, data) in ids.iter().zip(&heard) {
-        rows.push(*id);
-        // Who did not answer yet is told the middle: with no torque a goal moves nothing.
-        let middle = u32::from(model.steps_per_turn / 2).to_le_bytes();
-        let data = data.as_ref().map_or(middle.as_slice(), Packet::as_slice);
-        rows.extend(data.iter().take(usize::from(goal.bytes)));
-    }
-    debug_assert_eq!(rows.len(), ids.len().saturating_mul(width));
     let protocol = host.protocol();
     let read = match protocol {
         longhand_bus::Protocol::Dynamixel => Request::FastSyncRead(present, ids),
         longhand_bus::Protocol::Feetech => Request::SyncRead(present, ids),
     };
-    let load = |request: &Request<'_>| Load::of(request, protocol).unwrap_or_default();
-    let both = load(&Request::SyncWrite(goal, &rows)).and(load(&read));
-    let mut measured = Measured { wire_us: both.wire_us(host.baud(), 0), ..Measured::default() };
+    // Never said: only its length is asked for.
+    let each = usize::from(goal.bytes).saturating_add(1);
+    let rows = vec![0; ids.len().saturating_mul(each)];
+    let wire_us = |request: &Request<'_>| {
+        Load::of(request, protocol).unwrap_or_default().wire_us(host.baud(), 0)
+    };
+    let mut measured = Measured {
+        wire_us: wire_us(&read),
+        goals_us: wire_us(&Request::SyncWrite(goal, &rows)),
+        ..Measured::default()
+    };
+    let mut heard: Vec<Option<Packet>> = Vec::new();
     let end = host.line().now_us().saturating_add(for_us);
     while host.line().now_us() < end && measured.whole_us.len() < CYCLES_MAX {
         let begun = host.line().now_us();
-        host.sync_write(goal, &rows)?;
         host.sync_read(present, ids, true, &mut heard)?;
         let took = host.line().now_us().saturating_sub(begun);
         if heard.iter().all(Option::is_some) {

@@ -138,6 +138,11 @@ impl<L: Line> Host<L> {
         self
     }
 
+    /// From now on it waits so long beyond the wire's own time.
+    pub const fn set_patience_us(&mut self, us: u64) {
+        self.patience_us = us;
+    }
+
     /// What the bus speaks.
     pub const fn protocol(&self) -> Protocol {
         self.protocol
@@ -326,12 +331,6 @@ impl<L: Line> Host<L> {
             self.tally.failed = self.tally.failed.saturating_add(1);
         }
         Ok(())
-    }
-
-    /// Writes the same registers of several servos: for each its number, then its bytes. Nobody
-    /// answers. Errors: [`HostError::Gone`], [`HostError::Unsayable`].
-    pub fn sync_write(&mut self, span: Span, rows: &[u8]) -> Result<(), HostError> {
-        self.ask(&Request::SyncWrite(span, rows)).map(drop)
     }
 
     /// Asks until somebody answers. Errors: [`HostError`].
