@@ -4,6 +4,7 @@
 //! know: what is said.
 
 use longhand_quic::clock::robot_now;
+use rustix::io::Errno;
 use serialport::{ClearBuffer, SerialPort as _, TTYPort};
 use std::ffi::c_int;
 use std::io::{self, Read as _, Write as _};
@@ -167,25 +168,92 @@ const TIOCGSERIAL: rustix::ioctl::Opcode = 0x541e;
 const TIOCSSERIAL: rustix::ioctl::Opcode = 0x541f;
 const ASYNC_LOW_LATENCY: c_int = 1 << 13;
 
-/// Asks the driver to hold nothing back.
+/// Asks the driver to hold nothing back, and whether it does.
 fn hurry(tty: &TTYPort) -> LowLatency {
     // SAFETY: the port owns the descriptor and outlives this call.
     let port = unsafe { BorrowedFd::borrow_raw(tty.as_raw_fd()) };
-    // SAFETY: the kernel writes one `serial_struct` for this opcode, and any bytes are one.
-    let get = unsafe { rustix::ioctl::Getter::<TIOCGSERIAL, SerialStruct>::new() };
-    // SAFETY: as above.
-    let Ok(mut settings) = (unsafe { rustix::ioctl::ioctl(port, get) }) else {
-        return LowLatency::NoFlag;
+    let read = || {
+        // SAFETY: the kernel writes one `serial_struct` for this opcode, and any bytes are one.
+        let get = unsafe { rustix::ioctl::Getter::<TIOCGSERIAL, SerialStruct>::new() };
+        // SAFETY: as above.
+        unsafe { rustix::ioctl::ioctl(port, get) }
     };
-    if settings.flags & ASYNC_LOW_LATENCY != 0 {
-        return LowLatency::On;
-    }
-    settings.flags |= ASYNC_LOW_LATENCY;
-    // SAFETY: the kernel reads one `serial_struct` for this opcode, which is what it just wrote.
-    let set = unsafe { rustix::ioctl::Setter::<TIOCSSERIAL, SerialStruct>::new(settings) };
-    // SAFETY: as above.
-    match unsafe { rustix::ioctl::ioctl(port, set) } {
-        Ok(()) => LowLatency::On,
+    let write = |settings: SerialStruct| {
+        // SAFETY: the kernel reads one `serial_struct` for this opcode, which it just wrote.
+        let set = unsafe { rustix::ioctl::Setter::<TIOCSSERIAL, SerialStruct>::new(settings) };
+        // SAFETY: as above.
+        unsafe { rustix::ioctl::ioctl(port, set) }
+    };
+    hurried(read, write)
+}
+
+/// The same with the two calls handed in: the flag is on only where it is read back.
+fn hurried(
+    read: impl Fn() -> Result<SerialStruct, Errno>,
+    write: impl FnOnce(SerialStruct) -> Result<(), Errno>,
+) -> LowLatency {
+    let on = |settings: &SerialStruct| settings.flags & ASYNC_LOW_LATENCY != 0;
+    let no_flag = |error| matches!(error, Errno::NOTTY | Errno::OPNOTSUPP);
+    let tried = read().and_then(|mut settings| {
+        if on(&settings) {
+            return Ok(true);
+        }
+        settings.flags |= ASYNC_LOW_LATENCY;
+        write(settings)?;
+        Ok(on(&read()?))
+    });
+    match tried {
+        Ok(true) => LowLatency::On,
+        // Taken without a word and not kept: CDC-ACM has these settings and not this flag.
+        Ok(false) => LowLatency::NoFlag,
+        Err(error) if no_flag(error) => LowLatency::NoFlag,
         Err(_refused) => LowLatency::Refused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    const FRESH: SerialStruct = SerialStruct {
+        before: [0; 4],
+        flags: 0x40,
+        after: [0; 3],
+        close_delay: 0,
+        io_type: [0; 2],
+        hub6: 0,
+        closing_wait: [0; 2],
+        iomem_base: 0,
+        iomem_reg_shift: 0,
+        port_high: 0,
+        iomap_base: 0,
+    };
+
+    /// A driver that answers a write so, and keeps the flags where `keeps`.
+    fn asked(flags: c_int, answer: Result<(), Errno>, keeps: bool) -> LowLatency {
+        let now = Cell::new(SerialStruct { flags, ..FRESH });
+        let write = |settings: SerialStruct| {
+            assert_eq!(settings.flags, flags | ASYNC_LOW_LATENCY, "every other flag stays");
+            if keeps {
+                now.set(settings);
+            }
+            answer
+        };
+        hurried(|| Ok(now.get()), write)
+    }
+
+    #[test]
+    fn the_flag_is_on_only_where_it_is_read_back() {
+        assert_eq!(asked(0x40, Ok(()), true), LowLatency::On);
+        assert_eq!(asked(ASYNC_LOW_LATENCY, Err(Errno::PERM), false), LowLatency::On);
+        assert_eq!(asked(0x40, Ok(()), false), LowLatency::NoFlag);
+        assert_eq!(asked(0x40, Err(Errno::OPNOTSUPP), false), LowLatency::NoFlag);
+        assert_eq!(asked(0x40, Err(Errno::NOTTY), false), LowLatency::NoFlag);
+        assert_eq!(asked(0x40, Err(Errno::PERM), false), LowLatency::Refused);
+        let unread = |error: Errno| hurried(|| Err(error), |_| Ok(()));
+        assert_eq!(unread(Errno::NOTTY), LowLatency::NoFlag);
+        assert_eq!(unread(Errno::OPNOTSUPP), LowLatency::NoFlag);
+        assert_eq!(unread(Errno::IO), LowLatency::Refused);
     }
 }
