@@ -9,10 +9,10 @@ pub mod bench;
 use crate::arm_file::{ArmFile, ArmFileError};
 use crate::serial::cycle::{Measured, measure};
 use crate::serial::host::PATIENCE_US;
-use crate::serial::{Found, Host, HostError, LowLatency, Port, PortError};
+use crate::serial::{Found, Host, HostError, LowLatency, Port, PortError, Sought};
 use bench::Seen;
 use clap::{Args, Subcommand, ValueEnum};
-use longhand_bus::model::Model;
+use longhand_bus::model::{Model, What};
 use longhand_bus::{Id, Protocol};
 use longhand_protocol::units::Micros;
 use longhand_quic::pace::{Priority, RealTime};
@@ -34,8 +34,9 @@ pub enum ArmCommand {
     /// Find each joint's zero: put the arm at home by hand, and its file is written anew.
     #[command(after_help = CALIBRATE_EXAMPLES)]
     Calibrate(Calibrate),
-    /// Compare an arm with its file: each servo's model, health and guards, which are set and read
-    /// back, and how fast the bus goes. Nothing moves. Exit code: 0 all is well, 1 it is not.
+    /// Compare an arm with its file: each servo's model, health and guards, and how fast the bus
+    /// goes. Nothing moves, and nothing is written but with --set-guards and --let-go. Exit code: 0
+    /// all is well, 1 it is not.
     #[command(after_help = TEST_EXAMPLES)]
     Test(Test),
 }
@@ -44,7 +45,7 @@ const CALIBRATE_EXAMPLES: &str = "Examples:
   longhand-robot-agent arm calibrate so101 --port /dev/ttyACM0 --out my-arm.toml";
 
 const TEST_EXAMPLES: &str = "Examples:
-  longhand-robot-agent arm test so101 --port /dev/ttyACM0
+  longhand-robot-agent arm test my-arm.toml --port /dev/ttyACM0 --set-guards
   longhand-robot-agent arm test my-arm.toml --port /dev/ttyACM0 --for 10 --json";
 
 const SCAN_EXAMPLES: &str = "Examples:
@@ -105,6 +106,9 @@ pub struct SetId {
     /// The number it is to have.
     #[arg(long, value_parser = clap::value_parser!(u8).range(0..=252))]
     to: u8,
+    /// Switch its motor off where it holds the arm: it may fall, so hold it.
+    #[arg(long)]
+    let_go: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -144,6 +148,10 @@ pub struct Test {
     /// Switch the motors off where they hold the arm: it may fall, so hold it.
     #[arg(long)]
     let_go: bool,
+    /// Write the guards that differ from the file, if every joint is well. What they were is saved
+    /// beside the file first. Without this they are compared alone.
+    #[arg(long)]
+    set_guards: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -172,9 +180,18 @@ pub enum ArmError {
         wanted: &'static str,
     },
     /// Motors hold the arm.
-    #[error("these joints hold torque: {0}; hold the arm, since it may fall, and say --let-go")]
+    #[error("these hold torque: {0}; hold the arm, since it may fall, and say --let-go")]
     Holding(String),
-    /// The new file cannot be written.
+    /// The zeros are not this arm's.
+    #[error(
+        "this file was not calibrated, so its zeros are another arm's: nothing was written; run \
+         `arm calibrate` and give the file that it writes"
+    )]
+    NotCalibrated,
+    /// Servos are not where or how they should be.
+    #[error("nothing was written, since not every joint is well: {0}")]
+    Unfit(String),
+    /// A new file cannot be written.
     #[error("{path} cannot be written: {error}; choose a name that is not taken")]
     Write {
         /// Which.
@@ -185,6 +202,12 @@ pub enum ArmError {
     /// The arm's file cannot be written as TOML.
     #[error("the arm cannot be written as TOML: {0}")]
     Toml(#[from] toml::ser::Error),
+    /// The input ended.
+    #[error(
+        "the input ended before Enter was pressed: nothing was measured; say --at-home where the \
+         arm is at home already"
+    )]
+    NoEnter,
     /// The bus's thread ended without a result.
     #[error("the bus's thread ended without a result: this is a bug")]
     Thread,
@@ -197,6 +220,12 @@ pub enum ArmError {
     /// The new number is taken.
     #[error("servo {0} is on the bus already: give it another number first, or unplug it")]
     Taken(u8),
+    /// Something answers, and not in words.
+    #[error(
+        "what answers to number {0} cannot be understood: two servos may have it (plug them in one \
+         by one), or the cable is bad"
+    )]
+    Garbled(u8),
     /// A servo is of a model that is not known here.
     #[error("servo {id} is of model {number}, which is not known here; nothing was written")]
     Unknown {
@@ -246,8 +275,7 @@ fn test(asked: &Test) -> Result<ExitCode, ArmError> {
     let tested = tested(asked, &arm, &mut host, model, low_latency);
     // On every path: nothing above switches a motor on, and a servo is believed only when asked.
     let held = bench::at_rest(&mut host, &arm, model);
-    let (tested, held) = (tested?, held?);
-    let mut tested = tested;
+    let (mut tested, held) = (tested?, held?);
     for joint in tested.seen.iter_mut().filter(|joint| held.contains(&joint.name)) {
         joint.wrong.push("its torque came on by itself; it was switched off".to_owned());
     }
@@ -255,14 +283,16 @@ fn test(asked: &Test) -> Result<ExitCode, ArmError> {
     let (tally, noise) = (host.tally(), host.noise());
     let mut out = io::stdout().lock();
     if asked.json {
-        let Tested { seen, measured, real_time } = &tested;
+        let Tested { seen, set, measured, real_time, calibrated } = &tested;
         let report = json!({
             "schema": "longhand arm test v1", "arm": arm.name, "model": model.name, "well": well,
             "low_latency": low_latency.word(), "real_time": real_time,
-            "joints": seen.iter().map(seen_json).collect::<Vec<_>>(),
+            "calibrated": calibrated, "joints": seen.iter().map(seen_json).collect::<Vec<_>>(),
+            "set": set.as_ref().map(|set| set.each().map(set_json).collect::<Vec<_>>()),
+            "saved": set.as_ref().map(|set| &set.saved),
             "bus_watchdog": model.watchdog_unit_ms.is_some(),
             "bus": {
-                "cycles": measured.whole_us.len(), "missed": measured.missed,
+                "cycles": measured.cycles_us.len(), "missed": measured.missed,
                 "wire_us": measured.wire_us, "goals_us": measured.goals_us,
                 "rate_hz": measured.rate_hz(),
                 "p50_us": measured.quantile_us(500), "p99_us": measured.quantile_us(990),
@@ -273,18 +303,7 @@ fn test(asked: &Test) -> Result<ExitCode, ArmError> {
         });
         writeln!(out, "{report}")?;
     } else {
-        for joint in &tested.seen {
-            writeln!(out, "{}", seen_words(joint))?;
-        }
-        writeln!(out, "{}", bus_words(&tested.measured))?;
-        if model.watchdog_unit_ms.is_none() {
-            writeln!(
-                out,
-                "A {} has no bus watchdog: where the cable is pulled it goes on to its last goal \
-                 and stays there.",
-                model.name
-            )?;
-        }
+        tested.tell(&mut out, model)?;
         if let Some(words) = low_latency.consequence() {
             writeln!(out, "{words}")?;
         }
@@ -295,14 +314,77 @@ fn test(asked: &Test) -> Result<ExitCode, ArmError> {
 /// What `arm test` found.
 struct Tested {
     seen: Vec<Seen>,
+    set: Option<GuardsSet>,
     measured: Measured,
     real_time: String,
+    calibrated: bool,
+}
+
+/// Guards that were written.
+struct GuardsSet {
+    /// How the joints were before.
+    before: Vec<Seen>,
+    /// Where that is saved.
+    saved: PathBuf,
+}
+
+impl GuardsSet {
+    /// Who, which, from what, to what.
+    fn each(&self) -> impl Iterator<Item = (&Seen, &bench::Guarded)> {
+        self.before.iter().flat_map(|joint| joint.differing().map(move |guard| (joint, guard)))
+    }
+}
+
+/// Writes what the guards are before they are changed: a new file beside the arm's.
+fn save_guards(file: &str, arm: &ArmFile, seen: &[Seen]) -> Result<PathBuf, ArmError> {
+    let joints: Vec<Value> = seen.iter().map(seen_json).collect();
+    let saved = json!({
+        "schema": "longhand arm guards v1", "arm": arm.name, "model": arm.model, "joints": joints,
+    });
+    let name = |number: u32| PathBuf::from(format!("{file}.guards-before-{number}.json"));
+    // Chosen: who has set guards a thousand times has files to tidy up.
+    let path = (1..1_000).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(1_000));
+    let write = |error| ArmError::Write { path: path.clone(), error };
+    let mut new = std::fs::File::create_new(&path).map_err(write)?;
+    writeln!(new, "{saved:#}").and_then(|()| new.sync_all()).map_err(write)?;
+    Ok(path)
 }
 
 impl Tested {
     fn well(&self) -> bool {
         let joints = self.seen.iter().all(|joint| joint.wrong.is_empty());
-        joints && !self.measured.whole_us.is_empty()
+        let guarded = self.seen.iter().all(|joint| joint.differing().next().is_none());
+        self.calibrated && joints && guarded && self.measured.well()
+    }
+
+    fn tell(&self, out: &mut impl io::Write, model: &Model) -> io::Result<()> {
+        for joint in &self.seen {
+            writeln!(out, "{}", seen_words(joint))?;
+        }
+        if let Some(set) = &self.set {
+            for (joint, guard) in set.each() {
+                let bench::Guarded { what, is, wanted } = guard;
+                writeln!(out, "{:>3} {:<14} {what}: was {is}, is {wanted}", joint.id, joint.name)?;
+            }
+            writeln!(out, "what they were is saved in {}", set.saved.display())?;
+        }
+        if !self.calibrated {
+            writeln!(
+                out,
+                "This file was not calibrated: limits of position are not compared. Run `arm \
+                 calibrate` and test the file that it writes."
+            )?;
+        }
+        writeln!(out, "{}", bus_words(&self.measured))?;
+        if model.watchdog_unit_ms.is_none() {
+            writeln!(
+                out,
+                "A {} has no bus watchdog: where the cable is pulled it goes on to its last goal \
+                 and stays there.",
+                model.name
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -313,7 +395,14 @@ fn tested(
     model: &'static Model,
     low_latency: LowLatency,
 ) -> Result<Tested, ArmError> {
-    let seen = bench::examine(host, arm, model)?;
+    let mut seen = bench::examine(host, arm, model)?;
+    let mut set = None;
+    if asked.set_guards && bench::to_set(arm, &seen)? > 0 {
+        let saved = save_guards(&asked.file, arm, &seen)?;
+        bench::set_guards(host, model, &seen)?;
+        let before = std::mem::replace(&mut seen, bench::examine(host, arm, model)?);
+        set = Some(GuardsSet { before, saved });
+    }
     let ids: Vec<u8> = arm.driven().map(|joint| joint.id).collect();
     let patience_us =
         if low_latency == LowLatency::Refused { PATIENCE_US } else { CYCLE_PATIENCE_US };
@@ -329,11 +418,14 @@ fn tested(
     });
     host.set_patience_us(PATIENCE_US);
     let (measured, real_time) = bus.map_err(|_panic| ArmError::Thread)?;
-    Ok(Tested { seen, measured: measured?, real_time })
+    Ok(Tested { seen, set, measured: measured?, real_time, calibrated: arm.calibrated })
 }
 
 fn seen_json(joint: &Seen) -> Value {
-    let guards = joint.guards.iter().map(|(what, value)| (what.to_string(), json!(value)));
+    let guards = joint
+        .guards
+        .iter()
+        .map(|guard| (guard.what.to_string(), json!({ "is": guard.is, "file": guard.wanted })));
     json!({
         "name": joint.name, "id": joint.id, "step": joint.step, "degrees": joint.degrees,
         "volts": joint.volts, "temperature": joint.celsius, "wrong": joint.wrong,
@@ -341,17 +433,29 @@ fn seen_json(joint: &Seen) -> Value {
     })
 }
 
+fn set_json((joint, guard): (&Seen, &bench::Guarded)) -> Value {
+    json!({
+        "id": joint.id, "guard": guard.what.to_string(), "was": guard.is, "is": guard.wanted,
+    })
+}
+
 fn seen_words(joint: &Seen) -> String {
     let Seen { name, id, degrees, volts, celsius, guards, wrong, .. } = joint;
+    let mut wrong = wrong.clone();
+    wrong.extend(joint.differing().map(|guard| {
+        let bench::Guarded { what, is, wanted } = guard;
+        format!("its {what} is {is}, the file says {wanted}")
+    }));
     let wrong = if wrong.is_empty() { "well".to_owned() } else { wrong.join("; ") };
-    let set = guards.len();
+    let many = guards.len();
     format!(
-        "{id:>3} {name:<14} {degrees:>7.1} deg {volts:>5.1} V {celsius:>3} C, {set} guards: {wrong}"
+        "{id:>3} {name:<14} {degrees:>7.1} deg {volts:>5.1} V {celsius:>3} C, {many} guards: \
+         {wrong}"
     )
 }
 
 fn bus_words(measured: &Measured) -> String {
-    let Measured { whole_us, missed, wire_us, goals_us } = measured;
+    let Measured { cycles_us, missed, wire_us, goals_us } = measured;
     let (Some(p50), Some(p99), Some(max), Some(rate)) = (
         measured.quantile_us(500),
         measured.quantile_us(990),
@@ -364,7 +468,7 @@ fn bus_words(measured: &Measured) -> String {
         "bus: {} cycles of reading, {missed} incomplete; one is {wire_us} us on the wire, took \
          {p50} us at p50, {p99} at p99, {max} at most; goals, of which none was said, would add \
          {goals_us}: {rate} a second",
-        whole_us.len()
+        cycles_us.len()
     )
 }
 
@@ -379,7 +483,7 @@ fn calibrate(asked: &Calibrate) -> Result<ExitCode, ArmError> {
         }
         writeln!(out, "Put the arm there by hand, hold it still, and press Enter.")?;
         out.flush()?;
-        io::stdin().read_line(&mut String::new())?;
+        enter(&mut io::stdin().lock())?;
     }
     let found = bench::calibrated(&mut host, &arm, model)?;
     let text = format!(
@@ -397,6 +501,13 @@ fn calibrate(asked: &Calibrate) -> Result<ExitCode, ArmError> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Waits for Enter. The end of input is none: nobody said that the arm is held still.
+fn enter(input: &mut impl io::BufRead) -> Result<(), ArmError> {
+    let mut line = String::new();
+    input.read_line(&mut line)?;
+    if line.ends_with('\n') { Ok(()) } else { Err(ArmError::NoEnter) }
+}
+
 fn open(bus: &BusChoice) -> Result<(Host<Port>, LowLatency), ArmError> {
     let protocol = match bus.speaks {
         Speaks::Dynamixel => Protocol::Dynamixel,
@@ -409,9 +520,13 @@ fn open(bus: &BusChoice) -> Result<(Host<Port>, LowLatency), ArmError> {
 
 fn scan(asked: &Scan) -> Result<ExitCode, ArmError> {
     let (mut host, low_latency) = open(&asked.bus)?;
-    let mut found = Vec::new();
+    let (mut found, mut garbled) = (Vec::new(), Vec::new());
     for id in (0..=asked.to).filter_map(Id::new) {
-        found.extend(host.find(id)?);
+        match host.find(id)? {
+            Sought::Somebody(servo) => found.push(servo),
+            Sought::Garbled => garbled.push(id.get()),
+            Sought::Nobody => (),
+        }
     }
     let mut out = io::stdout().lock();
     let (noise, tally) = (host.noise(), host.tally());
@@ -420,7 +535,7 @@ fn scan(asked: &Scan) -> Result<ExitCode, ArmError> {
             "schema": "longhand arm scan v1",
             "port": asked.bus.port, "baud": asked.bus.baud, "asked_to": asked.to,
             "low_latency": low_latency.word(),
-            "servos": found.iter().map(told).collect::<Vec<_>>(),
+            "servos": found.iter().map(told).collect::<Vec<_>>(), "garbled": garbled,
             "strays": tally.strays, "stray_bytes": noise.stray_bytes, "corrupt": noise.corrupt,
             "cut_short": noise.cut_short,
         });
@@ -440,6 +555,9 @@ fn scan(asked: &Scan) -> Result<ExitCode, ArmError> {
             noise.corrupt,
             noise.cut_short,
         )?;
+        for id in &garbled {
+            writeln!(out, "{id:>3}  {}", ArmError::Garbled(*id))?;
+        }
         if many == 0 {
             writeln!(
                 out,
@@ -459,15 +577,25 @@ fn set_id(asked: &SetId) -> Result<ExitCode, ArmError> {
     let (Some(from), Some(to)) = (Id::new(asked.from), Id::new(asked.to)) else {
         return Err(ArmError::Taken(asked.to));
     };
-    if host.find(to)?.is_some() {
-        return Err(ArmError::Taken(asked.to));
+    match host.find_free(to)? {
+        Sought::Nobody => (),
+        Sought::Somebody(_) => return Err(ArmError::Taken(asked.to)),
+        Sought::Garbled => return Err(ArmError::Garbled(asked.to)),
     }
-    let Some(servo) = host.find(from)? else {
-        return Err(HostError::Silent { id: asked.from }.into());
+    let servo = match host.find_expected(from)? {
+        Sought::Somebody(servo) => servo,
+        Sought::Nobody => return Err(HostError::Silent { id: asked.from }.into()),
+        Sought::Garbled => return Err(ArmError::Garbled(asked.from)),
     };
     let Some(model) = servo.model else {
         return Err(ArmError::Unknown { id: asked.from, number: servo.number });
     };
+    if host.get(from, model, What::TorqueEnable)? != 0 {
+        if !asked.let_go {
+            return Err(ArmError::Holding(format!("servo {}", asked.from)));
+        }
+        host.set(from, model, What::TorqueEnable, 0)?;
+    }
     host.renumber(from, to, model)?;
     let mut out = io::stdout().lock();
     if asked.json {

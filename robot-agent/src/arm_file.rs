@@ -22,6 +22,8 @@ pub struct ArmFile {
     pub name: String,
     pub model: String,
     pub baud: u32,
+    #[serde(default)]
+    pub calibrated: bool,
     pub guard: Guard,
     pub base: Placed,
     pub tool: Placed,
@@ -250,7 +252,7 @@ impl Joint {
         if Id::new(self.id).is_none() {
             return at("id is 0 to 252");
         }
-        if self.direction.abs() != 1 {
+        if !matches!(self.direction, 1 | -1) {
             return at("direction is 1 or -1");
         }
         if !(self.gear > 0.0 && self.gear.is_finite()) {
@@ -271,9 +273,12 @@ impl Joint {
         let turn = i64::from(model.steps_per_turn);
         if first < 0 || last >= turn {
             return at(&format!(
-                "its range needs the servo's steps {first} to {last}, of 0 to {}: choose another \
-                 zero (`arm calibrate`), or a smaller range_deg",
-                turn.saturating_sub(1)
+                "its range needs the servo's steps {first} to {last}, of 0 to {}: with the torque \
+                 off, put the joint into the middle of its range, loosen the horn, turn the shaft \
+                 until the servo is near step {}, fasten it and calibrate anew; or make range_deg \
+                 smaller",
+                turn.saturating_sub(1),
+                turn.div_euclid(2)
             ));
         }
         Ok(())
@@ -281,6 +286,8 @@ impl Joint {
 }
 
 /// What each servo's own guards are set to, for an arm's file: register, value.
+///
+/// No limits of position from a file that nobody calibrated: its zeros are another arm's.
 pub fn guards(arm: &ArmFile, joint: &Joint, model: &'static Model) -> Vec<(What, i64)> {
     let (first, last) = joint.steps(model);
     let [low, high] = arm.guard.volts.map(|volts| whole(volts * 10.0));
@@ -290,9 +297,10 @@ pub fn guards(arm: &ArmFile, joint: &Joint, model: &'static Model) -> Vec<(What,
         (What::TemperatureLimit, hot),
         (What::MinVoltage, low),
         (What::MaxVoltage, high),
-        (What::MinPosition, first),
-        (What::MaxPosition, last),
     ];
+    if arm.calibrated {
+        set.extend([(What::MinPosition, first), (What::MaxPosition, last)]);
+    }
     if model.register(What::TorqueLimit).is_some() {
         set.push((What::TorqueLimit, whole(arm.guard.torque_share * 1000.0)));
     } else {
@@ -388,6 +396,7 @@ mod tests {
             ("id = 12", "id = 11", "joint1: id 11 is another joint's, too"),
             ("id = 11", "id = 253", "joint1: id is 0 to 252"),
             ("direction = 1", "direction = 0", "joint1: direction is 1 or -1"),
+            ("direction = 1", "direction = -128", "joint1: direction is 1 or -1"),
             ("gear = 1.0", "gear = 0.0", "joint1: gear is above 0"),
             ("[-179.9, 179.9]", "[10.0, -10.0]", "joint1: range_deg is the lowest"),
             ("[-179.9, 179.9]", "[-179.9, nan]", "joint1: range_deg is the lowest"),

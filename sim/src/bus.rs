@@ -295,9 +295,9 @@ impl Bus {
         self.counts.answers = self.counts.answers.saturating_add(1);
         let mut bytes = packet.as_slice().to_vec();
         let mut begins = self.free_us.saturating_add(delay_us);
-        if self.strikes(Kind::Slow, place) {
+        if let Some(fault) = self.struck(Kind::Slow, place) {
             self.counts.count(Kind::Slow);
-            begins = begins.saturating_add(SLOW_US);
+            begins = begins.saturating_add(fault.late_us);
         }
         if self.strikes(Kind::Corrupt, place) {
             self.counts.count(Kind::Corrupt);
@@ -332,16 +332,20 @@ impl Bus {
 
     /// Whether a fault strikes this servo now. Draws, where it strikes only sometimes.
     fn strikes(&mut self, kind: Kind, place: usize) -> bool {
-        let Some(id) = self.servos.get(place).map(Servo::id) else { return false };
+        self.struck(kind, place).is_some()
+    }
+
+    fn struck(&mut self, kind: Kind, place: usize) -> Option<Fault> {
+        let id = self.servos.get(place).map(Servo::id)?;
         let now = self.now_us;
         let mine = |fault: &&Fault| {
             let meant = fault.id.is_none_or(|named| named == id);
             fault.kind == kind && fault.on(now) && meant
         };
-        let Some(share) = self.faults.iter().find(mine).map(|fault| fault.share) else {
-            return false;
-        };
-        share >= 1.0 || f64::from(self.chance.next_u32()) < share * f64::from(u32::MAX)
+        let fault = self.faults.iter().find(mine).copied()?;
+        let struck = fault.share >= 1.0
+            || f64::from(self.chance.next_u32()) < fault.share * f64::from(u32::MAX);
+        struck.then_some(fault)
     }
 
     fn drawn_below(&mut self, many: usize) -> usize {
@@ -374,10 +378,6 @@ impl Counts {
 fn place_of(servos: &[Servo], id: u8) -> Option<usize> {
     servos.iter().position(|servo| servo.id() == id)
 }
-
-/// How late a slow servo answers. Chosen: beyond what a host waits that closes a loop, within what
-/// one waits that scans.
-const SLOW_US: u64 = 5_000;
 
 /// Source: `ERRNUM_INSTRUCTION` of ROBOTIS' SDK.
 const INSTRUCTION_ERROR: u8 = 2;

@@ -5,10 +5,10 @@
 //! switches a motor on.
 
 use super::ArmError;
-use crate::arm_file::{ArmFile, Joint, guards};
-use crate::serial::{Host, Line};
-use longhand_bus::Id;
+use crate::arm_file::{ArmFile, Joint, guards as guards_of};
+use crate::serial::{Host, HostError, Line};
 use longhand_bus::model::{Model, What};
+use longhand_bus::{Id, Protocol};
 
 /// A joint as its servo tells it.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,10 +25,30 @@ pub struct Seen {
     pub volts: f64,
     /// Degrees Celsius.
     pub celsius: i64,
-    /// What was set and read back.
-    pub guards: Vec<(What, i64)>,
+    /// What it watches by itself.
+    pub guards: Vec<Guarded>,
+    /// Whether it is where and how it should be, so that its guards may be written.
+    pub fit: bool,
     /// What is wrong, in words; empty where all is well.
     pub wrong: Vec<String>,
+}
+
+/// A guard as the servo has it, and as the file has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guarded {
+    /// Which.
+    pub what: What,
+    /// What the servo has.
+    pub is: i64,
+    /// What the file says.
+    pub wanted: i64,
+}
+
+impl Seen {
+    /// The guards that are not as the file says.
+    pub fn differing(&self) -> impl Iterator<Item = &Guarded> {
+        self.guards.iter().filter(|guard| guard.is != guard.wanted)
+    }
 }
 
 /// Every servo is there and of the model that the file says.
@@ -39,7 +59,7 @@ pub fn all_there<L: Line>(host: &mut Host<L>, arm: &ArmFile) -> Result<&'static 
     let model = arm.servos().ok_or_else(|| ArmError::Unnamed(arm.model.clone()))?;
     let mut missing = Vec::new();
     for joint in arm.driven() {
-        match host.find(id_of(joint)?)? {
+        match host.find_expected(id_of(joint)?)?.somebody() {
             None => missing.push(format!("{} ({})", joint.id, joint.name)),
             Some(found) if found.number != model.number => {
                 let is = found.model.map_or_else(
@@ -105,10 +125,9 @@ pub fn at_rest<L: Line>(
     first.map_err(ArmError::Host).map(|()| held)
 }
 
-/// Sets what each servo watches by itself, reads it back, and says how the servo is.
+/// Reads how every servo is, and compares what it watches by itself with the file. Writes nothing.
 ///
-/// What is kept without power is written only where it differs: that memory wears out.
-/// Errors: [`ArmError`], where a servo does not take it.
+/// Errors: [`ArmError`], where a servo does not answer.
 pub fn examine<L: Line>(
     host: &mut Host<L>,
     arm: &ArmFile,
@@ -124,32 +143,13 @@ fn one<L: Line>(
     joint: &Joint,
 ) -> Result<Seen, ArmError> {
     let id = id_of(joint)?;
-    let locks = model.register(What::Lock).is_some();
-    if locks {
-        host.set(id, model, What::Lock, 0)?;
-    }
-    let wanted = guards(arm, joint, model);
-    for (what, value) in &wanted {
-        let is = host.get(id, model, *what)?;
-        if is < 0 && *what == What::BusWatchdog {
-            // It stopped the servo: that is cleared first.
-            host.set(id, model, *what, 0)?;
-        }
-        if is != *value {
-            host.set(id, model, *what, *value)?;
-        }
-    }
-    if locks {
-        host.set(id, model, What::Lock, 1)?;
-    }
     let step = host.get(id, model, What::PresentPosition)?;
     let celsius = host.get(id, model, What::PresentTemperature)?;
     let tenths = host.get(id, model, What::PresentVoltage)?;
     let volts = i32::try_from(tenths).map_or(0.0, f64::from) / 10.0;
-    let hardware = host.get(id, model, What::HardwareError)?;
     let degrees = joint.degrees(model, step);
     let ([low, high], [lowest, highest]) = (joint.range_deg, arm.guard.volts);
-    let mut wrong = Vec::new();
+    let mut wrong = modes(host, id, model)?;
     if !(low..=high).contains(&degrees) {
         wrong.push(format!("it stands at {degrees:.1} degrees, outside {low} to {high}"));
     }
@@ -159,11 +159,98 @@ fn one<L: Line>(
     if celsius >= i64::from(arm.guard.temperature_max_c) {
         wrong.push(format!("it is {celsius} degrees warm"));
     }
+    let fit = wrong.is_empty();
+    // Not a reason to leave the guards as they are: a wrong one may be what it complains of.
+    let hardware = host.get(id, model, What::HardwareError)?;
     if hardware != 0 {
         wrong.push(format!("its hardware error status is {hardware:#04x}"));
     }
-    let (name, guards) = (joint.name.clone(), wanted);
-    Ok(Seen { name, id: joint.id, step, degrees, volts, celsius, guards, wrong })
+    let mut guards = Vec::new();
+    for (what, wanted) in guards_of(arm, joint, model) {
+        guards.push(Guarded { what, is: host.get(id, model, what)?, wanted });
+    }
+    let name = joint.name.clone();
+    Ok(Seen { name, id: joint.id, step, degrees, volts, celsius, guards, fit, wrong })
+}
+
+/// How a servo is set where limits of position or its shutdown would not hold, in words.
+fn modes<L: Line>(
+    host: &mut Host<L>,
+    id: Id,
+    model: &'static Model,
+) -> Result<Vec<String>, HostError> {
+    let mut wrong = Vec::new();
+    let mode = host.get(id, model, What::OperatingMode)?;
+    // Source: e-manual, "Operating Mode": 3 is position control, the only one whose goals the
+    // limits bound; Feetech's memory table: 0 is position.
+    let position = match model.protocol {
+        Protocol::Dynamixel => 3,
+        Protocol::Feetech => 0,
+    };
+    if mode != position {
+        wrong.push(format!(
+            "its operating mode is {mode}, in which limits of position do not hold: set {position}"
+        ));
+    }
+    if model.register(What::DriveMode).is_some() {
+        // Source: e-manual, "Drive Mode": bit 0 counts the other way round, bit 2 makes a profile
+        // a time, bit 3 switches the torque on at a goal.
+        let drive = host.get(id, model, What::DriveMode)?;
+        if drive != 0 {
+            wrong.push(format!("its drive mode is {drive:#04x}, not what the file means: set 0"));
+        }
+    }
+    let shutdown = host.get(id, model, What::Shutdown)?;
+    if shutdown & SHUTDOWN_MUST != SHUTDOWN_MUST {
+        wrong.push(format!(
+            "it does not switch off where it is too hot or overloaded (its shutdown conditions \
+             are {shutdown:#04x}): add {SHUTDOWN_MUST:#04x}"
+        ));
+    }
+    Ok(wrong)
+}
+
+/// Too hot, overloaded. Source: e-manual, "Shutdown"; the same bits in Feetech's memory table.
+const SHUTDOWN_MUST: i64 = 0x24;
+
+/// The guards that differ from the file, where it may be written at all: `examine` read every servo
+/// before, and each is where and how it should be.
+///
+/// Errors: [`ArmError::NotCalibrated`]; [`ArmError::Unfit`] names whoever is not.
+pub fn to_set(arm: &ArmFile, seen: &[Seen]) -> Result<usize, ArmError> {
+    if !arm.calibrated {
+        return Err(ArmError::NotCalibrated);
+    }
+    let unfit = seen.iter().filter(|joint| !joint.fit);
+    let unfit: Vec<String> =
+        unfit.map(|joint| format!("{}: {}", joint.name, joint.wrong.join("; "))).collect();
+    if !unfit.is_empty() {
+        return Err(ArmError::Unfit(unfit.join("; ")));
+    }
+    Ok(seen.iter().map(|joint| joint.differing().count()).sum())
+}
+
+/// Writes the guards that differ, and reads each back. What is kept without power is locked again
+/// on every path.
+///
+/// Errors: [`ArmError`], where a servo does not take it.
+pub fn set_guards<L: Line>(
+    host: &mut Host<L>,
+    model: &'static Model,
+    seen: &[Seen],
+) -> Result<(), ArmError> {
+    for joint in seen.iter().filter(|joint| joint.differing().next().is_some()) {
+        let id = Id::new(joint.id).ok_or(ArmError::Taken(joint.id))?;
+        host.unlocked(id, model, |host| {
+            // A watchdog that fired refuses every goal, the share of torque among them. Source:
+            // e-manual, "Bus Watchdog".
+            if model.watchdog_unit_ms.is_some() && host.get(id, model, What::BusWatchdog)? < 0 {
+                host.set(id, model, What::BusWatchdog, 0)?;
+            }
+            joint.differing().try_for_each(|guard| host.set(id, model, guard.what, guard.wanted))
+        })?;
+    }
+    Ok(())
 }
 
 /// The file with each zero such that the arm, as it stands now, is at home.
@@ -180,6 +267,7 @@ pub fn calibrated<L: Line>(
         let home = joint.step(model, joint.home_deg).saturating_sub(joint.zero);
         joint.zero = step.saturating_sub(home);
     }
+    arm.calibrated = true;
     arm.checked("as it stands now").map_err(ArmError::File)
 }
 

@@ -17,9 +17,10 @@ use longhand_bus::request::Request;
 /// What was measured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Measured {
-    /// How long each cycle took in which every servo answered, microseconds, the shortest first.
-    pub whole_us: Vec<u64>,
-    /// Cycles in which one or more did not.
+    /// How long each cycle took, microseconds, the shortest first; also those that were missed,
+    /// with all the time that waiting in vain took.
+    pub cycles_us: Vec<u64>,
+    /// Cycles in which one or more servos did not answer.
     pub missed: u64,
     /// How long a cycle takes on the wire alone, return delays of 0.
     pub wire_us: u64,
@@ -28,14 +29,30 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// What so many of a thousand whole cycles took at most; `None` where none was whole.
-    pub fn quantile_us(&self, of_a_thousand: usize) -> Option<u64> {
-        let last = self.whole_us.len().checked_sub(1)?;
-        let place = last.saturating_mul(of_a_thousand).div_ceil(1_000).min(last);
-        self.whole_us.get(place).copied()
+    /// Whether so few cycles were missed that an arm could be driven: one in a hundred at most, and
+    /// there were any. Chosen.
+    pub fn well(&self) -> bool {
+        let cycles = u64::try_from(self.cycles_us.len()).unwrap_or(u64::MAX);
+        cycles > 0 && self.missed.saturating_mul(100) <= cycles
     }
 
-    /// Cycles a second that 99 of a hundred whole cycles keep, goals reckoned in: the honest rate.
+    /// Whether every cycle was missed.
+    pub fn none_whole(&self) -> bool {
+        u64::try_from(self.cycles_us.len()).is_ok_and(|cycles| self.missed >= cycles)
+    }
+
+    /// What so many of a thousand cycles took at most; `None` where none was whole.
+    pub fn quantile_us(&self, of_a_thousand: usize) -> Option<u64> {
+        if self.none_whole() {
+            return None;
+        }
+        let last = self.cycles_us.len().checked_sub(1)?;
+        let place = last.saturating_mul(of_a_thousand).div_ceil(1_000).min(last);
+        self.cycles_us.get(place).copied()
+    }
+
+    /// Cycles a second that 99 of a hundred keep, goals reckoned in, the missed among them: the
+    /// honest rate.
     pub fn rate_hz(&self) -> Option<u64> {
         let cycle_us = self.quantile_us(990)?.saturating_add(self.goals_us);
         1_000_000_u64.checked_div(cycle_us)
@@ -72,17 +89,16 @@ pub fn measure<L: Line>(
     };
     let mut heard: Vec<Option<Packet>> = Vec::new();
     let end = host.line().now_us().saturating_add(for_us);
-    while host.line().now_us() < end && measured.whole_us.len() < CYCLES_MAX {
+    while host.line().now_us() < end && measured.cycles_us.len() < CYCLES_MAX {
         let begun = host.line().now_us();
         host.sync_read(present, ids, true, &mut heard)?;
         let took = host.line().now_us().saturating_sub(begun);
-        if heard.iter().all(Option::is_some) {
-            measured.whole_us.push(took);
-        } else {
+        measured.cycles_us.push(took);
+        if !heard.iter().all(Option::is_some) {
             measured.missed = measured.missed.saturating_add(1);
         }
     }
-    measured.whole_us.sort_unstable();
+    measured.cycles_us.sort_unstable();
     Ok(measured)
 }
 

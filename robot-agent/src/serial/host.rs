@@ -113,6 +113,27 @@ pub struct Found {
     pub took_us: u64,
 }
 
+/// What came of asking a number who it is.
+#[derive(Clone, Copy, Debug)]
+pub enum Sought {
+    /// A servo that answered.
+    Somebody(Found),
+    /// Silence.
+    Nobody,
+    /// Something came that could not be understood: two servos of one number, or a bad cable.
+    Garbled,
+}
+
+impl Sought {
+    /// The servo, if one answered.
+    pub const fn somebody(self) -> Option<Found> {
+        match self {
+            Self::Somebody(found) => Some(found),
+            Self::Nobody | Self::Garbled => None,
+        }
+    }
+}
+
 /// The host of one bus.
 pub struct Host<L> {
     line: L,
@@ -168,30 +189,62 @@ impl<L: Line> Host<L> {
         &mut self.line
     }
 
-    /// Who this is, if anybody. Silence is believed at once, since most numbers are nobody's; where
-    /// something came that could not be understood, it asks again: somebody may be there.
+    /// Who has this number. Silence is believed at once, since most numbers are nobody's; where
+    /// something came that could not be understood, it asks again.
     ///
     /// Feetech's servos are asked for their first five registers: their ping would not do.
     /// Errors: [`HostError::Gone`].
-    pub fn find(&mut self, id: Id) -> Result<Option<Found>, HostError> {
-        for _ in 0..=RETRIES {
-            let before = self.noise();
-            let found = self.find_once(id)?;
-            if found.is_some() || self.noise() == before {
-                return Ok(found);
-            }
-            self.tally.retried = self.tally.retried.saturating_add(1);
-        }
-        Ok(None)
+    pub fn find(&mut self, id: Id) -> Result<Sought, HostError> {
+        self.seek(id, |sought| !matches!(sought, Sought::Garbled))
     }
 
-    fn find_once(&mut self, id: Id) -> Result<Option<Found>, HostError> {
+    /// The same, where somebody is expected: silence is not believed before the third time.
+    ///
+    /// Errors: [`HostError::Gone`].
+    pub fn find_expected(&mut self, id: Id) -> Result<Sought, HostError> {
+        self.seek(id, |sought| matches!(sought, Sought::Somebody(_)))
+    }
+
+    /// The same, before a number is given away: nobody only where it was silent three times.
+    ///
+    /// Errors: [`HostError::Gone`].
+    pub fn find_free(&mut self, id: Id) -> Result<Sought, HostError> {
+        for _ in 0..=RETRIES {
+            let sought = self.find_once(id)?;
+            if !matches!(sought, Sought::Nobody) {
+                return Ok(sought);
+            }
+        }
+        Ok(Sought::Nobody)
+    }
+
+    fn seek(&mut self, id: Id, enough: impl Fn(&Sought) -> bool) -> Result<Sought, HostError> {
+        let mut sought = self.find_once(id)?;
+        for _ in 0..RETRIES {
+            if enough(&sought) {
+                break;
+            }
+            self.tally.retried = self.tally.retried.saturating_add(1);
+            // What was garbled once is somebody, even if it is silent then.
+            sought = match (sought, self.find_once(id)?) {
+                (Sought::Garbled, Sought::Nobody) => Sought::Garbled,
+                (_, anew) => anew,
+            };
+        }
+        Ok(sought)
+    }
+
+    fn find_once(&mut self, id: Id) -> Result<Sought, HostError> {
         let (request, bytes) = match self.protocol {
             Protocol::Dynamixel => (Request::Ping(Target::One(id)), 3),
             Protocol::Feetech => (Request::Read(id, Span { address: 0, bytes: 5 }), 5),
         };
-        let begun = self.line.now_us();
-        let Some((complaint, data)) = self.once(&request, id, bytes)? else { return Ok(None) };
+        let (begun, before) = (self.line.now_us(), self.noise());
+        let Some((complaint, data)) = self.once(&request, id, bytes)? else {
+            self.settle(begun)?;
+            let quiet = self.noise() == before;
+            return Ok(if quiet { Sought::Nobody } else { Sought::Garbled });
+        };
         let took_us = self.line.now_us().saturating_sub(begun);
         let (number, firmware) = match (self.protocol, data.as_slice()) {
             (Protocol::Dynamixel, [low, high, firmware]) => {
@@ -202,10 +255,11 @@ impl<L: Line> Host<L> {
                     u16::from(*major).saturating_mul(100).saturating_add((*minor).into());
                 (u16::from_le_bytes([*low, *high]), firmware)
             }
-            _ => return Ok(None),
+            // It refuses to say who it is.
+            _ => return Ok(Sought::Garbled),
         };
         let model = by_number(self.protocol, number);
-        Ok(Some(Found { id, number, model, firmware, complaint, took_us }))
+        Ok(Sought::Somebody(Found { id, number, model, firmware, complaint, took_us }))
     }
 
     /// Reads registers of one servo, asking again where nobody answers.
@@ -245,24 +299,54 @@ impl<L: Line> Host<L> {
         Err(HostError::NotTaken { id: id.get(), what, told: value, found })
     }
 
-    /// Gives a servo another number, so that it keeps it. Errors: [`HostError`].
-    pub fn renumber(&mut self, from: Id, to: Id, model: &'static Model) -> Result<(), HostError> {
-        self.set(from, model, What::TorqueEnable, 0)?;
-        let locked = model.register(What::Lock).is_some();
-        if locked {
-            self.set(from, model, What::Lock, 0)?;
+    /// Does this while what a servo keeps without power may be written; locked again on every path.
+    ///
+    /// Errors: `act`'s first, else the lock's.
+    pub fn unlocked<T>(
+        &mut self,
+        id: Id,
+        model: &'static Model,
+        act: impl FnOnce(&mut Self) -> Result<T, HostError>,
+    ) -> Result<T, HostError> {
+        if model.register(What::Lock).is_none() {
+            return act(self);
         }
+        let done = self.set(id, model, What::Lock, 0).and_then(|()| act(self));
+        let locked = self.set(id, model, What::Lock, 1);
+        done.and_then(|done| locked.map(|()| done))
+    }
+
+    /// Gives a servo another number, so that it keeps it; its torque is off. It is locked again on
+    /// every path, under whichever number it has then. Errors: [`HostError`].
+    pub fn renumber(&mut self, from: Id, to: Id, model: &'static Model) -> Result<(), HostError> {
+        let locks = model.register(What::Lock).is_some();
+        let unlocked = if locks { self.set(from, model, What::Lock, 0) } else { Ok(()) };
+        let renumbered = unlocked.and_then(|()| self.renumber_unlocked(from, to, model));
+        if !locks {
+            return renumbered;
+        }
+        if renumbered.is_ok() {
+            return self.set(to, model, What::Lock, 1);
+        }
+        // Whoever of the two does not answer is not there.
+        let _either = self.set(to, model, What::Lock, 1).or(self.set(from, model, What::Lock, 1));
+        renumbered
+    }
+
+    fn renumber_unlocked(
+        &mut self,
+        from: Id,
+        to: Id,
+        model: &'static Model,
+    ) -> Result<(), HostError> {
         // The answer comes from the old number or from the new: either will do, and so will none,
         // since what counts is who answers afterwards.
-        let written = self.put(from, model, What::Id, i64::from(to.get()));
+        let told = i64::from(to.get());
+        let written = self.put(from, model, What::Id, told);
         if let Err(gone @ (HostError::Gone(_) | HostError::Refused { .. })) = written {
             return Err(gone);
         }
         let found = self.get(to, model, What::Id)?;
-        if locked {
-            self.set(to, model, What::Lock, 1)?;
-        }
-        let told = i64::from(to.get());
         if found == told {
             return Ok(());
         }
@@ -300,6 +384,7 @@ impl<L: Line> Host<L> {
         let fast = fast && self.protocol == Protocol::Dynamixel;
         let request =
             if fast { Request::FastSyncRead(span, ids) } else { Request::SyncRead(span, ids) };
+        let begun = self.line.now_us();
         let until = self.ask(&request)?;
         let mut left = ids.len();
         while left > 0 {
@@ -329,6 +414,7 @@ impl<L: Line> Host<L> {
         }
         if left > 0 {
             self.tally.failed = self.tally.failed.saturating_add(1);
+            self.settle(begun)?;
         }
         Ok(())
     }
@@ -341,12 +427,20 @@ impl<L: Line> Host<L> {
         bytes: usize,
         what: &str,
     ) -> Result<Vec<u8>, HostError> {
+        let begun = self.line.now_us();
         for again in 0..=RETRIES {
             if again > 0 {
                 self.tally.retried = self.tally.retried.saturating_add(1);
                 self.tally.asked = self.tally.asked.saturating_sub(1);
             }
-            let Some((complaint, data)) = self.once(request, id, bytes)? else { continue };
+            let Some((complaint, data)) = self.once(request, id, bytes)? else {
+                self.settle(begun)?;
+                continue;
+            };
+            if again > 0 {
+                // This may be the first question's answer: the others' are still to come.
+                self.settle(begun)?;
+            }
             if complaint.refused() {
                 let why: Vec<String> = complaint.troubles().map(|t| t.to_string()).collect();
                 let (id, what, why) = (id.get(), what.to_owned(), why.join("; "));
@@ -396,6 +490,34 @@ impl<L: Line> Host<L> {
         Ok(until)
     }
 
+    /// Listens until the line was quiet for the patience, and for as long as was waited since
+    /// `begun`: an answer that is late does not say which question it answers, so it must not meet
+    /// the next one. A servo that is later than six times the patience is not provided for.
+    ///
+    /// Errors: [`HostError::Gone`].
+    fn settle(&mut self, begun_us: u64) -> Result<(), HostError> {
+        let start = self.line.now_us();
+        let quiet_us = start.saturating_sub(begun_us).max(self.patience_us);
+        let last = start.saturating_add(quiet_us.saturating_mul(SETTLE_TIMES));
+        let mut until = start.saturating_add(quiet_us);
+        while self.line.now_us() < until.min(last) {
+            let mut bytes = [0_u8; 256];
+            let came = self.line.hear(&mut bytes, until.min(last)).map_err(HostError::Gone)?;
+            if came == 0 {
+                continue;
+            }
+            until = self.line.now_us().saturating_add(quiet_us);
+            self.receiver.push(bytes.get(..came).unwrap_or(&[]));
+            while self.receiver.next_frame().is_some() {
+                self.tally.strays = self.tally.strays.saturating_add(1);
+            }
+        }
+        while self.receiver.give_up().is_some() {
+            self.tally.strays = self.tally.strays.saturating_add(1);
+        }
+        Ok(())
+    }
+
     /// The next whole frame, until then.
     fn next(&mut self, until_us: u64) -> Result<Option<Frame>, HostError> {
         loop {
@@ -415,6 +537,9 @@ impl<L: Line> Host<L> {
 /// A servo fresh from its box waits so long before it answers. Source: ROBOTIS e-manual, "Return
 /// Delay Time": 250 units of 2 us; Feetech's begin with 0.
 const RETURN_DELAY_MAX_US: u32 = 500;
+
+/// A line that is not quiet for ten times as long is never quiet: it goes on. Chosen.
+const SETTLE_TIMES: u64 = 10;
 
 fn register_of(model: &'static Model, what: What) -> Result<&'static Register, HostError> {
     model.register(what).ok_or(HostError::NoRegister { model: model.name, what })

@@ -8,5 +8,5 @@ pub mod cycle;
 pub mod host;
 pub mod port;
 
-pub use host::{Found, Host, HostError, Tally};
+pub use host::{Found, Host, HostError, Sought, Tally};
 pub use port::{Line, LowLatency, Port, PortError};

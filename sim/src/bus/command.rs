@@ -22,7 +22,7 @@ const EXAMPLES: &str = "Examples:
       A fifth of the answers with a bit turned over; servo 12 stuck from 5 s to 8 s.
 
 Faults: NAME[=SHARE][:ID][@FROM[-TO]], SHARE of the answers, times in seconds from the start
-  stuck      does not move, and loads its motor       slow       answers 5 ms late
+  stuck      does not move, and loads its motor       slow[=MS]  answers 5 ms late
   wrong-id   has another number (100 more)            corrupt    a bit of an answer turned over
   unplugged  the port is gone, then a new one         silent     the arm's cable is out
   half       the second half of an answer is missing  echo       the host hears its own bytes

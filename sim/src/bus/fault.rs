@@ -11,7 +11,7 @@ use std::str::FromStr;
 pub enum Kind {
     /// It does not move, and loads its motor.
     Stuck,
-    /// It answers 5 ms late.
+    /// It answers late: 5 ms, or as many as are said.
     Slow,
     /// It has another number.
     WrongId,
@@ -94,6 +94,8 @@ pub struct Fault {
     pub kind: Kind,
     /// Of the answers, 0 to 1.
     pub share: f64,
+    /// How late, where it is [`Kind::Slow`], microseconds.
+    pub late_us: u64,
     /// Whose; `None`: every servo's, or the wire's.
     pub id: Option<u8>,
     /// From when, microseconds after the start.
@@ -120,8 +122,8 @@ impl fmt::Display for Unreadable {
             f,
             "`{}` is no fault: write NAME[=SHARE][:ID][@FROM[-TO]] (share 0 to 1, times in \
              seconds, as corrupt=0.3:2@1-2.5). NAME is one of {names}; the wire's own (unplugged, \
-             silent, echo) take no SHARE and no ID; stuck, slow, hot, brownout and wrong-id no \
-             SHARE",
+             silent, echo) take no SHARE and no ID; stuck, hot, brownout and wrong-id no SHARE; \
+             slow=MS says how late, up to 10000",
             self.0
         )
     }
@@ -145,8 +147,15 @@ fn read(written: &str) -> Option<Fault> {
     if kind.of_the_wire() && (share.is_some() || id.is_some()) {
         return None;
     }
+    let late_us = match share {
+        Some(ms) if kind == Kind::Slow => {
+            ms.parse::<u64>().ok().filter(|ms| (1..=10_000).contains(ms))?.saturating_mul(1_000)
+        }
+        _ => SLOW_US,
+    };
     let share = match share {
         None => kind.share(),
+        Some(_) if kind == Kind::Slow => kind.share(),
         Some(_) if kind.share() >= 1.0 => return None,
         Some(share) => share.parse().ok().filter(|share| (0.0..=1.0).contains(share))?,
     };
@@ -157,12 +166,16 @@ fn read(written: &str) -> Option<Fault> {
     });
     let from_us = from.map_or(Some(0), micros)?;
     let to_us = to.map_or(Some(u64::MAX), micros)?;
-    (from_us < to_us).then_some(Fault { kind, share, id, from_us, to_us })
+    (from_us < to_us).then_some(Fault { kind, share, late_us, id, from_us, to_us })
 }
 
 fn cut(written: &str, at: char) -> (&str, Option<&str>) {
     written.split_once(at).map_or((written, None), |(front, back)| (front, Some(back)))
 }
+
+/// How late a slow servo answers, where nobody says. Chosen: beyond what a host waits that closes a
+/// loop, within what one waits that scans.
+const SLOW_US: u64 = 5_000;
 
 fn micros(seconds: &str) -> Option<u64> {
     if seconds == "0" {
@@ -178,14 +191,25 @@ mod tests {
     #[test]
     fn a_fault_is_read_as_it_is_written() {
         let read = |written: &str| written.parse::<Fault>().ok();
-        let all = Fault { kind: Kind::Corrupt, share: 0.1, id: None, from_us: 0, to_us: u64::MAX };
+        let (kind, late_us) = (Kind::Corrupt, SLOW_US);
+        let all = Fault { kind, share: 0.1, late_us, id: None, from_us: 0, to_us: u64::MAX };
         assert_eq!(read("corrupt"), Some(all));
         let some = Fault { share: 0.3, id: Some(2), from_us: 1_000_000, to_us: 2_500_000, ..all };
         assert_eq!(read("corrupt=0.3:2@1-2.5"), Some(some));
+        let slow = Fault { kind: Kind::Slow, share: 1.0, late_us: 30_000, id: Some(3), ..all };
+        assert_eq!(read("slow=30:3"), Some(slow));
         assert!(some.on(1_000_000) && !some.on(999_999) && !some.on(2_500_000));
-        for wrong in
-            ["", "cut", "corrupt=2", "corrupt=NaN", "echo:1", "stuck=0.5", "hot@2-1", "hot@"]
-        {
+        for wrong in [
+            "",
+            "cut",
+            "corrupt=2",
+            "corrupt=NaN",
+            "echo:1",
+            "stuck=0.5",
+            "hot@2-1",
+            "hot@",
+            "slow=0",
+        ] {
             assert_eq!(read(wrong), None, "{wrong}");
         }
         let said = "cut".parse::<Fault>().map_err(|e| e.to_string());

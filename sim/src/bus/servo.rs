@@ -374,10 +374,11 @@ impl Servo {
             return RANGE;
         }
         // Source: e-manual, "Bus Watchdog": goals are read-only until it is cleared.
+        let goal = matches!(what, What::GoalPosition | What::GoalPwm);
+        if goal && strict && was(What::BusWatchdog) == -1 {
+            return ACCESS;
+        }
         if what == What::GoalPosition && strict {
-            if was(What::BusWatchdog) == -1 {
-                return ACCESS;
-            }
             let range = self.get(What::MinPosition)..=self.get(What::MaxPosition);
             if !range.contains(&value) {
                 return LIMIT;
