@@ -183,9 +183,7 @@ impl Written {
     pub const fn slots(&self) -> u64 {
         self.slots
     }
-}
 
-impl Written {
     /// A file that lies there, as far as it is whole: what broke off in a slot ends before it.
     ///
     /// Errors: it cannot be read, or is shorter than its first line.

@@ -10,7 +10,7 @@ use super::{Kept, RELEASE, Speaker, code, required};
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
 use longhand_console::qualify::{SESSION_SAMPLES, TWIN_SAMPLES, Written};
-use longhand_qualify::measure::rtt_histogram;
+use longhand_qualify::measure::{Given, rtt_histogram};
 use longhand_qualify::report::run::{RUN_SCHEMA, Roads, report};
 use longhand_qualify::report::{RawFile, Report, Seal, to_html, to_json, to_sign};
 use longhand_qualify::slot::Samples;
@@ -102,32 +102,31 @@ pub(super) struct Made {
 /// Makes the report of what lies in a run's folder.
 pub(super) fn make(folder: &Path, kept: &Kept) -> Result<Made, Failed> {
     let mut files = vec![file(folder, RUN, "how it was asked, and how it ended")?];
-    let mut samples = |name: String, what: &str| {
+    let mut samples = |name: String, what: &str, given: Option<&Given>| {
         let found = Written::open(&folder.join(&name)).map_err(wrong)?;
+        whole(&found, given)?;
         let (sha256, bytes) = (found.sha256().to_owned(), found.bytes());
         files.push(RawFile { name, what: what.to_owned(), sha256, bytes });
         Ok::<_, Failed>(found)
     };
-    let session = samples(SESSION_SAMPLES.to_owned(), "samples in the session")?;
     let ended = kept.ended.as_ref();
+    let given = ended.map(|ended| &ended.session);
+    let session = samples(SESSION_SAMPLES.to_owned(), "samples in the session", given)?;
     let twin = ended.and_then(|ended| ended.twin.as_ref());
-    let twin_slots = twin.map(|twin| twin.slots);
     let twin =
-        twin.map(|_| samples(TWIN_SAMPLES.to_owned(), "samples on plain UDP")).transpose()?;
+        twin.map(|given| samples(TWIN_SAMPLES.to_owned(), "samples on plain UDP", Some(given)));
+    let twin = twin.transpose()?;
     let load = ended.and_then(|ended| ended.load.as_ref());
     let loaded = load.map(|load| {
-        let within = |name: &str| format!("{LOADED}/{name}");
-        let session = samples(within(SESSION_SAMPLES), "samples in the session, loaded")?;
+        let mut within = |name: &str, what: &str, given: &Given| {
+            samples(format!("{LOADED}/{name}"), what, Some(given))
+        };
+        let session = within(SESSION_SAMPLES, "samples in the session, loaded", &load.session)?;
         let twin = load.twin.as_ref();
-        let twin = twin.map(|_| samples(within(TWIN_SAMPLES), "samples on plain UDP, loaded"));
+        let twin = twin.map(|given| within(TWIN_SAMPLES, "samples on plain UDP, loaded", given));
         Ok::<_, Failed>((session, twin.transpose()?))
     });
     let loaded = loaded.transpose()?;
-    let of_load = load.map(|load| (load.session.slots, load.twin.as_ref().map(|twin| twin.slots)));
-    let were = [ended.map(|ended| ended.session.slots), twin_slots, of_load.map(|of| of.0)];
-    let are = [Some(&session), twin.as_ref(), loaded.as_ref().map(|of| &of.0)];
-    are.into_iter().zip(were).try_for_each(|(is, was)| whole(is, was))?;
-    whole(loaded.as_ref().and_then(|of| of.1.as_ref()), of_load.and_then(|of| of.1))?;
     let hlog = hlog(&session, session.slots().saturating_mul(period_us(kept))).map_err(|why| {
         failed(FAILED, format!("the histogram cannot be written: {why}"), "this is a bug")
     })?;
@@ -148,12 +147,11 @@ pub(super) fn make(folder: &Path, kept: &Kept) -> Result<Made, Failed> {
     Ok(Made { report, hlog })
 }
 
-/// A part of a run's samples is not the run.
-fn whole(found: Option<&Written>, slots: Option<u64>) -> Result<(), Failed> {
-    let Some((found, slots)) = found.zip(slots) else { return Ok(()) };
-    if found.slots() == slots {
+/// A part of a run's samples is not the run. Of one that broke off nobody knows how many it had.
+fn whole(found: &Written, given: Option<&Given>) -> Result<(), Failed> {
+    let Some(slots) = given.map(|given| given.slots).filter(|slots| *slots != found.slots()) else {
         return Ok(());
-    }
+    };
     let path = found.path().display();
     let what = format!("{path} holds {} samples, and the run had {slots}", found.slots());
     Err(failed(FAILED, what, "find the whole file: of a part no report can be made"))
