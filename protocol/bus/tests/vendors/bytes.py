@@ -75,6 +75,24 @@ class Stuffing(dxl.Protocol2PacketHandler):
         return packet
 
 
+def reads(h, spans):
+    for number, address, length in spans:
+        fields = {"id": number, "address": address, "length": length}
+        yield "read", fields, said(lambda p: h.readTx(p, number, address, length))
+
+
+def writes(h, address):
+    for data in DATA:
+        fields = {"id": 7, "address": address, "data": data}
+        yield "write", fields, said(lambda p: h.writeTxOnly(p, 7, address, len(data), data))
+        act = lambda p: h.regWriteTxOnly(p, 7, address, len(data), data)
+        yield "write later", fields, said(act)
+        fields = {"address": address, "length": len(data), "rows": [[3, data], [4, data]]}
+        rows = [3, *data, 4, *data]
+        act = lambda p: h.syncWriteTxOnly(p, address, len(data), rows, len(rows))
+        yield "sync write", fields, said(act)
+
+
 def dynamixel():
     h = Stuffing()
     for number in (0, 1, 252):
@@ -82,17 +100,8 @@ def dynamixel():
         yield "reboot", {"id": number}, said(lambda p: h.reboot(p, number))
     yield "ping", {}, said(lambda p: h.broadcastPing(p))
     yield "action", {}, said(lambda p: h.action(p, 254))
-    for number, address, length in ((1, 132, 4), (11, 0, 147), (252, 0xFFFD, 1)):
-        fields = {"id": number, "address": address, "length": length}
-        yield "read", fields, said(lambda p: h.readTx(p, number, address, length))
-    for data in DATA:
-        fields = {"id": 7, "address": 116, "data": data}
-        yield "write", fields, said(lambda p: h.writeTxOnly(p, 7, 116, len(data), data))
-        yield "write later", fields, said(lambda p: h.regWriteTxOnly(p, 7, 116, len(data), data))
-        fields = {"address": 116, "length": len(data), "rows": [[3, data], [4, data]]}
-        rows = [3, *data, 4, *data]
-        act = lambda p: h.syncWriteTxOnly(p, 116, len(data), rows, len(rows))
-        yield "sync write", fields, said(act)
+    yield from reads(h, ((1, 132, 4), (11, 0, 147), (252, 0xFFFD, 1)))
+    yield from writes(h, 116)
     for ids in ([1], [1, 2, 3, 4, 5, 6], [0xFC, 0xFB]):
         fields = {"address": 132, "length": 4, "ids": ids}
         for fast, name in ((False, "sync read"), (True, "fast sync read")):
@@ -104,17 +113,8 @@ def feetech():
     for number in (0, 1, 252):
         yield "ping", {"id": number}, said(lambda p: h.ping(p, number))
     yield "action", {}, said(lambda p: h.action(p, 254))
-    for number, address, length in ((1, 56, 2), (6, 0, 71), (252, 255, 1)):
-        fields = {"id": number, "address": address, "length": length}
-        yield "read", fields, said(lambda p: h.readTx(p, number, address, length))
-    for data in DATA:
-        fields = {"id": 7, "address": 42, "data": data}
-        yield "write", fields, said(lambda p: h.writeTxOnly(p, 7, 42, len(data), data))
-        yield "write later", fields, said(lambda p: h.regWriteTxOnly(p, 7, 42, len(data), data))
-        fields = {"address": 42, "length": len(data), "rows": [[3, data], [4, data]]}
-        rows = [3, *data, 4, *data]
-        act = lambda p: h.syncWriteTxOnly(p, 42, len(data), rows, len(rows))
-        yield "sync write", fields, said(act)
+    yield from reads(h, ((1, 56, 2), (6, 0, 71), (252, 255, 1)))
+    yield from writes(h, 42)
     for ids in ([1], [1, 2, 3, 4, 5, 6], [0xFC, 0xFB]):
         fields = {"address": 56, "length": 2, "ids": ids}
         yield "sync read", fields, said(lambda p: h.syncReadTx(p, 56, 2, ids, len(ids)))
