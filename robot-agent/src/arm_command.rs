@@ -12,7 +12,7 @@ use crate::serial::host::PATIENCE_US;
 use crate::serial::{Found, Host, HostError, LowLatency, Port, PortError, Sought};
 use bench::Seen;
 use clap::{Args, Subcommand, ValueEnum};
-use longhand_bus::model::{Model, What};
+use longhand_bus::model::Model;
 use longhand_bus::{Id, Protocol};
 use longhand_protocol::units::Micros;
 use longhand_quic::pace::{Priority, RealTime};
@@ -590,12 +590,8 @@ fn set_id(asked: &SetId) -> Result<ExitCode, ArmError> {
     let Some(model) = servo.model else {
         return Err(ArmError::Unknown { id: asked.from, number: servo.number });
     };
-    if host.get(from, model, What::TorqueEnable)? != 0 {
-        if !asked.let_go {
-            return Err(ArmError::Holding(format!("servo {}", asked.from)));
-        }
-        host.set(from, model, What::TorqueEnable, 0)?;
-    }
+    let servo = [(from, format!("servo {}", asked.from))];
+    bench::let_go_of(&mut host, model, &servo, asked.let_go)?;
     host.renumber(from, to, model)?;
     let mut out = io::stdout().lock();
     if asked.json {

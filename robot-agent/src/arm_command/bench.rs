@@ -83,17 +83,32 @@ pub fn let_go<L: Line>(
     model: &'static Model,
     asked_for: bool,
 ) -> Result<(), ArmError> {
+    let servos: Result<Vec<_>, ArmError> =
+        arm.driven().map(|joint| Ok((id_of(joint)?, joint.name.clone()))).collect();
+    let_go_of(host, model, &servos?, asked_for)
+}
+
+/// The same of servos under whatever names.
+///
+/// Errors: as [`let_go`].
+pub fn let_go_of<L: Line>(
+    host: &mut Host<L>,
+    model: &'static Model,
+    servos: &[(Id, String)],
+    asked_for: bool,
+) -> Result<(), ArmError> {
     let mut holding = Vec::new();
-    for joint in arm.driven() {
-        if host.get(id_of(joint)?, model, What::TorqueEnable)? != 0 {
-            holding.push(joint.name.clone());
+    for (id, name) in servos {
+        if host.get(*id, model, What::TorqueEnable)? != 0 {
+            holding.push((*id, name.as_str()));
         }
     }
     if !holding.is_empty() && !asked_for {
-        return Err(ArmError::Holding(holding.join(", ")));
+        let names: Vec<&str> = holding.iter().map(|(_, name)| *name).collect();
+        return Err(ArmError::Holding(names.join(", ")));
     }
-    for joint in arm.driven().filter(|joint| holding.contains(&joint.name)) {
-        host.set(id_of(joint)?, model, What::TorqueEnable, 0)?;
+    for (id, _) in holding {
+        host.set(id, model, What::TorqueEnable, 0)?;
     }
     Ok(())
 }
