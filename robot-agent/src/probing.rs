@@ -117,7 +117,7 @@ impl Measuring {
 
     /// Begins a run, or goes on with one of this certificate's.
     pub(crate) fn begin(&mut self, run: u64) -> Frame {
-        self.end();
+        self.end(Some(robot_now()));
         let mut known = self.runs.lock();
         let mine = |known: &&mut Run| known.run == run && known.fingerprint == self.fingerprint;
         if let Some(mine) = known.iter_mut().find(mine) {
@@ -173,18 +173,19 @@ impl Measuring {
     /// Why this connection is to be closed: somebody has come to hold the robot meanwhile.
     pub(crate) fn must_end(&mut self, may: Result<(), Refusal>) -> Option<Close> {
         let refusal = may.err()?;
-        let run = self.run?;
-        self.end();
-        let _quiet = self.with_mine(run, |mine| mine.lost_at = None);
+        self.run?;
+        // Where a surgeon has come the twin does not outlive the session.
+        self.end(None);
         let words = format!("the measurement is over: {}", refusal.why.advice());
         Some(Close::new(CloseCode::Refused, words))
     }
 
-    fn end(&mut self) {
+    /// This connection measures no more; since when the twin outlives it, if it does.
+    fn end(&mut self, lost_at: Option<Instant<Robot>>) {
         let Some(run) = self.run.take() else { return };
         let _over = self.with_mine(run, |mine| {
             mine.live = mine.live.saturating_sub(1);
-            mine.lost_at = Some(robot_now());
+            mine.lost_at = lost_at;
         });
     }
 
@@ -197,7 +198,7 @@ impl Measuring {
 
 impl Drop for Measuring {
     fn drop(&mut self) {
-        self.end();
+        self.end(Some(robot_now()));
     }
 }
 
@@ -256,21 +257,29 @@ impl Twin {
         from: IpAddr,
         act: impl FnOnce(&mut Run) -> T,
     ) -> Option<T> {
+        self.with_known(twin_run, from, |known| (known.live > 0).then(|| act(known)))?
+    }
+
+    /// The same with a run that may be over.
+    fn with_known<T>(
+        &self,
+        twin_run: u64,
+        from: IpAddr,
+        act: impl FnOnce(&mut Run) -> T,
+    ) -> Option<T> {
         let mut known = self.runs.lock();
         // The twin's run is the run with its bits inverted, so that neither is taken for the other.
-        let mut mine = known.iter_mut().filter(|known| known.run == !twin_run);
-        let mine = mine.find(|known| known.from == from && known.live > 0)?;
-        Some(act(mine))
+        let mine = known.iter_mut().find(|known| known.run == !twin_run && known.from == from);
+        mine.map(act)
     }
 
     fn take(&self, now: Instant<Robot>, bytes: &[u8], from: IpAddr) -> Option<ProbeAnswer> {
         let probe = wire::decode_probe(bytes).ok()?;
-        let mut known = self.runs.lock();
-        let mut mine = known.iter_mut().filter(|known| known.run == !probe.run);
-        let mine = mine.find(|known| known.from == from)?;
-        // What came has come, also where nobody is answered: a later answer tells of it.
-        let answer = mine.twin.take(&probe, now);
-        answer.filter(|_| mine.twin_lives(now))
+        self.with_known(probe.run, from, |known| {
+            // What came has come, also where nobody is answered: a later answer tells of it.
+            let answer = known.twin.take(&probe, now);
+            answer.filter(|_| known.twin_lives(now))
+        })?
     }
 }
 
@@ -347,14 +356,14 @@ pub(super) mod tests {
         assert!(twin.take(now, b"nonsense", here).is_none());
         // A hole ended the session, not the measurement: what comes through is still told.
         let lost = robot_now();
-        ann.end();
+        ann.end(Some(robot_now()));
         assert_eq!(twin.take(lost, &probe(!7, 2), here).unwrap().received, 2);
         let later = robot_now().after(TWIN_OUTLIVES);
         assert!(twin.take(later, &probe(!7, 3), here).is_none(), "nobody came back");
         let _ready = ann.begin(7);
         // Numbers 1 to 4: also the third had come.
         assert_eq!(twin.take(later, &probe(!7, 4), here).unwrap().received, 4);
-        ann.end();
+        ann.end(Some(robot_now()));
         twin.runs.fall_silent();
         let now = robot_now();
         assert!(twin.take(now, &probe(!7, 5), here).is_none(), "a surgeon holds the robot");
@@ -393,7 +402,7 @@ pub(super) mod tests {
         let probe = |run| wire::encode_probe(&Probe { run, number: 1, ..Probe::default() });
         let now = Instant::from_micros(5);
         assert!(all[0].take(now, &probe(0)), "nine that are measured with");
-        all[1].end();
+        all[1].end(Some(robot_now()));
         let mut tenth = Measuring::new(runs.clone(), &engineer(), at);
         let _ready = tenth.begin(9);
         let _forgotten = all[1].begin(1);

@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(ann.answer(at(1), &mut buf), None);
         // The twin's run and a stranger's are not this connection's.
         assert!(!ann.take(at(1), &filled(&PathProbe { run: !7, ..asked(1, 0) }, 44)));
-        ann.end();
+        ann.end(None);
         assert!(!ann.take(at(1), &filled(&asked(1, 0), 44)), "no run, no load");
     }
 

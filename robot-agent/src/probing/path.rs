@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(scene.answered(), 0);
         scene.ask(1, PathProbe { after: Micros::from_secs(30), ..asked(1, 0) }, 44);
         // The connection ends while an answer is kept back: it is never sent.
-        scene.ann.end();
+        scene.ann.end(None);
         scene.kept.answer_due(Instant::from_micros(60_000_000), &scene.twin, &mut [0; 2_000]);
         assert_eq!(scene.kept.waiting.len(), 0);
         let _ready = scene.ann.begin(7);
