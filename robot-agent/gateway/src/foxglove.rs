@@ -6,7 +6,7 @@
 //! It offers no service, no parameter and no channel to publish on: a client can look. For each
 //! client the newest messages wait and the oldest go; what nobody looks at is not made.
 
-use crate::clock::uptime;
+use crate::clock::Every;
 use crate::room::{PUBLISHED, Room};
 use crate::ros2::{DIAGNOSTICS_EVERY, Kind};
 use crate::words::View;
@@ -14,7 +14,6 @@ use foxglove::{ChannelBuilder, Context, FoxgloveError, PartialMetadata, RawChann
 use foxglove::{WebSocketServer, WebSocketServerHandle};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::watch;
 
 /// Messages that may wait for one client; more, and the oldest go. Chosen: a quarter of a second of
@@ -82,14 +81,10 @@ async fn say(
     room: Room,
     mut views: watch::Receiver<Option<View>>,
 ) {
-    let mut diagnosed: Option<Duration> = None;
+    let mut diagnostics = Every::new(DIAGNOSTICS_EVERY);
     while views.changed().await.is_ok() {
         let Some(view) = *views.borrow_and_update() else { continue };
-        let now = uptime();
-        let is_due = diagnosed.is_none_or(|at| now.saturating_sub(at) >= DIAGNOSTICS_EVERY);
-        if is_due {
-            diagnosed = Some(now);
-        }
+        let is_due = diagnostics.is_due();
         let at = PartialMetadata::with_log_time(view.record.wall_ns);
         for (said, channel) in &channels {
             if !channel.has_sinks() {

@@ -11,7 +11,7 @@
 mod cdr;
 mod message;
 
-use crate::clock::uptime;
+use crate::clock::Every;
 use crate::words::View;
 use longhand_protocol::geometry::ArmId;
 use message::Type;
@@ -129,14 +129,10 @@ pub async fn run(
     mut views: watch::Receiver<Option<View>>,
 ) -> zenoh::Result<()> {
     let (_nodes, mut topics) = declare(session, domain).await?;
-    let mut diagnosed: Option<Duration> = None;
+    let mut diagnostics = Every::new(DIAGNOSTICS_EVERY);
     while views.changed().await.is_ok() {
         let Some(view) = *views.borrow_and_update() else { continue };
-        let now = uptime();
-        let is_due = diagnosed.is_none_or(|at| now.saturating_sub(at) >= DIAGNOSTICS_EVERY);
-        if is_due {
-            diagnosed = Some(now);
-        }
+        let is_due = diagnostics.is_due();
         for topic in topics.iter_mut().filter(|topic| is_due || topic.kind != Kind::Diagnostics) {
             topic.say(&view, robot).await?;
         }
