@@ -39,6 +39,22 @@ fn begin(task: Task) -> Bench<Episode> {
     bench
 }
 
+/// The first ring, from hand to hand, to its peg on the other side.
+fn bring_over(bench: &mut Bench<Episode>) {
+    bench.pick(LEFT, 0);
+    bench.pass(LEFT, RIGHT, 0);
+    bench.put(RIGHT, 0, TO, LOW);
+    assert_eq!(bench.world.score().moves, 1);
+}
+
+/// A ring that was brought over once, and lies about no peg, counts again without being passed.
+fn put_again(bench: &mut Bench<Episode>) {
+    bench.pick(RIGHT, 0);
+    bench.put(RIGHT, 0, TO, LOW);
+    let score = bench.world.score();
+    assert_eq!((score.moves, score.errors.not_passed), (1, 0), "it was passed the first time");
+}
+
 const FROM: [f64; 2] = [-60e-3, 26e-3];
 const TO: [f64; 2] = [30e-3, 26e-3];
 /// How high a ring is let go above a peg's foot.
@@ -190,10 +206,7 @@ fn a_placed_ring_that_is_knocked_off_its_peg_is_dropped_and_counts_no_longer() {
     carry.peg_height = 3.0e-3;
     carry.peg_radius = 3.0e-3;
     let mut bench = begin(low);
-    bench.pick(LEFT, 0);
-    bench.pass(LEFT, RIGHT, 0);
-    bench.put(RIGHT, 0, TO, LOW);
-    assert_eq!(bench.world.score().moves, 1);
+    bring_over(&mut bench);
     bench.jaw(RIGHT, 0.0);
     // Laid flat, the closed blades go under the tube's side and push.
     let at = Vector3::new(bench.ring(0).x + 22e-3, bench.ring(0).y, 0.7e-3);
@@ -210,37 +223,25 @@ fn a_placed_ring_that_is_knocked_off_its_peg_is_dropped_and_counts_no_longer() {
     assert_eq!(score.errors.dropped_on_board, 1, "{score:?}");
     assert_eq!((score.mistakes.last().unwrap().hand, score.moves), (None, 0));
     bench.jaw(RIGHT, common::OPEN);
-    bench.pick(RIGHT, 0);
-    bench.put(RIGHT, 0, TO, LOW);
-    let score = bench.world.score();
-    assert_eq!((score.moves, score.errors.not_passed), (1, 0), "it was passed the first time");
+    put_again(&mut bench);
 }
 
 #[test]
 fn a_placed_ring_taken_up_too_early_and_dropped_counts_no_longer() {
     let mut bench = begin(task(2, true));
-    bench.pick(LEFT, 0);
-    bench.pass(LEFT, RIGHT, 0);
-    bench.put(RIGHT, 0, TO, LOW);
-    assert_eq!(bench.world.score().moves, 1);
+    bring_over(&mut bench);
     bench.pick(RIGHT, 0);
     bench.put(RIGHT, 0, [10e-3, 0.0], LOW);
     let score = bench.world.score();
     assert_eq!(score.errors, ByKind { dropped_on_board: 1, ..ByKind::default() });
     assert_eq!(score.moves, 0);
-    bench.pick(RIGHT, 0);
-    bench.put(RIGHT, 0, TO, LOW);
-    let score = bench.world.score();
-    assert_eq!((score.moves, score.errors.not_passed), (1, 0), "it was passed the first time");
+    put_again(&mut bench);
 }
 
 #[test]
 fn the_wrong_peg_is_told_and_the_way_back_waits_for_the_last_ring() {
     let mut bench = begin(task(2, true));
-    bench.pick(LEFT, 0);
-    bench.pass(LEFT, RIGHT, 0);
-    bench.put(RIGHT, 0, TO, LOW);
-    assert_eq!(bench.world.score().moves, 1);
+    bring_over(&mut bench);
     // Back, before the other ring has been over.
     bench.pick(RIGHT, 0);
     bench.pass(RIGHT, LEFT, 0);
