@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use tempfile::TempDir;
 
 use longhand_quic::trust::{Role, Trust};
 use serde_json::Value;
@@ -22,30 +23,24 @@ fn said(bytes: &[u8]) -> String {
 }
 
 /// A surgeon's identity in a folder that goes away with the test.
-struct Folder(PathBuf);
+struct Folder(TempDir);
 
 impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("longhand-{name}-{}", std::process::id()));
-        let trust = Trust::init(&path, "Test Hospital").unwrap();
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let trust = Trust::init(folder.path(), "Test Hospital").unwrap();
         trust.issue(Role::Surgeon, "dr", 30, None).unwrap();
-        Self(path)
+        Self(folder)
     }
 
     fn join(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _gone = std::fs::remove_dir_all(&self.0);
+        self.0.path().join(name).display().to_string()
     }
 }
 
 #[test]
 fn wrong_usage_ends_with_2_and_what_fails_with_1_and_both_say_what_to_do() {
-    let folder = Folder::new("console-usage");
+    let folder = Folder::new();
     let identity = folder.join("dr");
     let run = |more: &[&str]| {
         let mut all = vec!["run", "--robot", "127.0.0.1:9", "--identity", identity.as_str()];
@@ -78,7 +73,7 @@ fn wrong_usage_ends_with_2_and_what_fails_with_1_and_both_say_what_to_do() {
 
 #[test]
 fn a_robot_that_is_not_there_ends_with_1_and_one_json_object() {
-    let folder = Folder::new("console-nobody");
+    let folder = Folder::new();
     // Bound and never answered: nobody else can take the port.
     let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let robot = nobody.local_addr().unwrap().to_string();
@@ -122,7 +117,7 @@ fn scripts_are_listed_and_checked() {
 
 #[test]
 fn doctor_says_what_follows_and_its_code_is_its_worst_finding() {
-    let folder = Folder::new("console-doctor");
+    let folder = Folder::new();
     let identity = folder.join("dr");
     let output = console(&["doctor", "--identity", &identity, "--json"]);
     let object: Value = serde_json::from_slice(&output.stdout).unwrap();

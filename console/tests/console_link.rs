@@ -354,9 +354,8 @@ fn hello_is_welcomed_and_every_tick_sends_one_command() {
     assert_eq!(report.states_rejected, 0, "{report}");
     let json = serde_json::to_value(&report).unwrap();
     assert!(json["round_trip"]["p999_ms"].is_f64());
-    let folder = std::env::temp_dir().join(format!("longhand-console-{}", std::process::id()));
-    assert_eq!(report.write_hlogs(&folder).unwrap().len(), 4);
-    std::fs::remove_dir_all(folder).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(report.write_hlogs(folder.path()).unwrap().len(), 4);
 }
 
 #[test]

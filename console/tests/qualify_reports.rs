@@ -7,8 +7,9 @@
     reason = "a test: a panic is how it fails"
 )]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
+use tempfile::TempDir;
 
 use longhand_console::qualify::{RawFile, SESSION_SAMPLES, TWIN_SAMPLES};
 use longhand_protocol::units::Micros;
@@ -39,11 +40,12 @@ fn json(output: &Output) -> Value {
 }
 
 /// A hospital's trust with an engineer in it, and a run's folder.
-struct Scene(PathBuf);
+struct Scene(TempDir);
 
 impl Scene {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("longhand-{name}-{}", std::process::id()));
+    fn new() -> Self {
+        let within = tempfile::tempdir().unwrap();
+        let path = within.path();
         let trust = Trust::init(&path.join("trust"), "Test Hospital").unwrap();
         trust.issue(Role::Engineer, "ann", 30, None).unwrap();
         let _other = Trust::init(&path.join("elsewhere"), "Another").unwrap();
@@ -53,7 +55,7 @@ impl Scene {
             samples(&folder.join(file), 1 + i32::try_from(n).unwrap());
             samples(&folder.join("loaded").join(file), 5);
         }
-        let scene = Self(path);
+        let scene = Self(within);
         scene.keep(|_| ());
         scene
     }
@@ -84,11 +86,11 @@ impl Scene {
         };
         change(&mut run);
         let text = serde_json::to_string(&run).unwrap();
-        std::fs::write(self.0.join("run/run.json"), text).unwrap();
+        std::fs::write(self.0.path().join("run/run.json"), text).unwrap();
     }
 
     fn path(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
+        self.0.path().join(name).display().to_string()
     }
 
     fn report(&self, more: &[&str]) -> Output {
@@ -118,7 +120,7 @@ fn samples(path: &Path, more_ms: i32) {
 
 #[test]
 fn a_report_is_made_again_signed_where_asked_and_never_over_another() {
-    let scene = Scene::new("again");
+    let scene = Scene::new();
     let identity = scene.path("trust/ann");
     let made = scene.report(&["--identity", &identity]);
     // A few seconds show no six nines of availability: not enough, and nothing fails.
@@ -149,9 +151,9 @@ fn a_report_is_made_again_signed_where_asked_and_never_over_another() {
 /// ended.
 #[test]
 fn a_run_that_broke_off_is_reported_as_far_as_it_came() {
-    let scene = Scene::new("broke-off");
+    let scene = Scene::new();
     scene.keep(|run| run.ended = None);
-    let file = scene.0.join("run").join(SESSION_SAMPLES);
+    let file = scene.0.path().join("run").join(SESSION_SAMPLES);
     let mut bytes = std::fs::read(&file).unwrap();
     bytes[..256].fill(b' ');
     // Two thousand slots, and a piece of one.
@@ -172,8 +174,8 @@ fn a_run_that_broke_off_is_reported_as_far_as_it_came() {
 fn of_a_part_of_a_whole_runs_samples_no_report_is_made() {
     for part in ["run", "run/loaded"] {
         for name in [SESSION_SAMPLES, TWIN_SAMPLES] {
-            let scene = Scene::new("part");
-            let file = scene.0.join(part).join(name);
+            let scene = Scene::new();
+            let file = scene.0.path().join(part).join(name);
             let bytes = std::fs::read(&file).unwrap();
             std::fs::write(&file, &bytes[..bytes.len() - 12]).unwrap();
             let made = scene.report(&[]);
@@ -185,7 +187,7 @@ fn of_a_part_of_a_whole_runs_samples_no_report_is_made() {
 
 #[test]
 fn every_file_that_a_report_names_is_checked() {
-    let scene = Scene::new("files");
+    let scene = Scene::new();
     assert_eq!(scene.report(&["--identity", &scene.path("trust/ann")]).status.code(), Some(3));
     let names = [
         "run.json",
@@ -200,7 +202,7 @@ fn every_file_that_a_report_names_is_checked() {
         told["files"].as_array().unwrap().iter().map(|f| f["name"].clone()).collect();
     assert_eq!(files, names);
     for name in names {
-        let path = scene.0.join("run").join(name);
+        let path = scene.0.path().join("run").join(name);
         let whole = std::fs::read(&path).unwrap();
         let mut other = whole.clone();
         *other.last_mut().unwrap() ^= 1;
@@ -218,10 +220,10 @@ fn every_file_that_a_report_names_is_checked() {
         std::fs::write(&path, whole).unwrap();
     }
     // A page of another run beside the report.
-    let page = scene.0.join("run/report.html");
+    let page = scene.0.path().join("run/report.html");
     let mine = std::fs::read(&page).unwrap();
     scene.report(&["--out", &scene.path("b"), "--identity", &scene.path("trust/ann")]);
-    std::fs::copy(scene.0.join("b/report.html"), &page).unwrap();
+    std::fs::copy(scene.0.path().join("b/report.html"), &page).unwrap();
     let mixed = scene.verify("run");
     assert!(mixed.status.code() == Some(4) && said(&mixed.stderr).contains("another run"));
     std::fs::write(&page, mine).unwrap();
@@ -232,7 +234,7 @@ fn every_file_that_a_report_names_is_checked() {
 
 #[test]
 fn comparing_looks_at_seals_and_says_which_is_which_and_what_is_not_alike() {
-    let scene = Scene::new("compare");
+    let scene = Scene::new();
     let (identity, trust) = (scene.path("trust/ann"), scene.path("trust"));
     let (a, b, c) = (scene.path("a"), scene.path("b"), scene.path("c"));
     scene.report(&["--out", &a, "--identity", &identity]);
@@ -264,7 +266,7 @@ fn comparing_looks_at_seals_and_says_which_is_which_and_what_is_not_alike() {
         (&"requirements".into(), &false.into())
     );
     // Altered: its figures are nobody's.
-    let file = scene.0.join("b/report.json");
+    let file = scene.0.path().join("b/report.json");
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replacen("\"events\":0", "\"events\":1", 1)).unwrap();
     let altered = qualify(&["compare", &a, &b]);
@@ -273,10 +275,10 @@ fn comparing_looks_at_seals_and_says_which_is_which_and_what_is_not_alike() {
 
 #[test]
 fn a_report_of_another_schema_is_refused_in_words_though_its_seal_holds() {
-    let scene = Scene::new("schema");
+    let scene = Scene::new();
     let identity = scene.path("trust/ann");
     scene.report(&["--identity", &identity]);
-    let file = scene.0.join("run/report.json");
+    let file = scene.0.path().join("run/report.json");
     let mut object: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
     let members = object.as_object_mut().unwrap();
     members.remove("seal");

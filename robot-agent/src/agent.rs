@@ -732,9 +732,9 @@ mod tests {
     use super::*;
     use longhand_quic::trust::{Authority, Role, Validity};
 
-    /// An agent whose network side does `run_pump`, its folder, and the end of that.
-    fn with_pump(name: &str, run_pump: RunPump, look: impl FnOnce(&Agent)) -> AgentReport {
-        let state = std::env::temp_dir().join(format!("longhand-{name}-{}", std::process::id()));
+    /// An agent whose network side does `run_pump`, and the end of that.
+    fn with_pump(run_pump: RunPump, look: impl FnOnce(&Agent)) -> AgentReport {
+        let state = tempfile::tempdir().unwrap();
         let (robot, life) = (RobotId::new(1), Validity::days(1).unwrap());
         let authority = Authority::ephemeral("Test Hospital").unwrap();
         let identity = authority.issue(Role::Robot, "or3", Some(robot), life).unwrap();
@@ -744,7 +744,7 @@ mod tests {
                 robot,
                 credentials: authority.credentials(&identity).unwrap(),
                 profile: NamedProfile::load("default").unwrap().tolerating_stalls().unwrap(),
-                state: state.clone(),
+                state: state.path().to_owned(),
                 qlog: None,
                 real_time: false,
                 tolerate_stalls: true,
@@ -757,9 +757,7 @@ mod tests {
         )
         .unwrap();
         look(&agent);
-        let report = agent.stop().unwrap();
-        std::fs::remove_dir_all(state).unwrap();
-        report
+        agent.stop().unwrap()
     }
 
     #[test]
@@ -770,7 +768,7 @@ mod tests {
             ("died", |_, _, _, _| panic!("as the test wants it"), "it died; this is a defect"),
         ];
         for (name, run_pump, words) in ends {
-            let report = with_pump(&format!("agent-{name}"), run_pump, |agent| {
+            let report = with_pump(run_pump, |agent| {
                 while !agent.pump.is_finished() {
                     thread::yield_now();
                 }
@@ -786,7 +784,7 @@ mod tests {
             });
             assert!(report.network_ended.unwrap().contains(words), "{name}");
         }
-        let report = with_pump("agent-sound", RobotPump::run, |_| ());
+        let report = with_pump(RobotPump::run, |_| ());
         assert_eq!(report.network_ended, None);
     }
 

@@ -230,13 +230,10 @@ fn fail(folder: &Path, doing: &'static str, error: io::Error) -> EpochError {
 mod tests {
     use super::*;
 
-    fn folder(name: &str) -> PathBuf {
-        std::env::temp_dir().join(format!("longhand-epoch-{name}-{}", std::process::id()))
-    }
-
     #[test]
     fn it_rises_over_restarts_and_a_broken_file_is_no_zero() {
-        let folder = folder("rises");
+        let within = tempfile::tempdir().unwrap();
+        let folder = within.path().join("state");
         let (_, mut epochs) = EpochStore::open(&folder).unwrap();
         assert_eq!(epochs.grant(), Ok(Epoch::new(1)));
         assert_eq!(epochs.grant(), Ok(Epoch::new(2)));
@@ -246,12 +243,12 @@ mod tests {
         std::fs::write(folder.join(FILE), "nonsense").unwrap();
         let error = EpochStore::open(&folder).unwrap_err().to_string();
         assert!(error.contains("does not hold a number"), "{error}");
-        std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]
     fn nothing_is_given_that_is_not_on_disk_and_a_top_up_goes_on_where_it_was() {
-        let folder = folder("reserve");
+        let within = tempfile::tempdir().unwrap();
+        let folder = within.path().join("state");
         let (store, mut epochs) = EpochStore::open(&folder).unwrap();
         for n in 1..=RESERVE {
             assert_eq!(epochs.grant(), Ok(Epoch::new(n)));
@@ -267,12 +264,12 @@ mod tests {
         store.top_up().unwrap();
         assert_eq!(epochs.grant(), Ok(due));
         assert_eq!(EpochStore::look(&folder).unwrap(), Epoch::new(2 * RESERVE));
-        std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]
     fn a_folder_is_one_agents_until_that_one_ends() {
-        let folder = folder("lock");
+        let within = tempfile::tempdir().unwrap();
+        let folder = within.path().join("state");
         check(&folder).unwrap();
         assert!(!folder.exists(), "only asked");
         let first = EpochStore::open(&folder).unwrap();
@@ -282,12 +279,12 @@ mod tests {
         drop(first);
         check(&folder).unwrap();
         EpochStore::open(&folder).unwrap();
-        std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]
     fn a_number_that_is_gone_is_no_zero_and_a_new_folder_is_no_loss() {
-        let folder = folder("gone").join("below");
+        let within = tempfile::tempdir().unwrap();
+        let folder = within.path().join("below");
         // A first run that ended before a number was kept.
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join(LOCK), "").unwrap();
@@ -301,7 +298,6 @@ mod tests {
         std::fs::write(folder.join(FILE), "5000").unwrap();
         let (_, mut epochs) = EpochStore::open(&folder).unwrap();
         assert_eq!(epochs.grant(), Ok(Epoch::new(5_001)));
-        std::fs::remove_dir_all(folder.parent().unwrap()).unwrap();
     }
 
     #[test]
@@ -315,12 +311,12 @@ mod tests {
 
     #[test]
     fn a_top_up_comes_before_the_reserve_is_gone() {
-        let folder = folder("half");
+        let within = tempfile::tempdir().unwrap();
+        let folder = within.path().join("state");
         let (store, mut epochs) = EpochStore::open(&folder).unwrap();
         for _ in 0..5 * RESERVE {
             epochs.grant().unwrap();
             store.top_up().unwrap();
         }
-        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

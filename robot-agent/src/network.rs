@@ -970,8 +970,8 @@ pub(crate) mod tests {
     use longhand_protocol::units::Micros;
     use longhand_quic::mailbox::Mailbox;
     use longhand_quic::random::random_u64;
-    use std::path::PathBuf;
     use std::time::SystemTime;
+    use tempfile::TempDir;
 
     /// A door with a servo thread that the test plays.
     pub(crate) struct Bench {
@@ -979,16 +979,15 @@ pub(crate) mod tests {
         states: StateWriter,
         requests: RequestReader,
         answers: AnswerWriter,
-        folder: PathBuf,
+        _folder: TempDir,
         /// What the follower's fence would be.
         fence: Epoch,
     }
 
     impl Bench {
-        pub(crate) fn new(name: &str) -> Self {
-            let folder = std::env::temp_dir()
-                .join(format!("longhand-network-{name}-{}", std::process::id()));
-            let (_store, epochs) = EpochStore::open(&folder).unwrap();
+        pub(crate) fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let (_store, epochs) = EpochStore::open(folder.path()).unwrap();
             let (commands, _) = Mailbox::pair();
             let (request_writer, requests) = Mailbox::pair();
             let (answers, answer_reader) = Mailbox::pair();
@@ -1010,7 +1009,7 @@ pub(crate) mod tests {
                 runs: Runs::default(),
                 random: random_u64,
             });
-            Self { door, states, requests, answers, folder, fence: Epoch::ZERO }
+            Self { door, states, requests, answers, _folder: folder, fence: Epoch::ZERO }
         }
 
         fn connect(&mut self, name: &str, port: u16) -> RobotLink {
@@ -1055,12 +1054,6 @@ pub(crate) mod tests {
         }
     }
 
-    impl Drop for Bench {
-        fn drop(&mut self) {
-            let _gone = std::fs::remove_dir_all(&self.folder);
-        }
-    }
-
     fn probe_in(link: &mut impl Link, run: u64, number: u64) -> Option<ProbeAnswer> {
         let mut buf = [0; wire::PROBE_ANSWER_LEN];
         link.datagram(&wire::encode_probe(&Probe { run, number, ..Probe::default() }));
@@ -1071,7 +1064,7 @@ pub(crate) mod tests {
 
     #[test]
     fn an_engineer_measures_and_can_ask_for_nothing_else() {
-        let mut bench = Bench::new("engineer");
+        let mut bench = Bench::new();
         let (mut ann, mut out) = (bench.link(Role::Engineer, "ann", 1), Outbox::new());
         assert_eq!(probe_in(&mut ann, 5, 1), None, "no run was begun");
         give(&mut ann, &Frame::ProbeBegin { run: 5 }, &mut out).unwrap();
@@ -1102,7 +1095,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_measurement_ends_when_a_surgeon_comes_and_does_not_begin_while_one_is_there() {
-        let mut bench = Bench::new("measured");
+        let mut bench = Bench::new();
         let mut out = Outbox::new();
         let mut ann = bench.link(Role::Engineer, "ann", 1);
         give(&mut ann, &Frame::ProbeBegin { run: 5 }, &mut out).unwrap();
@@ -1174,7 +1167,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_link_whose_task_dies_leaves_no_lease_behind() {
-        let mut bench = Bench::new("dies");
+        let mut bench = Bench::new();
         let mut lee = bench.connect("dr-lee", 1);
         let (key, word) = resumed(&mut lee, 0);
         bench.stage(Stage::Hold);
@@ -1191,7 +1184,7 @@ pub(crate) mod tests {
 
     #[test]
     fn another_surgeon_is_refused_until_the_bedside_has_the_robot() {
-        let mut bench = Bench::new("another");
+        let mut bench = Bench::new();
         let (mut lee, mut two) = (bench.connect("dr-lee", 1), bench.connect("dr-two", 2));
         bench.stage(Stage::Follow);
         let key = welcomed(&mut lee);
@@ -1214,7 +1207,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_bedside_gives_a_connected_holders_robot_to_another_who_asks_again() {
-        let mut bench = Bench::new("given");
+        let mut bench = Bench::new();
         let watch = bench.watch();
         let (mut lee, mut two) = (bench.connect("dr-lee", 1), bench.connect("dr-two", 2));
         assert_eq!(watch.handed_to(), "the first surgeon to connect");
@@ -1254,7 +1247,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_robot_handed_over_while_nobody_is_connected_is_the_last_holders() {
-        let mut bench = Bench::new("absent");
+        let mut bench = Bench::new();
         let watch = bench.watch();
         let mut lee = bench.connect("dr-lee", 1);
         let (_, word) = resumed(&mut lee, 0);
@@ -1270,7 +1263,7 @@ pub(crate) mod tests {
     /// The bedside took the robot and gave it back, and the states that said so were dropped.
     #[test]
     fn a_lease_ends_by_the_fence_though_no_bedside_was_seen() {
-        let mut bench = Bench::new("fence");
+        let mut bench = Bench::new();
         let mut lee = bench.connect("dr-lee", 1);
         let key = welcomed(&mut lee);
         let held = |bench: &Bench| lock(&bench.door.0).holder.as_ref().unwrap().session.key().epoch;
@@ -1286,7 +1279,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_holder_has_the_newest_state_though_another_surgeon_floods_hellos() {
-        let mut bench = Bench::new("flood");
+        let mut bench = Bench::new();
         let (mut lee, mut two) = (bench.connect("dr-lee", 1), bench.connect("dr-two", 2));
         welcomed(&mut lee);
         let (mut buf, mut out) = ([0; wire::STATE_LEN], Outbox::new());
@@ -1312,7 +1305,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_connection_whose_lease_was_taken_over_is_told_by_whom_and_closed() {
-        let mut bench = Bench::new("taken");
+        let mut bench = Bench::new();
         let (mut first, mut second) = (bench.connect("dr-lee", 1), bench.connect("dr-lee", 2));
         bench.stage(Stage::Follow);
         let (old, word) = resumed(&mut first, 0);
@@ -1336,7 +1329,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_copy_of_the_holders_certificate_waits_for_the_bedside() {
-        let mut bench = Bench::new("copy");
+        let mut bench = Bench::new();
         let (mut lee, mut thief) = (bench.connect("dr-lee", 1), bench.connect("dr-lee", 2));
         bench.stage(Stage::Follow);
         let (old, word) = resumed(&mut lee, 0);
@@ -1361,7 +1354,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_state_command_is_answered_by_what_the_servo_thread_decided() {
-        let mut bench = Bench::new("asked");
+        let mut bench = Bench::new();
         let mut link = bench.connect("dr-lee", 1);
         let mut out = Outbox::new();
         let early = Frame::StateCommand(StateCommand::Pause);
@@ -1404,7 +1397,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_lease_that_cannot_be_renewed_is_told_and_closed() {
-        let mut bench = Bench::new("renew");
+        let mut bench = Bench::new();
         let mut lee = bench.connect("dr-lee", 1);
         let key = welcomed(&mut lee);
         while lock(&bench.door.0).config.epochs.grant().is_ok() {}
@@ -1424,7 +1417,7 @@ pub(crate) mod tests {
 
     #[test]
     fn without_random_numbers_no_session_begins_and_none_goes_on() {
-        let mut bench = Bench::new("random");
+        let mut bench = Bench::new();
         let mut lee = bench.connect("dr-lee", 1);
         let hello = spoken(0);
         let mut out = Outbox::new();
@@ -1448,7 +1441,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_holder_is_told_how_far_the_record_has_come_and_what_is_wrong_with_it() {
-        let mut bench = Bench::new("witness");
+        let mut bench = Bench::new();
         let health = Arc::new(Health::default());
         let (links, mut counted) = Mailbox::pair();
         let (mut seals, read_seals) = Mailbox::pair();
@@ -1489,7 +1482,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_robot_that_cannot_keep_its_epoch_says_so() {
-        let mut bench = Bench::new("durable");
+        let mut bench = Bench::new();
         let mut link = bench.connect("dr-lee", 1);
         while lock(&bench.door.0).config.epochs.grant().is_ok() {}
         let refusal = refused(&mut link);

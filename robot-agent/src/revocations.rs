@@ -69,8 +69,8 @@ mod tests {
 
     #[test]
     fn a_list_is_looked_at_once_a_second_and_what_is_wrong_with_it_said_once() {
-        let folder = std::env::temp_dir().join(format!("longhand-list-{}", std::process::id()));
-        let mut trust = Trust::init(&folder, "Test Hospital").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut trust = Trust::init(folder.path(), "Test Hospital").unwrap();
         let robot = trust.issue(Role::Robot, "or3", 30, Some(RobotId::new(1))).unwrap().folder;
         let lee = trust.issue(Role::Surgeon, "dr-lee", 30, None).unwrap().who;
         let credentials = Credentials::load(&robot).unwrap();
@@ -80,7 +80,7 @@ mod tests {
             datagram_bytes: 100,
             qlog: None,
         });
-        let mut bench = Bench::new("revocations");
+        let mut bench = Bench::new();
         let renewal = pump.unwrap().renewal();
         let mut revocations = Revocations::new(credentials, renewal, bench.watch());
         let at = |ms: u64| Instant::from_micros(5_000_000).after(Micros::from_millis(ms));
@@ -101,6 +101,5 @@ mod tests {
         // The handshake was under way when the list came.
         let Err(close) = bench.door.accept(&lee, from) else { panic!("let in") };
         assert!(close.reason.contains("the certificate was revoked"), "{close}");
-        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn a_line_at_every_change_and_every_tenth_of_a_second() {
-        let path = std::env::temp_dir().join(format!("longhand-states-{}", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("states");
         let mut see = observer(&path).unwrap();
         for ms in 0..250 {
             let stage = if ms < 30 { Stage::Follow } else { Stage::Latched };
@@ -75,7 +76,6 @@ mod tests {
             see(&FollowerState { robot_time, stage, reason, ..FollowerState::default() });
         }
         let text = std::fs::read_to_string(&path).unwrap();
-        std::fs::remove_file(&path).unwrap();
         let lines: Vec<serde_json::Value> =
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let at: Vec<u64> = lines.iter().filter_map(|line| line["robot_us"].as_u64()).collect();

@@ -2,32 +2,26 @@
 #![allow(clippy::unwrap_used, reason = "a test: a panic is how it fails")]
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
 
 use longhand_protocol::message::RobotId;
 use longhand_quic::trust::{Role, Trust};
 
 /// A hospital's trust in a folder that goes away with the test.
-struct Folder(PathBuf);
+struct Folder(TempDir);
 
 impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("longhand-{name}-{}", std::process::id()));
-        let trust = Trust::init(&path, "Test Hospital").unwrap();
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let trust = Trust::init(folder.path(), "Test Hospital").unwrap();
         trust.issue(Role::Surgeon, "dr", 30, None).unwrap();
         trust.issue(Role::Robot, "or3", 30, Some(RobotId::new(1))).unwrap();
-        Self(path)
+        Self(folder)
     }
 
     fn join(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _gone = std::fs::remove_dir_all(&self.0);
+        self.0.path().join(name).display().to_string()
     }
 }
 
@@ -44,7 +38,7 @@ fn said(bytes: &[u8]) -> String {
 
 #[test]
 fn a_run_that_cannot_begin_ends_with_1_and_says_what_to_do() {
-    let folder = Folder::new("agent-usage");
+    let folder = Folder::new();
     let (robot, surgeon, state) = (folder.join("or3"), folder.join("dr"), folder.join("state"));
     let run = |identity: &str, more: &[&str]| {
         let all = ["run", "--bind", "127.0.0.1:0", "--for", "0.01", "--identity", identity];
@@ -75,7 +69,7 @@ fn a_run_that_cannot_begin_ends_with_1_and_says_what_to_do() {
 
 #[test]
 fn a_short_run_reports_one_object_and_ends_with_0() {
-    let folder = Folder::new("agent-report");
+    let folder = Folder::new();
     let (robot, state) = (folder.join("or3"), folder.join("state"));
     let all = ["run", "--bind", "127.0.0.1:0", "--for", "0.01", "--json", "--identity", &robot];
     let done = agent(&[&all[..], &["--state", &state, "--no-real-time"]].concat());
@@ -97,7 +91,7 @@ fn a_short_run_reports_one_object_and_ends_with_0() {
 /// signal that would stop the servo thread is an error of that read.
 #[test]
 fn a_terminal_cannot_stop_an_agent_in_the_background() {
-    let folder = Folder::new("agent-background");
+    let folder = Folder::new();
     let (robot, state) = (folder.join("or3"), folder.join("state"));
     let all = ["run", "--bind", "127.0.0.1:0", "--no-record", "--no-real-time"];
     let mut child = Command::new(env!("CARGO_BIN_EXE_longhand-robot-agent"))
@@ -122,7 +116,7 @@ fn a_terminal_cannot_stop_an_agent_in_the_background() {
 
 #[test]
 fn trust_refuses_what_would_not_be_safe() {
-    let folder = Folder::new("agent-trust");
+    let folder = Folder::new();
     let dir = folder.join("");
     let issue = |more: &[&str]| agent(&[&["trust", "issue", "--dir", &dir], more].concat());
     for (output, words) in [

@@ -10,27 +10,27 @@ use longhand_robot_agent::profile_file::NamedProfile;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use tempfile::TempDir;
 
 /// Nobody has ever held the robot.
 const HANDED: &str = "ok: hand-over to the first surgeon to connect";
 
 struct Bench {
-    folder: PathBuf,
+    folder: TempDir,
     agent: Option<Agent>,
 }
 
 impl Bench {
-    fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("longhand-{name}-{}", std::process::id()));
-        let trust = Trust::init(&folder, "Test Hospital").unwrap();
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let trust = Trust::init(folder.path(), "Test Hospital").unwrap();
         trust.issue(Role::Robot, "or3", 30, Some(RobotId::new(1))).unwrap();
         let agent = Agent::start(AgentConfig {
             bind: "127.0.0.1:0".parse().unwrap(),
             robot: RobotId::new(1),
-            credentials: Credentials::load(&folder.join("or3")).unwrap(),
+            credentials: Credentials::load(&folder.path().join("or3")).unwrap(),
             profile: NamedProfile::load("default").unwrap(),
-            state: folder.join("state"),
+            state: folder.path().join("state"),
             qlog: None,
             real_time: false,
             tolerate_stalls: true,
@@ -40,24 +40,23 @@ impl Bench {
             tap: None,
         })
         .unwrap();
-        let listener = controls::listen(&folder.join("sock")).unwrap();
+        let listener = controls::listen(&folder.path().join("sock")).unwrap();
         controls::obey_socket(agent.bedside(), listener).unwrap();
         Self { folder, agent: Some(agent) }
     }
 
     fn connect(&self) -> UnixStream {
-        UnixStream::connect(self.folder.join("sock")).unwrap()
+        UnixStream::connect(self.folder.path().join("sock")).unwrap()
     }
 
     fn say(&self, word: &str) -> String {
-        controls::say(&self.folder.join("sock"), word).unwrap()
+        controls::say(&self.folder.path().join("sock"), word).unwrap()
     }
 }
 
 impl Drop for Bench {
     fn drop(&mut self) {
         let _stopped = self.agent.take().map(Agent::stop);
-        let _gone = std::fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -71,7 +70,7 @@ fn ask(client: &mut UnixStream, word: &str) -> String {
 
 #[test]
 fn idle_clients_keep_nobody_from_the_emergency_stop() {
-    let bench = Bench::new("bedside-idle");
+    let bench = Bench::new();
     // One that has said something and stays is served at the same time as the next.
     let mut first = bench.connect();
     assert_eq!(ask(&mut first, "enable"), "ok: enable");
@@ -101,7 +100,7 @@ fn idle_clients_keep_nobody_from_the_emergency_stop() {
 
 #[test]
 fn a_stop_and_a_restart_in_one_breath_both_act() {
-    let bench = Bench::new("bedside-breath");
+    let bench = Bench::new();
     for _ in 0..20 {
         let mut client = bench.connect();
         write!(client, "estop\nrestart\nenable\nrelease\n").unwrap();
@@ -116,7 +115,7 @@ fn a_stop_and_a_restart_in_one_breath_both_act() {
 /// One connection is a panel's for a whole case: neither its length nor a mistake ends it.
 #[test]
 fn the_sixtieth_word_is_obeyed_and_what_is_no_word_ends_nothing() {
-    let bench = Bench::new("bedside-sixty");
+    let bench = Bench::new();
     let mut client = bench.connect();
     for _ in 0..60 {
         assert!(ask(&mut client, "hand-over").starts_with("refused: hand-over is not allowed"));
@@ -132,10 +131,8 @@ fn the_sixtieth_word_is_obeyed_and_what_is_no_word_ends_nothing() {
 
 #[test]
 fn the_socket_is_its_owners_replaces_a_socket_and_nothing_else() {
-    let name = format!("longhand-bedside-file-{}", std::process::id());
-    let folder = std::env::temp_dir().join(name);
-    std::fs::create_dir(&folder).unwrap();
-    let (path, link) = (folder.join("sock"), folder.join("link"));
+    let folder = tempfile::tempdir().unwrap();
+    let (path, link) = (folder.path().join("sock"), folder.path().join("link"));
     for _ in 0..2 {
         // The second finds what the first has left.
         let listener = controls::listen(&path).unwrap();
@@ -144,20 +141,19 @@ fn the_socket_is_its_owners_replaces_a_socket_and_nothing_else() {
         assert!(controls::listen(&path).unwrap_err().to_string().contains("another agent"));
         drop(listener);
     }
-    let file = folder.join("notes");
+    let file = folder.path().join("notes");
     std::fs::write(&file, "of a nurse").unwrap();
     std::os::unix::fs::symlink(&file, &link).unwrap();
-    for not_a_socket in [&file, &link, &folder] {
+    for not_a_socket in [file.as_path(), &link, folder.path()] {
         let error = controls::listen(not_a_socket).unwrap_err().to_string();
         assert!(error.contains("no socket is there"), "{error}");
     }
     assert_eq!(std::fs::read_to_string(&link).unwrap(), "of a nurse");
-    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]
 fn a_refusal_names_the_stage_and_the_word_that_leads_on() {
-    let bench = Bench::new("bedside-words");
+    let bench = Bench::new();
     let refused = bench.say("hand-over");
     assert!(refused.contains("Disabled") && refused.contains("enable first"), "{refused}");
     assert_eq!(bench.say(" ENABLE "), "ok: enable");

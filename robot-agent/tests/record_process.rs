@@ -24,24 +24,24 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// What may stand in no record. Source: safety.md A37.
 const CANARY: &str = "ZZTESTPATIENT-MRN-424242";
 
 /// A hospital's trust and a robot's state in a folder that goes away with the test.
-struct Scene(PathBuf);
+struct Scene(TempDir);
 
 impl Scene {
-    fn new(name: &str) -> Self {
-        let path =
-            std::env::temp_dir().join(format!("longhand-{CANARY}-{name}-{}", std::process::id()));
-        let trust = Trust::init(&path.join("trust"), "Test").unwrap();
+    fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix(CANARY).tempdir().unwrap();
+        let trust = Trust::init(&folder.path().join("trust"), "Test").unwrap();
         trust.issue(Role::Robot, "or3", 30, Some(RobotId::new(1))).unwrap();
-        Self(path)
+        Self(folder)
     }
 
     fn path(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
+        self.0.path().join(name).display().to_string()
     }
 
     fn run(&self, more: &[&str]) -> Command {
@@ -54,12 +54,12 @@ impl Scene {
     }
 
     fn believes(&self) -> Belief {
-        Belief::Hospital(Box::new(Believed::load(&self.0.join("trust")).unwrap()))
+        Belief::Hospital(Box::new(Believed::load(&self.0.path().join("trust")).unwrap()))
     }
 
     /// The one record in a folder.
     fn record(&self, folder: &str) -> PathBuf {
-        let found = std::fs::read_dir(self.0.join(folder)).unwrap();
+        let found = std::fs::read_dir(self.0.path().join(folder)).unwrap();
         let found: Vec<PathBuf> = found.map(|entry| entry.unwrap().path()).collect();
         let [one] = &found[..] else { panic!("{found:?}") };
         one.clone()
@@ -129,7 +129,7 @@ fn moments(count: usize) -> impl Iterator<Item = u64> {
 
 #[test]
 fn a_killed_agents_record_is_cut_and_nothing_in_it_is_false() {
-    let scene = Scene::new("kill");
+    let scene = Scene::new();
     for (turn, after_us) in moments(8).enumerate() {
         // How much is lost on a busy machine is for the thousand below.
         let lost_us = kill(&scene, turn, after_us);
@@ -141,7 +141,7 @@ fn a_killed_agents_record_is_cut_and_nothing_in_it_is_false() {
 #[ignore = "five minutes on a quiet machine: cargo test -p longhand-robot-agent \
             --test record_process a_thousand_kills -- --ignored --nocapture"]
 fn a_thousand_kills_lose_100_ms_at_most() {
-    let scene = Scene::new("kills");
+    let scene = Scene::new();
     let mut lost: Vec<u64> =
         moments(1_000).enumerate().map(|(turn, after_us)| kill(&scene, turn, after_us)).collect();
     lost.sort_unstable();
@@ -151,7 +151,7 @@ fn a_thousand_kills_lose_100_ms_at_most() {
 
 #[test]
 fn the_record_command_verifies_recovers_tells_and_exports() {
-    let scene = Scene::new("command");
+    let scene = Scene::new();
     let folder = scene.path("record");
     let ran = scene.run(&["--hand-over", "--for", "0.4", "--record", &folder, "--json"]).output();
     let ran = ran.unwrap();
@@ -172,7 +172,7 @@ fn the_record_command_verifies_recovers_tells_and_exports() {
     assert!(info.pointer("/ticks_in/Latched").is_some(), "{info}");
 
     // Another hospital's.
-    Trust::init(&scene.0.join("other"), "Other").unwrap();
+    Trust::init(&scene.0.path().join("other"), "Other").unwrap();
     let stranger = record(&["verify", "--trust", &scene.path("other"), &file]);
     assert_eq!(stranger.status.code(), Some(1));
     assert!(said(&stranger).contains("record 0 is the first"), "{}", said(&stranger));
@@ -221,7 +221,7 @@ fn the_record_command_verifies_recovers_tells_and_exports() {
 /// The right command can follow.
 #[test]
 fn what_is_no_record_or_not_there_leaves_nothing_behind() {
-    let scene = Scene::new("nothing");
+    let scene = Scene::new();
     let (text, out) = (scene.path("text"), scene.path("out"));
     std::fs::write(&text, "not a record\n").unwrap();
     for what in [&text, &scene.path("nowhere")] {
@@ -236,7 +236,7 @@ fn what_is_no_record_or_not_there_leaves_nothing_behind() {
 
 #[test]
 fn no_name_no_path_and_no_case_of_a_person_stands_in_a_record() {
-    let scene = Scene::new("canary");
+    let scene = Scene::new();
     let profile = scene.path(&format!("{CANARY}.toml"));
     let shipped = include_str!("../profiles/default.toml");
     std::fs::write(&profile, format!("# for {CANARY}\n{shipped}")).unwrap();
@@ -266,7 +266,7 @@ fn no_name_no_path_and_no_case_of_a_person_stands_in_a_record() {
 #[ignore = "installs mcap, mcap-ros2-support and rosbags from PyPI; .ci/run does it: cargo test \
             -p longhand-robot-agent --test record_process foreign_readers -- --ignored"]
 fn foreign_readers_read_a_record_and_a_mended_one() {
-    let scene = Scene::new("foreign");
+    let scene = Scene::new();
     let folder = scene.path("record");
     let ran = scene.run(&["--hand-over", "--for", "1", "--record", &folder]).output().unwrap();
     assert_eq!(ran.status.code(), Some(0), "{}", said(&ran));

@@ -77,9 +77,8 @@ fn next(seen: &Receiver<Seen>) -> Seen {
 
 #[test]
 fn a_list_copied_to_a_running_robot_ends_the_live_connection_and_lets_none_in() {
-    let name = format!("longhand-revocation-{}", std::process::id());
-    let folder = std::env::temp_dir().join(name);
-    let mut trust = Trust::init(&folder.join("trust"), "Test Hospital").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut trust = Trust::init(&folder.path().join("trust"), "Test Hospital").unwrap();
     let robot = trust.issue(Role::Robot, "or3", 30, Some(ROBOT)).unwrap().folder;
     let lee = trust.issue(Role::Surgeon, "dr-lee", 30, None).unwrap().folder;
     let agent = Agent::start(AgentConfig {
@@ -87,7 +86,7 @@ fn a_list_copied_to_a_running_robot_ends_the_live_connection_and_lets_none_in() 
         robot: ROBOT,
         credentials: Credentials::load(&robot).unwrap(),
         profile: NamedProfile::load("default").unwrap(),
-        state: folder.join("state"),
+        state: folder.path().join("state"),
         qlog: None,
         real_time: false,
         tolerate_stalls: true,
@@ -122,5 +121,4 @@ fn a_list_copied_to_a_running_robot_ends_the_live_connection_and_lets_none_in() 
     stop.stop();
     console.join().unwrap();
     agent.stop().unwrap();
-    std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -15,37 +15,37 @@ use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use tempfile::TempDir;
 
 struct Bench {
-    folder: PathBuf,
+    folder: TempDir,
     agent: Option<Agent>,
 }
 
 impl Bench {
-    fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("longhand-{name}-{}", std::process::id()));
-        let trust = Trust::init(&folder, "Test Hospital").unwrap();
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let trust = Trust::init(folder.path(), "Test Hospital").unwrap();
         trust.issue(Role::Robot, "or3", 30, Some(RobotId::new(7))).unwrap();
         let agent = Agent::start(AgentConfig {
             bind: "127.0.0.1:0".parse().unwrap(),
             robot: RobotId::new(7),
-            credentials: Credentials::load(&folder.join("or3")).unwrap(),
+            credentials: Credentials::load(&folder.path().join("or3")).unwrap(),
             profile: NamedProfile::load("default").unwrap().tolerating_stalls().unwrap(),
-            state: folder.join("state"),
+            state: folder.path().join("state"),
             qlog: None,
             real_time: false,
             tolerate_stalls: true,
             observer: None,
             record: None,
             probe_twin: None,
-            tap: Some(folder.join("tap")),
+            tap: Some(folder.path().join("tap")),
         });
         Self { agent: Some(agent.unwrap()), folder }
     }
 
     fn connect(&self) -> UnixStream {
-        UnixStream::connect(self.folder.join("tap")).unwrap()
+        UnixStream::connect(self.folder.path().join("tap")).unwrap()
     }
 
     /// What a gateway is handed.
@@ -67,7 +67,6 @@ impl Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         let _stopped = self.agent.take().map(Agent::stop);
-        let _gone = std::fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -102,8 +101,8 @@ fn after(memory: &File, more: u64) -> u64 {
 
 #[test]
 fn every_tick_stands_in_the_tap_as_it_was() {
-    let bench = Bench::new("tap-ticks");
-    let mode = std::fs::metadata(bench.folder.join("tap")).unwrap().permissions().mode();
+    let bench = Bench::new();
+    let mode = std::fs::metadata(bench.folder.path().join("tap")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "for its owner only");
     let memory = bench.memory();
     let header = Header::of(&words(&memory, 0)).unwrap();
@@ -127,11 +126,12 @@ fn every_tick_stands_in_the_tap_as_it_was() {
 
 #[test]
 fn readers_that_stall_scribble_or_flood_leave_the_agent_as_it_was() {
-    let bench = Bench::new("tap-abuse");
+    let bench = Bench::new();
     let memory = bench.memory();
     // Connected and never heard of again; more than the socket lets wait.
-    let idle: Vec<_> =
-        (0..200).filter_map(|_| UnixStream::connect(bench.folder.join("tap")).ok()).collect();
+    let idle: Vec<_> = (0..200)
+        .filter_map(|_| UnixStream::connect(bench.folder.path().join("tap")).ok())
+        .collect();
     assert!(idle.len() > 100, "{}", idle.len());
     for (n, mut socket) in idle.iter().enumerate() {
         if n % 2 == 0 {

@@ -35,6 +35,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// The link that the demo runs over when nobody says otherwise.
 pub const DEFAULT_LINK: &str = "beijing-sanya-5g-public";
@@ -210,7 +211,8 @@ struct Parts {
     profile: String,
     input: String,
     /// The demo's own epoch lives as long as the demo.
-    state: PathBuf,
+    /// Where the robot keeps its epoch; it goes with the demo.
+    _state: TempDir,
     /// What cannot go well.
     warning: Option<String>,
 }
@@ -257,13 +259,13 @@ fn start(args: &DemoArgs) -> Result<Parts, DemoError> {
     let measure = Arc::new(Mutex::new(Measure::default()));
     let seen = Arc::clone(&measure);
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let state = std::env::temp_dir().join(format!("longhand-demo-{}", std::process::id()));
+    let state = TempDir::with_prefix("longhand-demo-")?;
     let agent = Agent::start(AgentConfig {
         bind: any,
         robot: robot_id,
         credentials: authority.credentials(&robot)?,
         profile,
-        state: state.clone(),
+        state: state.path().to_owned(),
         qlog: args.qlog.clone(),
         real_time: !args.no_real_time,
         tolerate_stalls: true,
@@ -293,7 +295,17 @@ fn start(args: &DemoArgs) -> Result<Parts, DemoError> {
             return Err(DemoError::Bedside);
         }
     }
-    Ok(Parts { agent, relay, console, measure, link, profile: profile_name, input, state, warning })
+    Ok(Parts {
+        agent,
+        relay,
+        console,
+        measure,
+        link,
+        profile: profile_name,
+        input,
+        _state: state,
+        warning,
+    })
 }
 
 /// A link whose round trip alone is older than the profile lets a loop be: the robot would latch,
@@ -418,7 +430,6 @@ fn finish(args: &DemoArgs, parts: Parts, ran: Micros) -> Result<(), DemoError> {
     let relay = parts.relay.stop()?;
     let agent = parts.agent.stop()?;
     // Nothing of the demo's own must be left behind; what cannot be removed hurts nobody.
-    let _ = std::fs::remove_dir_all(&parts.state);
     let report = DemoReport {
         schema: "longhand demo report v1",
         link: parts.link,

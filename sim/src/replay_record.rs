@@ -251,11 +251,11 @@ mod tests {
     use longhand_robot_agent::record::tap::tap;
     use longhand_robot_agent::servo::HOME;
     use std::sync::Arc;
+    use tempfile::TempDir;
 
     /// A record of so many ticks, one of which says what the follower did not; its parts, in order.
-    fn record(name: &str, ticks: u64, spoilt: Option<u64>, ring: usize) -> (PathBuf, Vec<PathBuf>) {
-        let folder =
-            std::env::temp_dir().join(format!("longhand-replay-{name}-{}", std::process::id()));
+    fn record(ticks: u64, spoilt: Option<u64>, ring: usize) -> (TempDir, Vec<PathBuf>) {
+        let folder = tempfile::tempdir().unwrap();
         let authority = Authority::ephemeral("Test").unwrap();
         let (robot, life) = (RobotId::new(1), Validity::days(1).unwrap());
         let issued = authority.issue(Role::Robot, "or3", Some(robot), life).unwrap();
@@ -267,7 +267,7 @@ mod tests {
         let ends = (Mailbox::pair().1, Mailbox::pair().0);
         let at = |tick: u64| Instant::from_micros(1_000_000 + tick * 1_000);
         let recorded = Recorded { robot, profile, signer };
-        let disk = in_folder(folder.clone());
+        let disk = in_folder(folder.path().to_owned());
         let recorder = Recorder::new(at(0), tapped, &health, recorded, disk, ends).unwrap();
         let mut recorder = recorder.with_parts_of(5_000);
         let (measured_js, measured_jaw) = HOME;
@@ -296,41 +296,37 @@ mod tests {
         recorder.turn(at(ticks));
         recorder.finish(at(ticks));
         let mut parts: Vec<PathBuf> =
-            std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+            std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
         parts.sort();
         (folder, parts)
     }
 
     #[test]
     fn a_record_replays_to_the_bit_and_one_other_bit_is_named() {
-        let (folder, parts) = record("same", 2_000, None, 1 << 16);
+        let (_folder, parts) = record(2_000, None, 1 << 16);
         let replayed = replay(&parts, None).unwrap();
         assert_eq!(replayed, Replayed { ticks: 2_000, ..Replayed::default() });
-        std::fs::remove_dir_all(folder).unwrap();
-        let (folder, parts) = record("other", 2_000, Some(1_234), 1 << 16);
+        let (_folder, parts) = record(2_000, Some(1_234), 1 << 16);
         let replayed = replay(&parts, None).unwrap();
         let differs = Differs { tick: 1_234, field: "fence", recorded: 7, replayed: 0 };
         assert_eq!((replayed.ticks, replayed.differs), (1_234, Some(differs)));
-        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
     fn behind_missing_ticks_nothing_is_replayed() {
-        let (folder, parts) = record("gap", 30, None, 900);
+        let (_folder, parts) = record(30, None, 900);
         let replayed = replay(&parts, None).unwrap();
         // Ten ticks of 87 words find room in the ring, and nobody empties it for ten more.
         assert_eq!((replayed.ticks, replayed.gap), (10, Some(10)));
-        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
     fn the_parts_of_a_long_record_are_replayed_in_order_and_in_no_other() {
-        let (folder, parts) = record("parts", 5_500, None, 1 << 16);
+        let (_folder, parts) = record(5_500, None, 1 << 16);
         assert_eq!(parts.len(), 2);
         let replayed = replay(&parts, None).unwrap();
         assert_eq!(replayed, Replayed { ticks: 5_500, ..Replayed::default() });
         assert!(replay(&parts[1..], None).is_err());
         assert!(replay(&[parts[0].clone(), parts[0].clone()], None).is_err());
-        std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -629,10 +629,8 @@ fn the_readmes_commands_do_what_it_says() {
     let (_, section) = readme.split_once("## For a lab with a serial arm").unwrap();
     let block = section.split("```").nth(1).unwrap().strip_prefix("sh\n").unwrap();
     let agent = child::program("longhand-robot-agent");
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bus-readme");
-    let _old = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir(&folder).unwrap();
-    let link = folder.join("so101");
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("so101");
     let block = block.replace("/tmp/so101", link.to_str().unwrap());
     let sim = Path::new(env!("CARGO_BIN_EXE_longhand-sim"));
     let folders = [sim.parent().unwrap(), Path::new(&agent).parent().unwrap()];
@@ -668,7 +666,6 @@ fn the_readmes_commands_do_what_it_says() {
     }
     let _gone = (child.kill(), child.wait());
     assert_eq!(ran, 6);
-    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 /// Each command, and what it refuses, on the stand-in.

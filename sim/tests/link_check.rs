@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::process::{Command, Output};
+use tempfile::NamedTempFile;
 
 use longhand_link::PROFILES;
 use serde_json::Value;
@@ -117,22 +118,21 @@ fn a_name_that_is_none_ends_with_2_everywhere() {
 }
 
 /// A trace that declares no seam: three quarters of a second, nothing lost.
-fn seamless(folder: &str) -> String {
-    let path = std::env::temp_dir().join(format!("{folder}-{}.csv", std::process::id()));
+fn seamless() -> NamedTempFile {
+    let trace = NamedTempFile::new().unwrap();
     let header = r##"#{"format":"longhand-link-trace-1","kind":"owd","time_base":"relative_us","##;
     let more = r##""dirs":"ud","sampling_us":250000,"loss_semantics":"explicit","##;
     let end = r##""interpolation":"step","probe":"","source":"test","licence":""}"##;
-    std::fs::write(&path, format!("{header}{more}{end}\n0,b,5000\n500000,b,6000\n")).unwrap();
-    path.display().to_string()
+    std::fs::write(&trace, format!("{header}{more}{end}\n0,b,5000\n500000,b,6000\n")).unwrap();
+    trace
 }
 
 #[test]
 fn behind_the_end_of_a_trace_show_counts_no_loss() {
-    let trace = seamless("longhand-show");
+    let trace = seamless();
     let program = env!("CARGO_BIN_EXE_longhand-sim");
-    let show = ["link", "show", "--trace", &trace, "--json"];
+    let show = ["link", "show", "--trace", trace.path().to_str().unwrap(), "--json"];
     let Output { stdout, .. } = Command::new(program).args(show).output().unwrap();
-    std::fs::remove_file(&trace).unwrap();
     let told: Value = serde_json::from_slice(&stdout).unwrap();
     assert_eq!(told["sampled"]["seconds"], 0.75, "{told}");
     let up = &told["sampled"]["up"]["counts"];
@@ -141,11 +141,11 @@ fn behind_the_end_of_a_trace_show_counts_no_loss() {
 
 #[test]
 fn a_trace_without_a_seam_ends_the_run_in_words_and_loops_where_told() {
-    let trace = seamless("longhand-end");
+    let trace = seamless();
     let program = env!("CARGO_BIN_EXE_longhand-sim");
     let run = |more: &[&str]| {
         let asked = ["link", "run", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:9", "--json"];
-        let all = [&asked[..], &["--trace", &trace], more].concat();
+        let all = [&asked[..], &["--trace", trace.path().to_str().unwrap()], more].concat();
         let Output { status, stdout, stderr } = Command::new(program).args(all).output().unwrap();
         let told: Value = serde_json::from_slice(&stdout).unwrap();
         (status.code(), told["trace_ended"].as_bool(), String::from_utf8(stderr).unwrap())
@@ -156,7 +156,6 @@ fn a_trace_without_a_seam_ends_the_run_in_words_and_loops_where_told() {
     assert!(err.contains("the trace ended after 0.8 s") && err.contains("--loop"), "{err}");
     let (code, ended, err) = run(&["--loop", "--for", "2"]);
     assert_eq!((code, ended), (Some(3), Some(false)), "{err}");
-    std::fs::remove_file(&trace).unwrap();
 }
 
 #[test]

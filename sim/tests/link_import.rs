@@ -80,13 +80,12 @@ fn ping_tells_round_trips_and_what_never_came() {
 
 #[test]
 fn mahimahi_goes_in_and_comes_out_as_it_was() {
-    let (name, folder) = ("mahimahi.up", std::env::temp_dir());
-    let trace = folder.join(format!("longhand-import-{}.csv", std::process::id()));
+    let (name, folder) = ("mahimahi.up", tempfile::tempdir().unwrap());
+    let trace = folder.path().join("trace.csv");
     let trace = trace.display().to_string();
     let (code, _, err) = link(&["import", "--format", "mahimahi", &recording(name), "-o", &trace]);
     assert_eq!(code, Some(0), "{err}");
     let (code, out, err) = link(&["export", "--format", "mahimahi", &trace]);
-    std::fs::remove_file(&trace).unwrap();
     assert_eq!(code, Some(0), "{err}");
     let count = |text: &str, from: u64, to: u64| {
         let at = text.lines().map(|line| line.parse::<u64>().unwrap());

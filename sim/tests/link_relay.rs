@@ -236,7 +236,8 @@ fn a_wrong_bit_is_one_bit() {
 #[test]
 fn the_log_has_a_row_for_every_packet() {
     let (client, far) = (socket(), socket());
-    let path = std::env::temp_dir().join(format!("longhand-relay-{}.csv", std::process::id()));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.csv");
     let options = RelayOptions { log: Some(path.clone()), ..RelayOptions::new(ideal(), SEED) };
     let listen = "127.0.0.1:0".parse().unwrap();
     let relay = Relay::start_with(listen, far.local_addr().unwrap(), options).unwrap();
@@ -247,7 +248,6 @@ fn the_log_has_a_row_for_every_packet() {
     }
     relay.stop().unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::remove_file(&path).unwrap();
     let rows: Vec<&str> = text.lines().collect();
     assert_eq!(rows.len(), 11, "{text}");
     assert!(rows[0].starts_with("sent_us,dir,bytes,fate"));

@@ -105,7 +105,8 @@ fn the_command_prints_one_object_and_says_that_it_is_a_model() {
     assert!(String::from_utf8_lossy(&listed.stdout).contains("longhand tasks v1"));
     let none = command(&[]);
     assert_eq!(none.status.code(), Some(2), "--trainee is needed, and said to be");
-    let file = std::env::temp_dir().join(format!("task-{}.toml", std::process::id()));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("task.toml");
     let shipped = longhand_train::task::SHIPPED[0].1;
     // Three seconds are not enough: not finished, exit 1, and the object says so.
     std::fs::write(&file, shipped.replacen("time_s = 300.0", "time_s = 3.0", 1)).unwrap();
@@ -113,7 +114,6 @@ fn the_command_prints_one_object_and_says_that_it_is_a_model() {
     let short = command(&words);
     std::fs::write(&file, shipped.replacen("time_s", "tyme_s", 1)).unwrap();
     let bent = command(&words);
-    std::fs::remove_file(&file).unwrap();
     assert_eq!(short.status.code(), Some(1));
     let text = String::from_utf8_lossy(&short.stdout);
     let object: serde_json::Value = serde_json::from_str(&text).unwrap();

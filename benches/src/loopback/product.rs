@@ -7,9 +7,9 @@
 //! the start, and no single one shall judge.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
+use tempfile::TempDir;
 
 use longhand_console::input::script::Script;
 use longhand_console::{Console, ConsoleConfig, DEFAULT_SCALE, HandChoice, Spread};
@@ -35,7 +35,7 @@ pub(super) struct Stage {
     robot: Credentials,
     surgeon: Credentials,
     script: Script,
-    folder: PathBuf,
+    folder: TempDir,
 }
 
 /// What one run said.
@@ -68,7 +68,7 @@ impl Stage {
             robot: issue(Role::Robot, "bench-robot", Some(ROBOT)).map_err(|e| words(&e))?,
             surgeon: issue(Role::Surgeon, "bench-surgeon", None).map_err(|e| words(&e))?,
             script: Script::load("peg-transfer").map_err(|e| words(&e))?,
-            folder: std::env::temp_dir().join(format!("longhand-benches-{}", std::process::id())),
+            folder: TempDir::new().map_err(|e| e.to_string())?,
         })
     }
 
@@ -122,7 +122,7 @@ impl Stage {
             robot: ROBOT,
             credentials: self.robot.clone(),
             profile: profile.map_err(|error| error.to_string())?,
-            state: self.folder.clone(),
+            state: self.folder.path().to_owned(),
             qlog: None,
             real_time: true,
             tolerate_stalls: true,
@@ -149,13 +149,6 @@ impl Stage {
             practice: false,
         })
         .map_err(|error| error.to_string())
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        // What cannot be removed hurts nobody.
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 

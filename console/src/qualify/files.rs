@@ -232,10 +232,10 @@ mod tests {
 
     #[test]
     fn samples_that_cannot_be_read_to_their_end_are_an_error_and_no_shorter_run() {
-        let folder = std::env::temp_dir().join(format!("longhand-samples-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
+        let folder = tempfile::tempdir().unwrap();
         let written = |name: &str| {
-            let mut file = RawFile::create(&folder.join(name), 1, Micros::from_millis(1)).unwrap();
+            let mut file =
+                RawFile::create(&folder.path().join(name), 1, Micros::from_millis(1)).unwrap();
             file.write(&[Slot::of(Fate::LostUp); 10]).unwrap();
             file.finish(0).unwrap()
         };
@@ -263,6 +263,5 @@ mod tests {
         std::fs::remove_file(gone.path()).unwrap();
         assert_eq!(seen(&gone), 0);
         assert!(gone.intact().is_err());
-        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -633,14 +633,14 @@ mod tests {
 
     #[test]
     fn two_runs_never_share_a_folder_and_a_check_leaves_nothing() {
-        let within = std::env::temp_dir().join(format!("longhand-books-{}", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
+        let within = folder.path().join("reports");
         check_report_folder(&within).unwrap();
         assert!(!within.exists());
         let first = new_folder(&within, SystemTime::UNIX_EPOCH).unwrap();
         let second = new_folder(&within, SystemTime::UNIX_EPOCH).unwrap();
         assert_eq!(first, within.join("1970-01-01-0000-UTC"));
         assert_ne!(first, second);
-        std::fs::remove_dir_all(&within).unwrap();
         // A file where the folder should be, and a folder that is none.
         assert!(check_report_folder(Path::new("/dev/null/report")).is_err());
     }

@@ -10,7 +10,7 @@ mod common;
 
 use std::net::UdpSocket;
 
-use common::{Folder, console, credentials, hospital, robot, stranger};
+use common::{console, credentials, hospital, robot, stranger};
 use longhand_quic::pump::{CloseCode, How};
 use longhand_quic::trust::{Role, Trust};
 
@@ -35,8 +35,8 @@ impl Garbage {
 
 #[test]
 fn garbage_on_the_stream_closes_that_connection_and_no_other() {
-    let folder = Folder::new("garbage");
-    let home = folder.join("trust");
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("trust");
     let trust = Trust::init(&home, "Ours").unwrap();
     let surgeon = trust.issue(Role::Surgeon, "dr-noise", 30, None).unwrap().folder;
     let robot = robot(credentials(trust.authority(), Role::Robot, "or3"));
@@ -63,8 +63,8 @@ fn garbage_on_the_stream_closes_that_connection_and_no_other() {
 
 #[test]
 fn a_frame_cut_short_is_told_so() {
-    let folder = Folder::new("short");
-    let home = folder.join("trust");
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("trust");
     let trust = Trust::init(&home, "Ours").unwrap();
     let surgeon = trust.issue(Role::Surgeon, "dr-short", 30, None).unwrap().folder;
     let robot = robot(credentials(trust.authority(), Role::Robot, "or3"));

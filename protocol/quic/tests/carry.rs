@@ -11,9 +11,7 @@ mod common;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use common::{
-    DATAGRAM, Folder, ROBOT, Seen, console, credentials, hospital, robot, robot_at, stranger,
-};
+use common::{DATAGRAM, ROBOT, Seen, console, credentials, hospital, robot, robot_at, stranger};
 use longhand_quic::pump::{Close, CloseCode, How, LinkState};
 use longhand_quic::trust::{Credentials, Role, Trust};
 
@@ -170,8 +168,8 @@ fn robot_process() {
 
 #[test]
 fn a_killed_robot_that_comes_back_tells_the_console_at_once() {
-    let folder = Folder::new("killed");
-    let trust = Trust::init(&folder.join("trust"), "Ours").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let trust = Trust::init(&folder.path().join("trust"), "Ours").unwrap();
     let identity = trust.issue(Role::Robot, "or3", 30, Some(ROBOT)).unwrap().folder;
     let (mut first, addr) = Process::start(&identity, "127.0.0.1:0");
     let lopez = credentials(trust.authority(), Role::Surgeon, "dr-lopez");
@@ -190,13 +188,13 @@ fn a_killed_robot_that_comes_back_tells_the_console_at_once() {
 
 #[test]
 fn qlog_leaves_one_file_per_connection() {
-    let folder = Folder::new("qlog");
+    let folder = tempfile::tempdir().unwrap();
     let authority = hospital();
     let mut robot = robot_at(
         "127.0.0.1:0".parse().unwrap(),
         credentials(&authority, Role::Robot, "or3"),
         None,
-        Some(folder.0.clone()),
+        Some(folder.path().to_owned()),
     );
     for _ in 0..2 {
         let console = console(robot.addr, credentials(&authority, Role::Surgeon, "dr-lopez"));
@@ -214,8 +212,8 @@ fn qlog_leaves_one_file_per_connection() {
 
 #[test]
 fn a_peer_that_opens_no_control_stream_is_closed() {
-    let folder = Folder::new("mute");
-    let home = folder.join("trust");
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("trust");
     let trust = Trust::init(&home, "Ours").unwrap();
     let surgeon = trust.issue(Role::Surgeon, "dr-mute", 30, None).unwrap().folder;
     let robot = robot(credentials(trust.authority(), Role::Robot, "or3"));

@@ -6,8 +6,8 @@ mod common;
 use std::time::{Duration, SystemTime};
 
 use common::{
-    Folder, ROBOT, Seen, console, console_for, credentials, credentials_within, hospital, robot,
-    robot_at, stranger,
+    ROBOT, Seen, console, console_for, credentials, credentials_within, hospital, robot, robot_at,
+    stranger,
 };
 use longhand_protocol::message::RobotId;
 use longhand_quic::pump::{
@@ -128,8 +128,8 @@ fn a_revocation_handed_to_a_running_robot_counts_from_the_next_handshake_on() {
 
 #[test]
 fn a_certificate_of_another_hospital_is_refused() {
-    let folder = Folder::new("other");
-    let (ours, theirs) = (folder.join("ours"), folder.join("theirs"));
+    let folder = tempfile::tempdir().unwrap();
+    let (ours, theirs) = (folder.path().join("ours"), folder.path().join("theirs"));
     let trust = Trust::init(&ours, "Ours").unwrap();
     let other = Trust::init(&theirs, "Theirs").unwrap();
     let spy = other.issue(Role::Surgeon, "spy", 30, None).unwrap().folder;
@@ -142,8 +142,8 @@ fn a_certificate_of_another_hospital_is_refused() {
 
 #[test]
 fn no_certificate_another_protocol_or_a_robots_certificate_is_refused() {
-    let folder = Folder::new("stranger");
-    let home = folder.join("trust");
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("trust");
     let trust = Trust::init(&home, "Ours").unwrap();
     let robot_folder = trust.issue(Role::Robot, "or3", 30, Some(ROBOT)).unwrap().folder;
     let robot = robot(Credentials::load(&robot_folder).unwrap());
@@ -214,8 +214,8 @@ fn each_pump_takes_only_its_own_side() {
 
 #[test]
 fn early_data_is_never_possible() {
-    let folder = Folder::new("early");
-    let home = folder.join("trust");
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("trust");
     let trust = Trust::init(&home, "Ours").unwrap();
     let surgeon = trust.issue(Role::Surgeon, "dr-lopez", 30, None).unwrap().folder;
     let robot = robot(credentials(trust.authority(), Role::Robot, "or3"));

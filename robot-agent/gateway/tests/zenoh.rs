@@ -90,7 +90,7 @@ async fn ask(session: &Session, question: &str) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_robot_is_published_answered_for_and_missed_when_it_is_gone() {
-    let scene = Scene::new("room");
+    let scene = Scene::new();
     let agent = scene.robot();
     let port = free_port();
     let endpoint = format!("tcp/127.0.0.1:{port}");
@@ -183,7 +183,7 @@ fn here_key() -> String {
 /// publishes, and what is forged reaches nobody.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn certificates_say_who_reads_and_only_a_gateway_publishes() {
-    let scene = Scene::new("access");
+    let scene = Scene::new();
     let agent = scene.robot();
     let port = free_port();
     let (router, own) =
@@ -248,7 +248,7 @@ async fn certificates_say_who_reads_and_only_a_gateway_publishes() {
 
     // No certificate, or another hospital's: no session at all.
     assert!(with_certificate(&scene, None, port).await.is_none());
-    let other = Scene::new("access-other");
+    let other = Scene::new();
     let stranger = other.issue(Role::Observer, "ann");
     assert!(with_certificate(&scene, Some(&stranger), port).await.is_none());
     agent.stop().unwrap();
@@ -257,7 +257,7 @@ async fn certificates_say_who_reads_and_only_a_gateway_publishes() {
 /// Where names are not looked at (`--any-host`), an observer must not pass for a router.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_observers_certificate_serves_nobody() {
-    let scene = Scene::new("impostor");
+    let scene = Scene::new();
     let port = free_port();
     let mallory = scene.issue(Role::Observer, "mallory");
     let listen = format!("tls/127.0.0.1:{port}");

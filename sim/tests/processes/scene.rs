@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Deserialize;
+use tempfile::TempDir;
 
 use crate::child::{Ended, Process, until};
 
@@ -23,20 +24,16 @@ const STANDS_WITHIN_MM: f64 = 0.02;
 static TURN: Mutex<()> = Mutex::new(());
 
 pub struct Scene {
-    folder: PathBuf,
+    folder: TempDir,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Scene {
     /// A new hospital with a robot `or3` and a surgeon `dr-lee`.
     pub fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
         // A test that failed has said so; it spoils no other.
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let (pid, n) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let folder = std::env::temp_dir().join(format!("longhand-processes-{pid}-{n}"));
-        std::fs::create_dir(&folder).unwrap();
-        let scene = Self { folder, _turn: turn };
+        let scene = Self { folder: tempfile::tempdir().unwrap(), _turn: turn };
         scene.init("trust");
         scene.issue("trust", "robot", "or3");
         scene.issue("trust", "surgeon", "dr-lee");
@@ -44,7 +41,7 @@ impl Scene {
     }
 
     pub fn path(&self, name: &str) -> String {
-        self.folder.join(name).display().to_string()
+        self.folder.path().join(name).display().to_string()
     }
 
     pub fn init(&self, trust: &str) {
@@ -64,14 +61,14 @@ impl Scene {
     }
 
     pub fn identity(&self, name: &str) -> PathBuf {
-        self.folder.join("trust").join(name)
+        self.folder.path().join("trust").join(name)
     }
 
     /// Starts the robot. It is Disabled unless `more` says `--hand-over`.
     pub fn agent(&self, more: &[&str]) -> Agent {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let states = self.folder.join(format!("states-{count}.jsonl"));
+        let states = self.folder.path().join(format!("states-{count}.jsonl"));
         let (identity, state) = (self.path("trust/or3"), self.path("state"));
         let (socket, log) = (self.path("bedside.sock"), states.display().to_string());
         let mut asked = vec!["run", "--bind", "127.0.0.1:0", "--identity", &identity];
@@ -84,7 +81,9 @@ impl Scene {
         let agent = Agent { process, addr, states };
         // The socket comes after the address; a bedside must not find it missing.
         until("the first state", || (!agent.moments().is_empty()).then_some(()));
-        until("the bedside's socket", || self.folder.join("bedside.sock").exists().then_some(()));
+        until("the bedside's socket", || {
+            self.folder.path().join("bedside.sock").exists().then_some(())
+        });
         agent
     }
 
@@ -127,17 +126,15 @@ impl Scene {
 
     /// Every epoch up to here may have been given out: the robot's reserve, as it is on disk.
     pub fn reserved(&self) -> u64 {
-        let text = std::fs::read_to_string(self.folder.join("state/epoch")).unwrap();
+        let text = std::fs::read_to_string(self.folder.path().join("state/epoch")).unwrap();
         text.trim().parse().unwrap()
     }
 }
 
 impl Drop for Scene {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            // What cannot be removed hurts nobody.
-            let _gone = std::fs::remove_dir_all(&self.folder);
-        }
+        // A failed test's files are there to be looked at.
+        self.folder.disable_cleanup(std::thread::panicking());
     }
 }
 

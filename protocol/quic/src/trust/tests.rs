@@ -1,25 +1,6 @@
 //! The trust folder: what it writes, and what it refuses.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use super::*;
-
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("longhand-trust-{}-{count}", std::process::id());
-        Self(std::env::temp_dir().join(name))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        discard(&self.0);
-    }
-}
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -27,11 +8,11 @@ fn mode(path: &Path) -> u32 {
 
 #[test]
 fn init_issue_list_revoke_open_again() {
-    let folder = Folder::new();
-    let mut trust = Trust::init(&folder.0, "St. Elsewhere").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut trust = Trust::init(folder.path(), "St. Elsewhere").unwrap();
     let robot = trust.issue(Role::Robot, "or3", 7, Some(RobotId::new(3))).unwrap();
     let lopez = trust.issue(Role::Surgeon, "dr-lopez", 30, None).unwrap();
-    for key in [folder.0.join(CA_KEY), robot.key.clone(), lopez.key.clone()] {
+    for key in [folder.path().join(CA_KEY), robot.key.clone(), lopez.key.clone()] {
         assert_eq!(mode(&key), PRIVATE);
     }
     assert_eq!(robot.who.robot, Some(RobotId::new(3)));
@@ -43,25 +24,25 @@ fn init_issue_list_revoke_open_again() {
 
     let revoked = trust.revoke("dr-lopez").unwrap();
     assert_eq!(revoked, std::slice::from_ref(&lopez.who));
-    let again = Trust::open(&folder.0).unwrap();
+    let again = Trust::open(folder.path()).unwrap();
     let names: Vec<_> = again.list().unwrap().into_iter().map(|one| one.revoked).collect();
     assert_eq!(names, [true, false]);
     // The robot's folder still lies here: it has the new list, the machine's copy would not.
     let own = fs::read_to_string(robot.folder.join(CA_LIST)).unwrap();
-    assert_eq!(own, fs::read_to_string(folder.0.join(CA_LIST)).unwrap());
+    assert_eq!(own, fs::read_to_string(folder.path().join(CA_LIST)).unwrap());
     assert!(matches!(trust.revoke("dr-lopez"), Err(TrustError::AlreadyRevoked { .. })));
     assert!(matches!(trust.revoke("nobody"), Err(TrustError::Nobody { .. })));
 }
 
 #[test]
 fn a_second_revocation_keeps_the_first() {
-    let folder = Folder::new();
-    let mut trust = Trust::init(&folder.0, "St. Elsewhere").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut trust = Trust::init(folder.path(), "St. Elsewhere").unwrap();
     for name in ["a", "b", "c"] {
         trust.issue(Role::Observer, name, 1, None).unwrap();
     }
     trust.revoke("a").unwrap();
-    let mut trust = Trust::open(&folder.0).unwrap();
+    let mut trust = Trust::open(folder.path()).unwrap();
     trust.revoke("c").unwrap();
     let revoked: Vec<bool> = trust.list().unwrap().into_iter().map(|one| one.revoked).collect();
     assert_eq!(revoked, [true, false, true]);
@@ -69,20 +50,20 @@ fn a_second_revocation_keeps_the_first() {
 
 #[test]
 fn nothing_is_overwritten() {
-    let folder = Folder::new();
-    let trust = Trust::init(&folder.0, "St. Elsewhere").unwrap();
-    assert!(matches!(Trust::init(&folder.0, "Other"), Err(TrustError::Exists { .. })));
+    let folder = tempfile::tempdir().unwrap();
+    let trust = Trust::init(folder.path(), "St. Elsewhere").unwrap();
+    assert!(matches!(Trust::init(folder.path(), "Other"), Err(TrustError::Exists { .. })));
     trust.issue(Role::Surgeon, "dr-lopez", 30, None).unwrap();
     let again = trust.issue(Role::Surgeon, "dr-lopez", 30, None);
     assert!(matches!(again, Err(TrustError::Exists { .. })));
     assert_eq!(trust.list().unwrap().len(), 1);
     // Moved to its machine: it may be renewed, and both count until they are revoked.
-    fs::remove_dir_all(folder.0.join("dr-lopez")).unwrap();
+    fs::remove_dir_all(folder.path().join("dr-lopez")).unwrap();
     trust.issue(Role::Surgeon, "dr-lopez", 30, None).unwrap();
     let mut trust = trust;
     assert_eq!(trust.revoke("dr-lopez").unwrap().len(), 2);
     // No half-built folder is left behind by any of it.
-    let hidden = fs::read_dir(&folder.0)
+    let hidden = fs::read_dir(folder.path())
         .unwrap()
         .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with('.'))
         .count();
@@ -109,8 +90,8 @@ fn impossible_requests_say_what_to_do() {
 
 #[test]
 fn a_key_that_others_can_read_is_not_used() {
-    let folder = Folder::new();
-    let trust = Trust::init(&folder.0, "St. Elsewhere").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let trust = Trust::init(folder.path(), "St. Elsewhere").unwrap();
     let lopez = trust.issue(Role::Surgeon, "dr-lopez", 30, None).unwrap();
     fs::set_permissions(&lopez.key, fs::Permissions::from_mode(0o640)).unwrap();
     let error = Credentials::load(&lopez.folder).unwrap_err();
@@ -119,14 +100,14 @@ fn a_key_that_others_can_read_is_not_used() {
 
 #[test]
 fn a_missing_or_broken_file_is_named() {
-    let folder = Folder::new();
-    let error = Trust::open(&folder.0).unwrap_err();
+    let folder = tempfile::tempdir().unwrap();
+    let error = Trust::open(folder.path()).unwrap_err();
     assert!(error.to_string().contains("trust init"), "{error}");
-    let trust = Trust::init(&folder.0, "St. Elsewhere").unwrap();
+    let trust = Trust::init(folder.path(), "St. Elsewhere").unwrap();
     // An authority that lost a file is no place for a new one.
-    let (list, aside) = (folder.0.join(CA_CERT), folder.0.join("aside"));
+    let (list, aside) = (folder.path().join(CA_CERT), folder.path().join("aside"));
     fs::rename(&list, &aside).unwrap();
-    let error = Trust::open(&folder.0).unwrap_err().to_string();
+    let error = Trust::open(folder.path()).unwrap_err().to_string();
     assert!(error.contains("ca.pem") && !error.contains("trust init"), "{error}");
     fs::rename(&aside, &list).unwrap();
     let lopez = trust.issue(Role::Surgeon, "dr-lopez", 30, None).unwrap();
@@ -137,8 +118,8 @@ fn a_missing_or_broken_file_is_named() {
 
 #[test]
 fn an_identity_reads_back_from_its_folder_and_other_der_does_not() {
-    let folder = Folder::new();
-    let trust = Trust::init(&folder.0, "St. Elsewhere").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let trust = Trust::init(folder.path(), "St. Elsewhere").unwrap();
     let issued = trust.issue(Role::Robot, "or3", 30, Some(RobotId::new(u64::MAX))).unwrap();
     let loaded = Credentials::load(&issued.folder).unwrap();
     assert_eq!(*loaded.who(), issued.who);
@@ -153,8 +134,8 @@ fn an_identity_reads_back_from_its_folder_and_other_der_does_not() {
 /// The list that a running end looks at again: taken when it is the authority's and no older one.
 #[test]
 fn a_newer_list_is_taken_and_a_broken_foreign_or_older_one_is_not() {
-    let folder = Folder::new();
-    let mut trust = Trust::init(&folder.0.join("trust"), "Ours").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut trust = Trust::init(&folder.path().join("trust"), "Ours").unwrap();
     trust.issue(Role::Surgeon, "dr-one", 30, None).unwrap();
     let two = trust.issue(Role::Surgeon, "dr-two", 30, None).unwrap().who;
     let robot = trust.issue(Role::Robot, "or3", 30, Some(RobotId::new(1))).unwrap().folder;
@@ -170,7 +151,7 @@ fn a_newer_list_is_taken_and_a_broken_foreign_or_older_one_is_not() {
     assert_eq!([&first, &second, &third].map(|c| c.revoked().len()), [0, 1, 2]);
     assert!(third.revoked().contains(&two.serial) && !second.revoked().contains(&two.serial));
 
-    let theirs = Trust::init(&folder.0.join("theirs"), "Ours").unwrap();
+    let theirs = Trust::init(&folder.path().join("theirs"), "Ours").unwrap();
     let foreign = theirs.authority().revocations_pem().as_bytes().to_vec();
     let newest = String::from_utf8(fs::read(&list).unwrap()).unwrap();
     let mut forged: Vec<&str> = newest.lines().collect();

@@ -9,8 +9,8 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -279,36 +279,6 @@ pub fn credentials_within(
     let robot = (role == Role::Robot).then_some(ROBOT);
     let identity = authority.issue(role, name, robot, validity).unwrap();
     authority.credentials(&identity).unwrap()
-}
-
-/// A folder that goes away with the test.
-pub struct Folder(pub PathBuf);
-
-impl Folder {
-    pub fn new(what: &str) -> Self {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("longhand-quic-{what}-{}-{count}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    pub fn join(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _gone = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-impl AsRef<Path> for Folder {
-    fn as_ref(&self) -> &Path {
-        &self.0
-    }
 }
 
 /// A client that is not ours: it shows what it likes, or nothing, and believes everything.
