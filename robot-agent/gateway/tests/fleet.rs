@@ -1,4 +1,4 @@
-//! Many robots, greedy readers and a router that dies: measured, and printed.
+//! Many robots, and greedy readers: measured, and printed.
 //!
 //! Runs only when asked for, and says something only on a quiet machine with `--release`.
 #![allow(
@@ -12,9 +12,10 @@
 
 mod common;
 
-use common::{Ends, Scene, free_port, gateway};
-use longhand_quic::pace::Lateness;
-use serde_json::json;
+use common::{Ends, Scene, begin, free_port, gateway};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -38,9 +39,11 @@ fn router(port: u16) -> Ends {
 }
 
 fn run(scene: &Scene, more: &[&str]) -> Ends {
-    let tap = scene.path("tap");
-    let all =
-        ["run", "--tap", &tap, "--hospital", "general", "--room", "or3", "--robot", "davinci"];
+    run_at(&scene.path("tap"), more)
+}
+
+fn run_at(tap: &str, more: &[&str]) -> Ends {
+    let all = ["run", "--tap", tap, "--hospital", "general", "--room", "or3", "--robot", "davinci"];
     gateway(&[&all[..], more].concat(), "is shown below")
 }
 
@@ -96,7 +99,7 @@ async fn publish(session: Session, robots: Vec<String>, said: Vec<Vec<u8>>, unti
 #[ignore = "a minute: cargo test --release -p longhand-gateway --test fleet two_hundred -- \
             --ignored --nocapture"]
 async fn two_hundred_robots_through_one_router() {
-    let scene = Scene::new("fleet");
+    let scene = Scene::new();
     let port = free_port();
     let router = router(port);
     let said = messages(&scene, port).await;
@@ -145,7 +148,7 @@ async fn two_hundred_robots_through_one_router() {
 #[ignore = "a minute: cargo test --release -p longhand-gateway --test fleet thousands -- \
             --ignored --nocapture"]
 async fn thousands_of_entries_through_one_router() {
-    let scene = Scene::new("entries");
+    let scene = Scene::new();
     let port = free_port();
     let router = router(port);
     let entry = {
@@ -198,106 +201,111 @@ async fn thousands_of_entries_through_one_router() {
     }
 }
 
+/// Where the readers' own process is told the gateway's port.
+const READ_FROM: &str = "LONGHAND_TEST_READ_FROM";
+const READERS: usize = 100;
+
+/// The readers, in the process that [`a_hundred_greedy_and_stalled_readers_and_the_servo_loop`]
+/// starts; otherwise nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-#[ignore = "a minute: cargo test --release -p longhand-gateway --test fleet greedy -- --ignored \
-            --nocapture"]
-async fn a_hundred_greedy_and_stalled_readers_and_the_servo_loop() {
-    let scene = Scene::new("greedy");
-    let mut turns = Vec::new();
-    // Interleaved, so that what else the machine does falls on both.
-    for round in 0..6 {
-        let agent = scene.robot_at(true);
-        let port = free_port();
-        let gateway = run(&scene, &["--listen", &format!("tcp/127.0.0.1:{port}")]);
-        let mut kept = Vec::new();
-        if round % 2 == 1 {
-            for n in 0..100 {
-                let session = client(port).await;
-                // Half of them never read: their queue fills, then their socket.
-                let full = zenoh::handlers::FifoChannel::new(if n % 2 == 0 { 1 } else { 4_096 });
-                let heard = session.declare_subscriber("longhand/**").with(full).await.unwrap();
-                if n % 2 == 1 {
-                    let heard = Arc::new(heard);
-                    let reading = Arc::clone(&heard);
-                    tokio::spawn(async move { while reading.recv_async().await.is_ok() {} });
-                    kept.push((session, heard));
-                } else {
-                    kept.push((session, Arc::new(heard)));
-                }
-            }
+#[ignore = "a part of greedy"]
+async fn greedy_readers_alone() {
+    let Some(port) = std::env::var_os(READ_FROM) else { return };
+    let port = port.to_str().unwrap().parse().unwrap();
+    let mut kept = Vec::new();
+    for n in 0..READERS {
+        let session = client(port).await;
+        // Half of them never read: their queue fills, then their socket.
+        let stalls = n % 2 == 0;
+        let queue = zenoh::handlers::FifoChannel::new(if stalls { 1 } else { 4_096 });
+        let heard = session.declare_subscriber("longhand/**").with(queue).await.unwrap();
+        if !stalls {
+            let heard = heard.clone();
+            tokio::spawn(async move { while heard.recv_async().await.is_ok() {} });
         }
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        drop(gateway);
-        let report = agent.stop().unwrap();
-        turns.push((round % 2 == 1, report.lateness));
-        for (session, _heard) in kept {
-            drop(session);
-        }
+        kept.push((session, heard));
     }
-    let granted = scene.robot_at(true);
-    let real_time = granted.granted().map_or("none".to_owned(), |granted| granted.to_string());
-    println!("real time: {real_time}");
-    granted.stop().unwrap();
-    let of = |greedy: bool, parts: u64| {
-        let all = turns.iter().filter(|(was, _)| *was == greedy);
-        let mut all: Vec<u64> =
-            all.map(|(_, late): &(bool, Lateness)| late.quantile(parts).as_micros()).collect();
-        all.sort_unstable();
-        all[all.len() / 2]
-    };
-    for (name, parts) in [("p50", 500_000), ("p99", 990_000), ("p99.9", 999_000)] {
-        let (alone, with) = (of(false, parts), of(true, parts));
-        println!("lateness {name}: {alone} us alone, {with} us with 100 readers");
+    eprintln!("all of them read");
+    std::future::pending::<()>().await;
+}
+
+/// Who looks while the demo runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Looking {
+    Nobody,
+    /// The same again: what differs from [`Looking::Nobody`] is the machine's.
+    NobodyAgain,
+    Gateway,
+    Greedy,
+}
+
+impl Looking {
+    const ALL: [Self; 4] = [Self::Nobody, Self::NobodyAgain, Self::Gateway, Self::Greedy];
+
+    /// The demo's report, with these looking on while it runs.
+    fn round(self, scene: &Scene, demo: &Path) -> Value {
+        let tap = scene.path("demo.tap");
+        let mut run = Command::new(demo);
+        run.args(["demo", "--headless", "--for", "10", "--link", "ideal", "--seed", "1"]);
+        run.args(["--input", "peg-transfer", "--profile", "default", "--json", "--tap", &tap]);
+        run.current_dir(scene.path("")).stdout(Stdio::piped()).stderr(Stdio::null());
+        let demo = run.spawn().unwrap();
+        let port = free_port();
+        let mut looking = Vec::new();
+        if matches!(self, Self::Gateway | Self::Greedy) {
+            while !Path::new(&tap).exists() {
+                std::thread::yield_now();
+            }
+            looking.push(run_at(&tap, &["--listen", &format!("tcp/127.0.0.1:{port}")]));
+        }
+        if self == Self::Greedy {
+            let mut readers = Command::new(std::env::current_exe().unwrap());
+            readers.args(["--exact", "greedy_readers_alone", "--ignored", "--nocapture"]);
+            readers.env(READ_FROM, port.to_string());
+            looking.push(begin(readers, "all of them read"));
+        }
+        let told = demo.wait_with_output().unwrap().stdout;
+        serde_json::from_slice(&told).unwrap()
     }
 }
 
-/// Three robots, two routers that know each other; a router is killed, and whoever asked it goes to
-/// the other.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-#[ignore = "half a minute: cargo test -p longhand-gateway --test fleet dies -- --ignored \
-            --nocapture"]
-async fn a_router_dies_and_the_directory_heals() {
-    let (first, second) = (free_port(), free_port());
-    let at = |port: u16| format!("tcp/127.0.0.1:{port}");
-    let one = router(first);
-    let _two = gateway(&["router", "--listen", &at(second), "--connect", &at(first)], "routing on");
-    let mut kept = Vec::new();
-    for n in 0..3 {
-        let scene = Scene::new(&format!("heal-{n}"));
-        let agent = scene.robot();
-        // Its own router first, the other where that is gone.
-        let ends = if n == 2 { [at(second), at(first)] } else { [at(first), at(second)] };
-        let room = format!("or{n}");
-        let tap = scene.path("tap");
-        let all = ["run", "--tap", &tap, "--room", &room, "--robot", "davinci", "--mode", "client"];
-        let ends = ["--connect", &ends[0], "--connect", &ends[1]];
-        kept.push((gateway(&[&all[..], &ends].concat(), "is shown below"), agent, scene));
+/// The whole chain in one process, the gateway in another, a hundred readers in a third.
+#[test]
+#[ignore = "eight minutes: cargo build --release -p longhand-sim && cargo test --release \
+            -p longhand-gateway --test fleet a_hundred -- --ignored --nocapture"]
+fn a_hundred_greedy_and_stalled_readers_and_the_servo_loop() {
+    let scene = Scene::new();
+    let gateway = Path::new(env!("CARGO_BIN_EXE_longhand-gateway"));
+    let demo = gateway.with_file_name("longhand-sim");
+    assert!(demo.exists(), "build longhand-sim first: {}", demo.display());
+    let figures: [(&str, &[&str]); 7] = [
+        ("servo late, p50, us", &["servo", "late_us_p50"]),
+        ("servo late, p99, us", &["servo", "late_us_p99"]),
+        ("servo ticks missed", &["servo", "missed"]),
+        ("hand to joint, p50, ms", &["hand_to_joint", "p50_ms"]),
+        ("hand to joint, p99, ms", &["hand_to_joint", "p99_ms"]),
+        ("round trip, p50, ms", &["round_trip", "p50_ms"]),
+        ("round trip, p99, ms", &["round_trip", "p99_ms"]),
+    ];
+    // Interleaved, so that what else the machine does falls on all alike.
+    let mut rounds = Vec::new();
+    for n in 0..9 {
+        for looking in Looking::ALL {
+            rounds.push((looking, looking.round(&scene, &demo)));
+        }
+        eprintln!("round {} of 9", n + 1);
     }
-    let reader = client(second).await;
-    let found = async || {
-        let answers = reader.get("longhand/*/*/*/directory").timeout(Duration::from_secs(2));
-        let answers = answers.await.unwrap();
-        let mut count = 0;
-        while let Ok(answer) = answers.recv_async().await {
-            count += u32::from(answer.result().is_ok());
-        }
-        count
-    };
-    let whole = async || {
-        let began = Instant::now();
-        while found().await < 3 {
-            assert!(began.elapsed() < Duration::from_secs(60), "it never came whole");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        began.elapsed()
-    };
-    println!("all three are found after {:?}", whole().await);
-    drop(one);
-    let healed = whole().await;
-    println!("a router was killed; all three are found again after {healed:?}");
-    for (gateway, agent, scene) in kept {
-        drop(gateway);
-        agent.stop().unwrap();
-        drop(scene);
+    let first = &rounds[0].1["servo"]["real_time"];
+    println!("real time: {first}; medians of 9 rounds of 10 s each:");
+    for (name, keys) in figures {
+        let of = |which: Looking| {
+            let told = rounds.iter().filter(|(looking, _)| *looking == which);
+            let figure = |told: &Value| keys.iter().fold(told, |told, key| &told[key]).as_f64();
+            let mut all: Vec<f64> = told.map(|(_, told)| figure(told).unwrap()).collect();
+            all.sort_by(f64::total_cmp);
+            all[all.len() / 2]
+        };
+        let all = Looking::ALL.map(|looking| format!("{looking:?} {}", of(looking)));
+        println!("{name}: {}", all.join(", "));
     }
 }

@@ -12,11 +12,11 @@
 
 mod common;
 
-use common::{Ends, Scene, begin, free_port, gateway};
+use common::{Ends, Scene, begin, free_port, gateway, must};
 use longhand_quic::trust::Role;
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::Command;
 
 const BASE: &str = "longhand/general/or3/davinci";
 const PACKAGES: [&str; 6] =
@@ -30,7 +30,7 @@ impl Python {
         if let Some(there) = std::env::var_os("LONGHAND_TEST_PYTHON") {
             return Self(PathBuf::from(there));
         }
-        let python = scene.folder.join("venv/bin/python");
+        let python = PathBuf::from(scene.path("venv/bin/python"));
         must(Command::new("python3").args(["-m", "venv", &scene.path("venv")]));
         must(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(PACKAGES));
         Self(python)
@@ -46,13 +46,6 @@ impl Python {
     fn finds(&self, arguments: &[&str]) -> Value {
         serde_json::from_slice(&must(&mut self.peer(arguments)).stdout).unwrap()
     }
-}
-
-fn must(command: &mut Command) -> Output {
-    let output = command.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {said}");
-    output
 }
 
 /// zenoh's configuration of a client, in a file.
@@ -79,7 +72,7 @@ fn client(scene: &Scene, name: &str, identity: Option<&str>, port: u16) -> Strin
 #[ignore = "installs packages from PyPI; .ci/run does it: cargo test -p longhand-gateway \
             --test foreign -- --ignored"]
 fn foreign_peers_read_a_robot_and_cannot_say_anything() {
-    let scene = Scene::new("foreign");
+    let scene = Scene::new();
     let python = Python::new(&scene);
     let agent = scene.robot();
     let port = free_port();
@@ -149,7 +142,7 @@ fn foreign_peers_read_a_robot_and_cannot_say_anything() {
 #[ignore = "installs packages from PyPI; .ci/run does it: cargo test -p longhand-gateway \
             --test foreign -- --ignored"]
 fn a_foreign_client_of_ros_2_lists_the_nodes_and_decodes_their_topics() {
-    let scene = Scene::new("ros2");
+    let scene = Scene::new();
     let python = Python::new(&scene);
     let agent = scene.robot();
     let port = free_port();
@@ -189,7 +182,7 @@ fn a_foreign_client_of_ros_2_lists_the_nodes_and_decodes_their_topics() {
 #[ignore = "installs packages from PyPI; .ci/run does it: cargo test -p longhand-gateway \
             --test foreign -- --ignored"]
 fn a_foreign_client_of_foxglove_reads_every_channel_and_every_path_of_the_layouts() {
-    let scene = Scene::new("foxglove");
+    let scene = Scene::new();
     let python = Python::new(&scene);
     let agent = scene.robot();
     let (tap, port) = (scene.path("tap"), free_port());
@@ -253,7 +246,7 @@ fn tracked(python: &Python, igtl: u16, found: &Value) {
 fn nobody_else_is_let_in(scene: &Scene, python: &Python, port: u16) {
     let none = client(scene, "none", None, port);
     assert!(!python.finds(&["refused", &none])["refused"].is_null());
-    let other = Scene::new("foreign-other");
+    let other = Scene::new();
     let stranger = other.issue(Role::Observer, "ann");
     let stranger = client(scene, "stranger", Some(&stranger), port);
     assert!(!python.finds(&["refused", &stranger])["refused"].is_null());

@@ -11,10 +11,12 @@
 
 mod common;
 
-use common::{Ends, Scene, free_port, gateway};
+use common::{Ends, Scene, begin, free_port, gateway};
 use longhand_quic::trust::Role;
 use longhand_robot_agent::controls;
 use serde_json::{Value, json};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::Duration;
 use zenoh::sample::{Sample, SampleKind};
 use zenoh::{Config, Session};
@@ -251,6 +253,64 @@ async fn certificates_say_who_reads_and_only_a_gateway_publishes() {
     let other = Scene::new();
     let stranger = other.issue(Role::Observer, "ann");
     assert!(with_certificate(&scene, Some(&stranger), port).await.is_none());
+    agent.stop().unwrap();
+}
+
+/// What may be said nowhere. Source: safety.md A37.
+const CANARY: &str = "ZZTESTPATIENT-MRN-424242";
+
+fn must_not_name(what: &str, bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    assert!(!text.contains(CANARY), "{what} names the patient: {text}");
+}
+
+/// All that `address` says within two seconds to `question`.
+fn said_at(address: &str, question: &str) -> Vec<u8> {
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    socket.write_all(question.as_bytes()).unwrap();
+    let mut said = vec![0; 1 << 16];
+    let mut count = 0;
+    while let Ok(more @ 1..) = socket.read(&mut said[count..]) {
+        count += more;
+    }
+    assert!(count > 100, "{address} said {count} bytes");
+    said.truncate(count);
+    said
+}
+
+/// A patient's name in whatever a bedside may name: folders, a socket, the environment, a word.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_output_names_a_patient() {
+    let scene = Scene::named(CANARY);
+    let agent = scene.robot();
+    let told = controls::obey(&agent.bedside(), CANARY);
+    assert!(told.starts_with("error"), "{told}");
+    let [port, metrics, igtl] = [free_port(), free_port(), free_port()];
+    let (listen, tap) = (format!("tcp/127.0.0.1:{port}"), scene.path("tap"));
+    let [metrics, igtl] = [metrics, igtl].map(|port| format!("127.0.0.1:{port}"));
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_longhand-gateway"));
+    command.args(["run", "--tap", &tap, "--room", "or3", "--robot", "davinci", "--ros2", "7"]);
+    command.args(["--listen", &listen, "--metrics", &metrics, "--openigtlink", &igtl]);
+    command.env("USER", CANARY).env("HOSTNAME", CANARY).current_dir(scene.path(""));
+    let _gateway = begin(command, "is shown below");
+    let session = client(port).await;
+    for all in ["longhand/**", "7/**"] {
+        let heard = session.declare_subscriber(all).await.unwrap();
+        // A tick is said 100 times a second, the directory once.
+        for _ in 0..500 {
+            let sample = next(heard.recv_async()).await;
+            must_not_name("a key", sample.key_expr().as_str().as_bytes());
+            must_not_name("a message", &sample.payload().to_bytes());
+            let more = sample.attachment().map(|more| more.to_bytes().into_owned());
+            must_not_name("an attachment", &more.unwrap_or_default());
+        }
+    }
+    for question in ["longhand/**", "longhand/hospital/or3/davinci/history"] {
+        must_not_name(question, json!(ask(&session, question).await).to_string().as_bytes());
+    }
+    must_not_name("OpenMetrics", &said_at(&metrics, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"));
+    must_not_name("OpenIGTLink", &said_at(&igtl, ""));
     agent.stop().unwrap();
 }
 

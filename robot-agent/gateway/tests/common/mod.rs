@@ -8,20 +8,24 @@ use longhand_robot_agent::controls;
 use longhand_robot_agent::profile_file::NamedProfile;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use tempfile::TempDir;
 
 /// A folder that goes away with the test, and in it a hospital's trust.
 pub struct Scene {
-    pub folder: PathBuf,
+    folder: TempDir,
     trust: Trust,
 }
 
 impl Scene {
-    pub fn new(name: &str) -> Self {
-        let name = format!("longhand-gateway-{name}-{}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        let trust = Trust::init(&folder.join("trust"), "Test Hospital").unwrap();
+    pub fn new() -> Self {
+        Self::named("longhand-")
+    }
+
+    /// In a folder whose name begins so.
+    pub fn named(prefix: &str) -> Self {
+        let folder = TempDir::with_prefix(prefix).unwrap();
+        let trust = Trust::init(&folder.path().join("trust"), "Test Hospital").unwrap();
         trust.issue(Role::Robot, "or3", 30, Some(RobotId::new(7))).unwrap();
         Self { folder, trust }
     }
@@ -31,7 +35,7 @@ impl Scene {
     }
 
     pub fn path(&self, name: &str) -> String {
-        self.folder.join(name).display().to_string()
+        self.folder.path().join(name).display().to_string()
     }
 
     /// A robot that is enabled and belongs to the bedside.
@@ -44,27 +48,21 @@ impl Scene {
         let agent = Agent::start(AgentConfig {
             bind: "127.0.0.1:0".parse().unwrap(),
             robot: RobotId::new(7),
-            credentials: Credentials::load(&self.folder.join("trust/or3")).unwrap(),
+            credentials: Credentials::load(&self.folder.path().join("trust/or3")).unwrap(),
             profile: NamedProfile::load("default").unwrap().tolerating_stalls().unwrap(),
-            state: self.folder.join("state"),
+            state: self.folder.path().join("state"),
             qlog: None,
             real_time,
             tolerate_stalls: true,
             observer: None,
             record: None,
             probe_twin: None,
-            tap: Some(self.folder.join("tap")),
+            tap: Some(self.folder.path().join("tap")),
         });
         let agent = agent.unwrap();
         let told = controls::obey(&agent.bedside(), "enable");
         assert!(told.starts_with("ok"), "{told}");
         agent
-    }
-}
-
-impl Drop for Scene {
-    fn drop(&mut self) {
-        let _gone = std::fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -101,6 +99,14 @@ pub fn begin(mut command: Command, ready: &str) -> Ends {
     assert!(is_ready, "{command:?} never said {ready:?}:\n{said}");
     std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| eprintln!("{line}")));
     child
+}
+
+/// Runs a command to its end, which must be a good one.
+pub fn must(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {said}");
+    output
 }
 
 /// A port of this machine that nobody listens on.
