@@ -126,7 +126,7 @@ fn a_report_is_made_again_signed_where_asked_and_never_over_another() {
     // A few seconds show no six nines of availability: not enough, and nothing fails.
     assert_eq!(made.status.code(), Some(3), "{made:?}");
     let object = json(&made);
-    assert_eq!(object["schema"], "longhand qualify report v2");
+    assert_eq!(object["schema"], "longhand qualify report v3");
     assert!((object["quic"]["rtt"]["min_ms"].as_f64().unwrap() - 42.0).abs() < 0.1);
     assert!(object["load"]["quic"]["adds_ms"][0].as_f64().unwrap() > 7.0, "{}", object["load"]);
     let passed = object["rows"].as_array().unwrap().iter().filter(|row| row["verdict"] == "PASS");
@@ -294,7 +294,7 @@ fn a_report_of_another_schema_is_refused_in_words_though_its_seal_holds() {
     let old = scene.verify("run/report.json");
     let words = said(&old.stderr);
     assert_eq!(old.status.code(), Some(1), "{words}");
-    for word in ["report v1", "report v2", "its signature holds", "engineer \"ann\""] {
+    for word in ["report v1", "report v3", "its signature holds", "engineer \"ann\""] {
         assert!(words.contains(word), "{word}: {words}");
     }
 }

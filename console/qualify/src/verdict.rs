@@ -8,12 +8,15 @@
 //! reason and, where a longer run would tell, how long it must be.
 //!
 //! What was not seen is never good news. A slot of which nobody knows (not sent, lost nobody knows
-//! where) counts as the worst that it may hide. An outage that was not seen may come three times in
-//! another such run, and be as long as [`UNSEEN_OUTAGE_S`] or as the longest that was seen.
+//! where, or due without a session) counts as the worst that it may hide. Nor is it bad news: the
+//! best end knows nothing of it, so a row fails by what was seen alone. An outage that was not seen
+//! may come three times in another such run, and be as long as [`UNSEEN_OUTAGE_S`] or as the
+//! longest that may have been.
 
 use serde::{Deserialize, Serialize};
 
 use crate::measure::load::Loaded;
+use crate::measure::outage::Outages;
 use crate::measure::quantile::{BURST_US, Share, Spread, poisson};
 use crate::measure::{Measures, OneWay, long};
 use crate::number::real;
@@ -306,7 +309,16 @@ fn judged(row: &Requirement, measures: &Measures) -> Row {
         }
         Verdict::Fail => "even the best that the measurement allows is beyond the bound".to_owned(),
         Verdict::Insufficient => {
-            format!("the bound {bound} lies within what it may be: {}", found.because)
+            let too_long = found.needs_s.filter(|needs_s| *needs_s > RUN_MAX_S);
+            let too_long = too_long.map_or_else(String::new, |needs_s| {
+                format!(
+                    ". A clean run of {} would show it, and none is longer than {}: no run of \
+                     this tool can. What can are the records of this line over years",
+                    long(needs_s),
+                    long(RUN_MAX_S)
+                )
+            });
+            format!("the bound {bound} lies within what it may be: {}{too_long}", found.because)
         }
     };
     Row {
@@ -339,14 +351,20 @@ fn find(row: &Requirement, measures: &Measures) -> Option<Found> {
         }
         Metric::Availability => availability(row, measures),
         Metric::OutageLongest => Some(outage_longest(measures)),
-        Metric::OutagesPerHour => {
-            Some(rate(measures.outages.count, measures.seconds, row.at_most, measures))
-        }
+        Metric::OutagesPerHour => Some(outages_per_hour(row, measures)),
         Metric::SafeStops => {
             let replay = measures.replay.as_ref()?;
             let playout_ms = row.playout_ms.unwrap_or(20);
             let played = replay.played.iter().find(|played| played.playout_ms == playout_ms)?;
-            Some(rate(*played.stops.first()?, *played.moving_s.first()?, row.at_most, measures))
+            let first = |list: &Vec<u64>| list.first().copied();
+            let events = Events {
+                seen: first(&played.stops)?,
+                sure: first(&played.stops_sure)?,
+                possible: first(&played.stops)? + measures.outages.hidden,
+                seconds: *played.moving_s.first()?,
+                seconds_most: *played.moving_most_s.first()?,
+            };
+            Some(events.rate("", row.at_most, measures))
         }
         // Of an idle run nothing is known of these: `judge_load`.
         Metric::ThroughputUp | Metric::ThroughputDown | Metric::NotMeasured => None,
@@ -355,13 +373,13 @@ fn find(row: &Requirement, measures: &Measures) -> Option<Found> {
 
 /// Judges what a loaded run can tell: throughput.
 ///
-/// What came was counted, so it is a least; what was under way at the end is not in it, which a
-/// twentieth surely covers. A row fails where as much as it requires was offered and did not come.
+/// What came was counted, as well as it can be ([`crate::measure::load::Came`]). A row fails where
+/// as much as it requires was offered, and even the most that may have come is less.
 pub fn judge_load(rows: &mut [Row], loaded: &Loaded) {
     for row in rows {
-        let traffic = match row.requirement.metric {
-            Metric::ThroughputUp => loaded.up,
-            Metric::ThroughputDown => loaded.down,
+        let came = match row.requirement.metric {
+            Metric::ThroughputUp => loaded.came_up(),
+            Metric::ThroughputDown => loaded.came_down(),
             Metric::Rtt
             | Metric::OneWay
             | Metric::Jitter
@@ -372,29 +390,31 @@ pub fn judge_load(rows: &mut [Row], loaded: &Loaded) {
             | Metric::SafeStops
             | Metric::NotMeasured => None,
         };
-        let Some((traffic, bound)) = traffic.zip(row.requirement.at_least) else { continue };
-        let mbit = |bps: u64| real(bps) / 1e6;
-        let (came, offered) = (mbit(traffic.came_bps), mbit(traffic.offered_bps));
-        let most = came * 1.05;
-        row.measured = Some(came);
-        row.low = Some(came);
-        row.high = Some(most);
-        (row.verdict, row.reason) = if came >= bound {
+        let Some((came, bound)) = came.zip(row.requirement.at_least) else { continue };
+        row.measured = Some(came.counted);
+        row.low = Some(came.least);
+        row.high = came.most;
+        (row.verdict, row.reason) = if came.least >= bound {
             let words = format!("so much came through in {}", long(loaded.seconds));
             (Verdict::Pass, words)
-        } else if offered >= bound && most < bound {
-            (
-                Verdict::Fail,
-                format!("{offered:.1} Mbit/s were offered, and less than required came"),
-            )
-        } else if offered < bound * 1.05 {
+        } else if came.offered >= bound && came.most.is_some_and(|most| most < bound) {
+            let words =
+                format!("{:.1} Mbit/s were offered, and less than required came", came.offered);
+            (Verdict::Fail, words)
+        } else if came.offered < bound * 1.05 {
             let words = format!(
-                "no more than {offered:.1} Mbit/s were offered; {}",
+                "no more than {:.1} Mbit/s were surely offered; {}",
+                came.offered,
                 row.requirement.measured_by().replace("nothing was loaded: ", "")
             );
             (Verdict::Insufficient, words)
         } else {
-            (Verdict::Insufficient, "what came is too near to the bound to tell".to_owned())
+            let words = format!(
+                "what came in {} is counted too coarsely to tell; a longer --load-for (60 s at \
+                 most) counts finer",
+                long(loaded.seconds)
+            );
+            (Verdict::Insufficient, words)
         };
     }
 }
@@ -514,12 +534,13 @@ fn availability(row: &Requirement, measures: &Measures) -> Option<Found> {
         return None;
     }
     let outages = &measures.outages;
-    let (seconds, count) = (measures.seconds, outages.count);
-    let (few, many) = poisson(count);
-    let mean_s = outages.dark_s / real(count.max(1));
-    let longest_s = outages.longest_ms / 1e3;
-    let unseen_s = if count < OUTAGES_KNOWN { longest_s.max(UNSEEN_OUTAGE_S) } else { longest_s };
-    let most_s = outages.dark_s + outages.hidden_s + (many - real(count)) * unseen_s;
+    let (seconds, most) = (measures.seconds, outages.possible + outages.hidden);
+    let (few, _) = poisson(outages.sure);
+    let (_, many) = poisson(most);
+    let mean_s = outages.dark_sure_s / real(outages.sure.max(1));
+    let longest_s = outages.longest_possible_ms / 1e3;
+    let unseen_s = if most < OUTAGES_KNOWN { longest_s.max(UNSEEN_OUTAGE_S) } else { longest_s };
+    let most_s = outages.dark_possible_s + outages.hidden_s + (many - real(most)) * unseen_s;
     let up = |dark_s: f64| 1.0 - (dark_s / seconds).clamp(0.0, 1.0);
     let allowed = 1.0 - row.at_least.unwrap_or(0.0);
     let found = Found {
@@ -527,10 +548,10 @@ fn availability(row: &Requirement, measures: &Measures) -> Option<Found> {
         low: up(most_s),
         high: Some(up(few * mean_s)),
         because: format!(
-            "{count} outages in {} may be up to {many:.1}, those not seen up to {unseen_s:.1} s \
-             long{}",
+            "{} outages in {} may be up to {many:.1}, those not seen up to {unseen_s:.1} s long{}",
+            outages.count,
             long(seconds),
-            hidden(measures)
+            unseen(measures)
         ),
         needs_s: Some(3.0 * unseen_s / allowed.max(1e-12)),
     };
@@ -540,48 +561,99 @@ fn availability(row: &Requirement, measures: &Measures) -> Option<Found> {
 fn outage_longest(measures: &Measures) -> Found {
     let outages = &measures.outages;
     let is_long = measures.seconds >= RARE_OUTAGE_S;
+    let because = if is_long {
+        format!("the longest seen lasted {:.0} ms or more", outages.longest_sure_ms)
+    } else {
+        format!(
+            "a run of {} cannot show that longer ones are rarer than one an hour (rule of three: \
+             {})",
+            long(measures.seconds),
+            long(RARE_OUTAGE_S)
+        )
+    };
     let found = Found {
         measured: outages.longest_ms,
-        low: outages.longest_ms,
+        low: outages.longest_sure_ms,
         high: is_long.then_some(outages.longest_possible_ms.max(outages.longest_ms)),
-        because: format!(
-            "a run of {} cannot show that longer ones are rarer than one an hour (rule of three: \
-             {}){}",
-            long(measures.seconds),
-            long(RARE_OUTAGE_S),
-            hidden(measures)
-        ),
+        because: because + &unseen(measures),
         needs_s: (!is_long).then_some(RARE_OUTAGE_S),
     };
     found.unless_missed(measures)
 }
 
-/// What this machine itself hid, in words.
-fn hidden(measures: &Measures) -> String {
-    match measures.outages.hidden {
-        0 => String::new(),
-        stalls => format!("; {stalls} stalls of this machine may hide others"),
+fn outages_per_hour(row: &Requirement, measures: &Measures) -> Found {
+    let outages = &measures.outages;
+    let seen_s = measures.seconds - outages.hidden_s;
+    let events = Events {
+        seen: outages.count,
+        sure: outages.sure,
+        possible: outages.possible + outages.hidden,
+        seconds: seen_s.max(0.0),
+        seconds_most: measures.seconds,
+    };
+    let alone = outages.possible.saturating_sub(outages.count + outages.unknown);
+    let alone = if alone > 0 {
+        format!(
+            "; {alone} losses may have lasted 10 ms where nobody looked between two probes (a \
+             higher --rate looks more often)"
+        )
+    } else {
+        String::new()
+    };
+    events.rate(&alone, row.at_most, measures)
+}
+
+/// What was not seen, in words.
+fn unseen(measures: &Measures) -> String {
+    let Outages { hidden, unknown, .. } = measures.outages;
+    let mut words = String::new();
+    if hidden > 0 {
+        words += &format!("; {hidden} stalls of this machine may hide others");
+    }
+    if unknown > 0 {
+        words += &format!("; of {unknown} stretches nobody knows whether it was the link");
+    }
+    words
+}
+
+/// What was counted, and in how long.
+struct Events {
+    /// Seen.
+    seen: u64,
+    /// Those that surely were.
+    sure: u64,
+    /// As many as there may have been.
+    possible: u64,
+    /// How long the link was looked at, s.
+    seconds: f64,
+    /// The same were nothing hidden.
+    seconds_most: f64,
+}
+
+impl Events {
+    fn rate(&self, more: &str, bound: Option<f64>, measures: &Measures) -> Found {
+        let per_hour = |events: f64, seconds: f64| events / (seconds / 3_600.0).max(1e-9);
+        let (few, _) = poisson(self.sure);
+        let (_, many) = poisson(self.possible);
+        let found = Found {
+            measured: per_hour(real(self.seen), self.seconds),
+            low: per_hour(few, self.seconds_most),
+            high: Some(per_hour(many, self.seconds)),
+            because: format!(
+                "{} in {} may be up to {many:.1}{more}{}",
+                self.seen,
+                long(self.seconds),
+                unseen(measures)
+            ),
+            needs_s: bound.filter(|bound| *bound > 0.0).map(|bound| 3.0 / bound * 3_600.0),
+        };
+        found.unless_missed(measures)
     }
 }
 
-fn rate(events: u64, seconds: f64, bound: Option<f64>, measures: &Measures) -> Found {
-    let hours = (seconds / 3_600.0).max(1e-9);
-    let (few, _) = poisson(events);
-    let (_, many) = poisson(events + measures.outages.hidden);
-    let found = Found {
-        measured: real(events) / hours,
-        low: few / hours,
-        high: Some(many / hours),
-        because: format!(
-            "{events} in {} may be up to {many:.1}{}",
-            long(seconds),
-            hidden(measures)
-        ),
-        needs_s: bound.filter(|bound| *bound > 0.0).map(|bound| 3.0 / bound * 3_600.0),
-    };
-    found.unless_missed(measures)
-}
-
+/// The longest run that there is, s. Chosen: six nines need 34.7 days (`--require
+/// atis-laparoscopic`), and a day more bears an outage of half a second.
+pub const RUN_MAX_S: f64 = 36.0 * 86_400.0;
 /// How long an outage may be that was not seen, s. Chosen: a second, what a radio takes to come
 /// back (links.md section 6: outages of 150 ms to 4 s at p99); where longer ones were seen, as long
 /// as the longest.

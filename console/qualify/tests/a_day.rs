@@ -18,10 +18,13 @@ use longhand_protocol::units::Instant;
 use longhand_qualify::ledger::Ledger;
 use longhand_qualify::measure::{Given, measure};
 use longhand_qualify::slot::{Fate, SLOT_LEN, Samples, Slot};
+use longhand_qualify::verdict::RUN_MAX_S;
 
 /// Source: links.md section 8, V7: 24 h at 1 kHz in 64 MB, 12 bytes a packet on disk.
 const MOST_BYTES: usize = 64_000_000;
 const DAY_S: u64 = 86_400;
+/// Chosen: what any machine has to spare that a month's run is left alone on.
+const LONGEST_MOST_BYTES: usize = 320_000_000;
 const _: () = assert!(SLOT_LEN <= 12);
 
 static NOW: AtomicUsize = AtomicUsize::new(0);
@@ -133,4 +136,16 @@ fn a_day_at_1_khz_fits_into_64_mb() {
     let most = peak(DAY_S, 1_000);
     eprintln!("a day at 1 kHz: {most} bytes of heap, {} on disk", DAY_S * 1_000 * 12 + 256);
     assert!(most <= MOST_BYTES, "{most}");
+}
+
+/// What `--for` bears at most: the run that six nines need. What is kept of each second is there at
+/// one probe a second, too; what is kept of each probe does not grow (above).
+#[test]
+#[ignore = "36 days: a minute"]
+fn the_longest_run_there_is_fits_into_the_memory_of_any_machine() {
+    let _turn = TURN.lock().unwrap();
+    let longest = longhand_qualify::number::count(RUN_MAX_S);
+    let most = peak(180, 1_000) + peak(longest, 1_000_000);
+    eprintln!("36 days: {most} bytes of heap; at 200 Hz {} on disk", longest * 200 * 12 + 256);
+    assert!(most <= LONGEST_MOST_BYTES, "{most}");
 }

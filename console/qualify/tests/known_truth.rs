@@ -15,7 +15,7 @@ use longhand_protocol::units::Instant;
 use longhand_qualify::ledger::Ledger;
 use longhand_qualify::measure::outage::{Mode, Way};
 use longhand_qualify::measure::quantile::Spread;
-use longhand_qualify::measure::{Measures, measure};
+use longhand_qualify::measure::{Measures, intervals, measure};
 use longhand_qualify::slot::{Fate, Slot};
 
 const SECOND: u64 = 1_000_000;
@@ -95,6 +95,9 @@ fn five_second_black_holes_have_their_direction_start_and_length() {
                 && outage.mode == Mode::Dropped
                 && (outage.at_s - at_s).abs() <= 0.001
                 && (outage.ms - ms).abs() <= 1.0
+                // And what is said of how little is known of it holds.
+                && (outage.low_ms..=outage.high_ms).contains(&ms)
+                && outage.high_ms - outage.low_ms <= 2.0
         });
         assert!(found, "{way:?} {at_s} {ms}: {list:?}");
     };
@@ -345,9 +348,19 @@ fn the_true_one_way_delay_lies_in_the_interval_whatever_the_clocks_do() {
     }
 }
 
-/// The truth lies within what is reported, at every quantile, each way.
+/// The truth lies within what is reported, at every quantile and of every slot, each way.
 fn one_way_is_inside(name: &str, run: &Run) {
     let measures = measured(run);
+    let mut seen = 0;
+    intervals(&run.slots, &run.given, &mut |place, (up, down)| {
+        let truth = run.truth[usize::try_from(place).unwrap()].unwrap();
+        for ((low, high), is) in [(up, truth.0), (down, truth.1)] {
+            let is = i64::try_from(is).unwrap();
+            assert!(low <= is + 2 && is <= high + 2, "{name} {place}: {low} <= {is} <= {high}");
+        }
+        seen += 1;
+    });
+    assert!(seen > 100_000, "{name}: {seen}");
     let both: Vec<(u64, u64)> = run.truth.iter().flatten().copied().collect();
     assert!(both.len() > 100_000, "{name}: a link that carries nothing shows nothing");
     let mut up: Vec<u64> = both.iter().map(|both| both.0).collect();

@@ -15,7 +15,7 @@ use std::sync::LazyLock;
 use common::{RobotClock, Run, model, run};
 use longhand_link::Directions;
 use longhand_qualify::measure::load::{Effect, Loaded, Traffic};
-use longhand_qualify::measure::outage::Way;
+use longhand_qualify::measure::outage::{Mode, Outage, Outages, Way};
 use longhand_qualify::measure::path::{Idle, Mark, Mtu, PathFound, Source};
 use longhand_qualify::measure::{Given, Measures, measure};
 use longhand_qualify::number::len;
@@ -65,6 +65,11 @@ fn kept() -> Kept {
 
 /// A report in which nothing is left out.
 fn full() -> Report {
+    static FULL: LazyLock<Report> = LazyLock::new(made_in_full);
+    FULL.clone()
+}
+
+fn made_in_full() -> Report {
     let (run, measures) = &*CITY;
     let traffic = Traffic { asked_bps: 20_000_000, offered_bps: 19_873_000, came_bps: 11_954_321 };
     let mark = Mark::of(Way::Up, 0xba, 20, &[Some(2); 17], true);
@@ -163,7 +168,7 @@ fn members(value: &Value, path: &str, all: &mut BTreeSet<String>) {
     }
 }
 
-/// The members of schema v2. One that comes, goes or changes its name makes another schema: raise
+/// The members of schema v3. One that comes, goes or changes its name makes another schema: raise
 /// the number in [`SCHEMA`], and then write the new list (`WRITE_MEMBERS=1`).
 #[test]
 fn the_members_of_this_schema_are_those_that_were_agreed() {
@@ -171,11 +176,11 @@ fn the_members_of_this_schema_are_those_that_were_agreed() {
     let mut all = BTreeSet::new();
     members(&object, "", &mut all);
     let text: String = all.into_iter().map(|path| path + "\n").collect();
-    let agreed = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/report-v2.txt");
+    let agreed = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/report-v3.txt");
     if std::env::var_os("WRITE_MEMBERS").is_some() {
         std::fs::write(agreed, &text).unwrap();
     }
-    assert!(SCHEMA.ends_with(" v2"));
+    assert!(SCHEMA.ends_with(" v3"));
     assert_eq!(text, std::fs::read_to_string(agreed).unwrap());
 }
 
@@ -315,7 +320,8 @@ fn losses_and_outages(both: &Both) {
         .take(40)
         .map(|outage| {
             let at = format!("{:.3} s", outage["at_s"].as_f64().unwrap());
-            (at, vec![outage["ms"].as_f64().unwrap()])
+            let of = |part: &str| outage[part].as_f64().unwrap();
+            (at, vec![of("ms"), of("low_ms"), of("high_ms")])
         })
         .collect();
     assert!(outages.len() >= 2, "{outages:?}");
@@ -554,6 +560,115 @@ fn comparing_tells_a_worse_link_from_the_same_one() {
     let rows = compare(&all_known, &unknown);
     let row = rows.iter().find(|row| row.what == "lost nobody knows where, %").unwrap();
     assert!((row.after - 100.0 * 40.0 / 120_000.0).abs() < 1e-6, "{row:?}");
+}
+
+/// A run of so many seconds with outages of these lengths, ms, one a minute.
+fn dark_for(seconds: f64, lengths_ms: &[f64]) -> Report {
+    let mut report = full();
+    let one = |(minute, ms): (u64, &f64)| Outage {
+        at_s: 60.0 * longhand_qualify::number::real(minute),
+        ms: *ms,
+        low_ms: ms - 1.0,
+        high_ms: ms + 1.0,
+        way: Way::Up,
+        mode: Mode::Dropped,
+    };
+    report.quic.seconds = seconds;
+    report.quic.outages = Outages {
+        list: (0..).zip(lengths_ms).map(one).collect(),
+        count: len(lengths_ms),
+        sure: len(lengths_ms),
+        possible: len(lengths_ms),
+        longest_ms: lengths_ms.iter().copied().fold(0.0, f64::max),
+        dark_s: lengths_ms.iter().sum::<f64>() / 1e3,
+        ..Outages::default()
+    };
+    report
+}
+
+/// How often, and how long.
+fn dark_changes(before: &Report, after: &Report) -> (Change, Change) {
+    let rows = compare(before, after);
+    let of = |what: &str| rows.iter().find(|row| row.what == what).unwrap().change;
+    (of("outages an hour"), of("time dark, %"))
+}
+
+#[test]
+fn an_outage_against_none_is_no_trend_and_eight_are() {
+    use Change::{Better, Same, Worse};
+    let hour = |lengths: &[f64]| dark_for(3_600.0, lengths);
+    let none = hour(&[]);
+    // If they fell by chance, 7 of 7 are in one run once in 128 times, 8 of 8 once in 256.
+    for (lengths, changed) in [
+        (vec![5_000.0], false),
+        (vec![50.0; 7], false),
+        (vec![50.0; 8], true),
+        // One hole of a minute among 8 short ones: how long says no more than how often.
+        ([vec![60_000.0], vec![50.0; 8]].concat(), true),
+    ] {
+        let some = hour(&lengths);
+        let (worse, better) = if changed { (Worse, Better) } else { (Same, Same) };
+        assert_eq!(dark_changes(&none, &some), (worse, worse), "{lengths:?}");
+        assert_eq!(dark_changes(&some, &none), (better, better), "{lengths:?}");
+    }
+    // As often, and much longer each: that is more dark, and not more often.
+    let (short, long) = (hour(&[20.0; 30]), hour(&[400.0; 30]));
+    assert_eq!(dark_changes(&short, &long), (Same, Worse));
+    assert_eq!(dark_changes(&long, &short), (Same, Better));
+    // As often, and one of them much longer: by chance.
+    assert_eq!(
+        dark_changes(&short, &hour(&[vec![20.0; 29], vec![9_000.0]].concat())),
+        (Same, Same)
+    );
+    // Eight in a day are as many as none in an hour.
+    assert_eq!(dark_changes(&none, &dark_for(86_400.0, &[50.0; 8])), (Same, Same));
+    assert_eq!(dark_changes(&dark_for(86_400.0, &[50.0; 8]), &hour(&[50.0; 8])), (Worse, Worse));
+    // Both ways at once are one event.
+    let mut both = hour(&[50.0; 7]);
+    let down = both.quic.outages.list.iter().map(|outage| Outage { way: Way::Down, ..*outage });
+    let down: Vec<Outage> = down.collect();
+    both.quic.outages.list.extend(down);
+    both.quic.outages.count = 14;
+    assert_eq!(dark_changes(&none, &both), (Same, Same));
+    // What nobody saw may have been as many.
+    let mut blind = none;
+    blind.quic.outages.hidden = 4;
+    blind.quic.outages.hidden_s = 2.0;
+    assert_eq!(dark_changes(&blind, &hour(&[50.0; 8])), (Same, Same));
+}
+
+/// Pairs of runs of one link: a change is told in one of a hundred at most.
+#[test]
+fn two_runs_of_one_link_are_seldom_told_apart() {
+    let mut state = 7_u64;
+    let mut dice = || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        longhand_qualify::number::real(state >> 11) / 2_f64.powi(53)
+    };
+    // Gaps and lengths are exponential: about ten outages an hour, of 200 ms on average.
+    let mut lengths = || {
+        let (mut at_s, mut all) = (0.0, Vec::new());
+        loop {
+            at_s -= 360.0 * (1.0 - dice()).ln();
+            if at_s > 3_600.0 {
+                return all;
+            }
+            all.push(10.0 - 200.0 * (1.0 - dice()).ln());
+        }
+    };
+    let (mut often, mut long) = (0, 0);
+    let mut before = dark_for(3_600.0, &lengths());
+    for _ in 0..1_000 {
+        let after = dark_for(3_600.0, &lengths());
+        let (by_count, by_length) = dark_changes(&before, &after);
+        often += u64::from(by_count != Change::Same);
+        long += u64::from(by_length != Change::Same);
+        before = after;
+    }
+    eprintln!("of 1000 pairs {often} by how often, {long} by how long");
+    // Twice by chance at most: a hundredth, and what a thousand pairs scatter by.
+    assert!(often <= 20 && long <= 20, "{often} {long}");
 }
 
 #[test]

@@ -13,12 +13,15 @@ use std::sync::LazyLock;
 
 use common::{RobotClock, Run, constant, model, run};
 use longhand_link::{Directions, LinkModel, PROFILES, Trace};
-use longhand_qualify::measure::load::{Loaded, Traffic};
+use longhand_qualify::measure::load::{Effect, Loaded, Traffic};
 use longhand_qualify::measure::outage::Mode;
+use longhand_qualify::measure::quantile::Spread;
 use longhand_qualify::measure::{Given, Measures, measure};
-use longhand_qualify::slot::{Fate, Slot};
+use longhand_qualify::slot::{Fate, Samples, Slot};
 use longhand_qualify::trace;
-use longhand_qualify::verdict::{Metric, Profile, SHIPPED, Verdict, judge, judge_load, overall};
+use longhand_qualify::verdict::{
+    Metric, Profile, RUN_MAX_S, SHIPPED, Verdict, judge, judge_load, overall,
+};
 
 struct City {
     run: Run,
@@ -211,17 +214,21 @@ fn a_short_run_without_an_outage_passes_neither_availability_nor_the_longest() {
     use Verdict::{Fail, Insufficient, Pass};
     let longest = one_row("metric = \"outage_longest\"", "at_most = 280.0");
     let three_hours = 10_800;
+    // Of 13 lost at 50 Hz it was dark for 240 to 280 ms, of 16 for 300 to 340.
     for (seconds, slots, verdict) in [
-        (three_hours, 14, Pass),
-        (three_hours, 15, Fail),
+        (three_hours, 13, Pass),
+        (three_hours, 14, Insufficient),
+        (three_hours, 15, Insufficient),
+        (three_hours, 16, Fail),
         (three_hours, 0, Pass),
-        (three_hours - 1, 14, Insufficient),
+        (three_hours - 1, 13, Insufficient),
         (600, 0, Insufficient),
-        (600, 15, Fail),
+        (600, 16, Fail),
     ] {
         let got = verdict_of(&longest, &quiet(seconds, slots, Fate::LostUp));
         assert_eq!(got.0, verdict, "{seconds} s, {slots} lost");
-        assert_eq!(got.1, (verdict == Insufficient).then_some(10_800.0));
+        let longer_helps = verdict == Insufficient && seconds < three_hours;
+        assert_eq!(got.1, longer_helps.then_some(10_800.0));
     }
     let three_nines = one_row("metric = \"availability\"", "at_least = 0.999");
     for (seconds, slots, verdict) in [
@@ -258,9 +265,91 @@ fn what_was_not_sent_or_not_taken_down_weakens_every_verdict() {
         assert_eq!(verdict_of(row, &clean).0, Pass, "{what:?}");
         let stalled = quiet(long, *stall, Fate::NotSent);
         assert_eq!(verdict_of(row, &stalled).0, Insufficient, "{what:?}");
+        // Nor does what is lost nobody knows where, or had no session; and nothing fails by it.
+        for fate in [Fate::LostSomewhere, Fate::NoSession] {
+            let unknown = quiet(long, *stall, fate);
+            assert_eq!(verdict_of(row, &unknown).0, Insufficient, "{what:?} {fate:?}");
+        }
         let missed = clean.1.slots / 50;
         let missed = (clean.0, Given { missed_events: missed, ..clean.1 });
         assert_eq!(verdict_of(row, &missed).0, Insufficient, "{what:?}");
+    }
+}
+
+/// The same stretches, of which nobody knows, and seen dark: the first fails no row that the second
+/// does.
+#[test]
+fn a_row_fails_by_what_was_seen_and_by_nothing_else() {
+    use Verdict::{Fail, Insufficient};
+    let rows = [
+        one_row("metric = \"outage_longest\"", "at_most = 280.0"),
+        one_row("metric = \"outages_per_hour\"", "at_most = 100.0"),
+        one_row("metric = \"availability\"", "at_least = 0.99"),
+        one_row("metric = \"safe_stops\"\nplayout_ms = 20", "at_most = 300.0"),
+    ];
+    // Sixty seconds at 1 kHz, and twelve times nothing for half a second.
+    let with = |fate: Fate| {
+        let mut slots = vec![Slot::of(Fate::Back { up_us: 10_000, down_us: 10_000 }); 60_000];
+        for begin in (0..12).map(|n| 2_500 + n * 4_500) {
+            slots[begin..begin + 500].iter_mut().for_each(|slot| *slot = Slot::of(fate));
+        }
+        (slots, Given { period_us: 1_000, slots: 60_000, ..Given::default() })
+    };
+    for row in &rows {
+        let what = row.requirement[0].metric;
+        assert_eq!(verdict_of(row, &with(Fate::LostUp)).0, Fail, "{what:?}");
+        for fate in [Fate::LostSomewhere, Fate::NoSession, Fate::NotSent] {
+            assert_eq!(verdict_of(row, &with(fate)).0, Insufficient, "{what:?} {fate:?}");
+        }
+    }
+    // Of a quantile: nobody knows of a third, and were it fast, the median would be.
+    let median = one_row("metric = \"rtt\"\nquantile = \"p50\"", "at_most = 30.0");
+    let slot = |place: u64| match place % 20 {
+        0..9 => Slot::of(Fate::Back { up_us: 10_000, down_us: 10_000 }),
+        _ => Slot::of(Fate::Back { up_us: 20_000, down_us: 20_000 }),
+    };
+    let mut slots: Vec<Slot> = (0..60_000).map(slot).collect();
+    let given = Given { period_us: 1_000, slots: 60_000, ..Given::default() };
+    assert_eq!(verdict_of(&median, &(slots.clone(), given.clone())).0, Fail);
+    slots.iter_mut().step_by(3).for_each(|slot| *slot = Slot::of(Fate::LostSomewhere));
+    assert_eq!(verdict_of(&median, &(slots, given)).0, Insufficient);
+}
+
+/// A histogram knows a value to a thousandth; a link exactly at a bound, or a bucket of the
+/// histogram below it, is not said to be above it.
+#[test]
+fn a_histograms_bucket_decides_nothing() {
+    use Verdict::{Fail, Insufficient, Pass};
+    // At 100 ms buckets are 64 us wide: one is from 99968 to 100031 us.
+    let row = one_row("metric = \"rtt\"\nquantile = \"p99\"", "at_most = 100.0");
+    let of = |rtt_us: i32, most_us: i32| {
+        let slot = |place: i32| {
+            let rtt = match place % 100 {
+                17 | 67 => rtt_us,
+                33 if place % 5_000 == 33 => most_us,
+                _ => 60_000,
+            };
+            Slot::of(Fate::Back { up_us: rtt - 10_000, down_us: 10_000 })
+        };
+        let given = Given { period_us: 1_000, slots: 60_000, ..Given::default() };
+        verdict_of(&row, &((0..60_000).map(slot).collect(), given)).0
+    };
+    for (rtt_us, verdict) in [
+        (99_967, Pass),
+        (99_968, Insufficient),
+        (100_000, Insufficient),
+        (100_031, Insufficient),
+        (100_032, Fail),
+    ] {
+        assert_eq!(of(rtt_us, 150_000), verdict, "{rtt_us} us");
+    }
+    // Where nothing was longer, the longest is known to the microsecond.
+    assert_eq!(of(100_000, 100_000), Pass);
+    // And the shortest, where nothing was shorter.
+    for (up, verdict) in [(50_000, Pass), (50_001, Fail)] {
+        let back = Slot::of(Fate::Back { up_us: up, down_us: 50_000 });
+        let given = Given { period_us: 1_000, slots: 60_000, ..Given::default() };
+        assert_eq!(verdict_of(&row, &(vec![back; 60_000], given)).0, verdict, "{up} us up");
     }
 }
 
@@ -309,57 +398,168 @@ fn a_bound_that_is_no_number_is_refused() {
     }
 }
 
-/// Goal: no row is there that nobody can meet. Where a run leaves one out, it says which option
-/// measures it.
+/// A link of which every answer came back, so many seconds long, made anew at every look.
+struct Clean {
+    slots: u64,
+}
+
+impl Samples for Clean {
+    fn visit(&self, each: &mut dyn FnMut(u64, &Slot)) {
+        let back = Slot::of(Fate::Back { up_us: 500, down_us: 500 });
+        (0..self.slots).for_each(|place| each(place, &back));
+    }
+}
+
+fn clean(seconds: u64, rate: u64) -> Measures {
+    let slots = seconds * rate;
+    let (period_us, common_clock_us) = (1_000_000 / rate, Some(0));
+    measure(&Clean { slots }, &Given { period_us, slots, common_clock_us, ..Given::default() })
+}
+
+/// A load of so many seconds over a road with no loss and round trips up to this long, ms.
+fn load(seconds: f64, trip_ms: f64, up: Option<Traffic>, down: Option<Traffic>) -> Loaded {
+    let loaded = Spread { max_ms: Some(trip_ms), ..Spread::default() };
+    let quic = Effect { loaded, ..Effect::default() };
+    Loaded { seconds, up, down, quic, ..Loaded::default() }
+}
+
+/// Goal: no row is there that nobody can meet, in a run that `--for` bears. Where a run leaves one
+/// out, it says which option measures it, or how long it would have to be.
 #[test]
 fn every_row_of_every_shipped_profile_can_pass_and_says_what_measures_it() {
-    let mut run = run(constant(500, 500), 1, 60, RobotClock::default(), &[]);
-    run.given.common_clock_us = Some(0);
-    let mut measures = measure(&run.slots, &run.given);
-    // A link that was as good for centuries: what is rare is shown by length alone.
-    measures.seconds = 1e10;
-    let traffic =
-        Some(Traffic { asked_bps: 33_000_000, offered_bps: 33_000_000, came_bps: 32_900_000 });
-    let loaded = Loaded { seconds: 30.0, up: traffic, down: traffic, ..Loaded::default() };
+    // Three hours at 50 Hz show everything but six nines.
+    let hours = clean(11_000, 50);
+    let bps = 33_000_000;
+    let both = Some(Traffic { asked_bps: bps, offered_bps: bps, came_bps: 32_900_000 });
+    let loaded = load(30.0, 40.0, both, both);
     for (name, _) in SHIPPED {
-        let mut rows = judge(&Profile::shipped(name).unwrap(), &measures);
+        let mut rows = judge(&Profile::shipped(name).unwrap(), &hours);
         for row in &rows {
             assert_ne!(row.requirement.metric, Metric::NotMeasured, "{name}: {row:?}");
-            if row.verdict != Verdict::Pass {
-                assert!(row.reason.contains("--load"), "{name}: {row:?}");
-            }
+            let is_long = row.needs_s.is_some_and(|needs_s| needs_s <= RUN_MAX_S);
+            let says = row.reason.contains("--load") || is_long;
+            assert!(row.verdict == Verdict::Pass || says, "{name}: {row:?}");
         }
         judge_load(&mut rows, &loaded);
-        assert_eq!(overall(&rows, false), Verdict::Pass, "{name}: {rows:?}");
+        let left = rows.iter().filter(|row| row.verdict != Verdict::Pass);
+        let left: Vec<Metric> = left.map(|row| row.requirement.metric).collect();
+        let six_nines: &[Metric] =
+            if name == "atis-laparoscopic" { &[Metric::Availability] } else { &[] };
+        assert_eq!(left, six_nines, "{name}: {rows:?}");
     }
     // Without a 1 kHz schedule nothing is replayed, and the row says so.
-    measures.replay = None;
-    let text = "name = \"t\"\ntitle = \"t\"\n[[requirement]]\nwhat = \"s\"\n\
-                metric = \"safe_stops\"\nat_most = 1.0\nsource = \"s\"\n";
-    let rows = judge(&Profile::parse(text).unwrap(), &measures);
-    assert!(rows[0].reason.contains("--rate 1000"), "{rows:?}");
+    let stops = one_row("metric = \"safe_stops\"", "at_most = 1.0");
+    assert!(judge(&stops, &hours)[0].reason.contains("--rate 1000"));
+}
+
+/// The claim that takes longest: 34.7 days of samples, looked at as any others. (One probe a second
+/// where a run's slowest are fifty, or the test would take minutes.)
+#[test]
+fn six_nines_are_shown_by_a_run_that_there_is_and_nine_by_none() {
+    let row = |bound: &str| one_row("metric = \"availability\"", &format!("at_least = {bound}"));
+    let atis = Profile::shipped("atis-laparoscopic").unwrap();
+    let asked = atis.requirement.iter().find(|row| row.metric == Metric::Availability).unwrap();
+    let six = row(&asked.at_least.unwrap().to_string());
+    let longest = clean(longhand_qualify::number::count(RUN_MAX_S), 1);
+    let rows = judge(&six, &longest);
+    assert_eq!(overall(&rows, false), Verdict::Pass, "{rows:?}");
+    // A third of it is not enough, and says how long would be.
+    let rows = judge(&six, &clean(1_000_000, 1));
+    assert_eq!(rows[0].verdict, Verdict::Insufficient, "{rows:?}");
+    assert!((rows[0].needs_s.unwrap() - 3e6).abs() < 1.0, "{rows:?}");
+    assert!(!rows[0].reason.contains("no run"), "{rows:?}");
+    // Nine would take a century: no advice to wait, but the word that no run shows it.
+    let rows = judge(&row("0.999999999"), &longest);
+    assert_eq!(rows[0].verdict, Verdict::Insufficient, "{rows:?}");
+    assert!(rows[0].reason.contains("no run of this tool can"), "{rows:?}");
 }
 
 #[test]
 fn what_came_under_load_is_judged_by_what_was_offered() {
-    let text = "name = \"t\"\ntitle = \"t\"\n[[requirement]]\nwhat = \"d\"\n\
-                metric = \"throughput_down\"\nat_least = 30.0\nunit = \"Mbit/s\"\n\
-                source = \"s\"\n";
+    let row = one_row("metric = \"throughput_down\"", "at_least = 30.0\nunit = \"Mbit/s\"");
     let verdict = |offered: f64, came: f64| {
         let bps = |mbit: f64| longhand_qualify::number::count(mbit * 1e6);
         let down = Some(Traffic { asked_bps: 0, offered_bps: bps(offered), came_bps: bps(came) });
-        let loaded = Loaded { seconds: 30.0, down, ..Loaded::default() };
-        let mut rows = judge(&Profile::parse(text).unwrap(), &CITY.measures);
+        let mut rows = judge(&row, &CITY.measures);
         assert!(rows[0].reason.contains("--load 33M --load-direction down"), "{rows:?}");
-        judge_load(&mut rows, &loaded);
+        judge_load(&mut rows, &load(30.0, 100.0, None, down));
         (rows[0].verdict, rows[0].reason.clone())
     };
-    assert_eq!(verdict(33.0, 30.0).0, Verdict::Pass);
-    assert_eq!(verdict(33.0, 29.9).0, Verdict::Insufficient);
-    assert_eq!(verdict(33.0, 28.0).0, Verdict::Fail);
+    // A round trip of 100 ms more or less is three thousandths of half a minute.
+    assert_eq!(verdict(33.0, 30.2).0, Verdict::Pass);
+    assert_eq!(verdict(33.0, 30.05).0, Verdict::Insufficient);
+    assert_eq!(verdict(33.0, 29.95).0, Verdict::Insufficient);
+    assert_eq!(verdict(33.0, 29.8).0, Verdict::Fail);
     // As much as was offered came: the link is not to blame that it was less.
     let (given, why) = verdict(20.0, 19.9);
     assert!(given == Verdict::Insufficient && why.contains("--load 33M"), "{why}");
+}
+
+/// What a keeper of a load counts: every 32nd datagram's answer says how many came until then, and
+/// those that are still on their way at the end say nothing. The link takes `carries` of a chance.
+fn counted(seconds: f64, mbit: f64, trip_ms: f64, carries: f64, answers_lost: u64) -> Loaded {
+    let real = longhand_qualify::number::real;
+    let each = 1_158.0 * 8.0;
+    let sent = longhand_qualify::number::count((mbit * 1e6 * seconds / each).floor());
+    let told_until = (seconds - trip_ms / 1e3).max(0.0) * mbit * 1e6 / each;
+    let (mut came, mut told, mut dice, mut asked) = (0.0, 0.0, 1_u64, 0_u64);
+    for number in 1..=sent {
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        if real(dice >> 11) / 2_f64.powi(53) >= carries {
+            continue;
+        }
+        came += each;
+        if number.is_multiple_of(32) && real(number) <= told_until {
+            asked += 1;
+            if answers_lost == 0 || !asked.is_multiple_of(answers_lost) {
+                told = came;
+            }
+        }
+    }
+    let bps = |bits: f64| longhand_qualify::number::count(bits / seconds);
+    let up = Traffic { asked_bps: 0, offered_bps: bps(real(sent) * each), came_bps: bps(told) };
+    let mut loaded = load(seconds, trip_ms, Some(up), None);
+    if answers_lost > 0 {
+        loaded.quic.loss_down.1.share = 1.0 / real(answers_lost);
+    }
+    loaded
+}
+
+/// Goal: however short or small the load, a link that carries all of it fails no row; and most
+/// loads still tell a link that carries a fifth too little.
+#[test]
+fn a_short_or_small_load_fails_no_link_that_carries_it() {
+    let judged = |bound: f64, loaded: &Loaded| {
+        let bound = format!("at_least = {bound:.6}");
+        let mut rows = judge(&one_row("metric = \"throughput_up\"", &bound), &CITY.measures);
+        judge_load(&mut rows, loaded);
+        rows[0].verdict
+    };
+    let (mut fails, mut seen) = (0, 0);
+    for seconds in [1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0] {
+        for mbit in [0.2, 0.5, 1.1, 1.5, 4.0, 20.0, 50.0] {
+            for (trip_ms, answers_lost) in [(1.0, 0), (40.0, 0), (40.0, 3), (400.0, 0)] {
+                let loaded = counted(seconds, mbit, trip_ms, 1.0, answers_lost);
+                // Asked for: what is offered, and a tenth less, as the advice says.
+                for bound in [mbit * 0.98, mbit / 1.1] {
+                    let words = format!("{seconds} s {mbit} Mbit/s {trip_ms} ms {answers_lost}");
+                    assert_ne!(judged(bound, &loaded), Verdict::Fail, "{words}: {loaded:?}");
+                    seen += 1;
+                }
+                let lossy = counted(seconds, mbit, trip_ms, 0.8, answers_lost);
+                fails += u64::from(judged(mbit / 1.1, &lossy) == Verdict::Fail);
+            }
+        }
+    }
+    // Most of those that lose a fifth are told.
+    eprintln!("{fails} of {} that carry too little are told", seen / 2);
+    assert!(fails * 2 > seen / 2, "{fails} of {seen}");
+    let enough = counted(30.0, 33.0, 40.0, 1.0, 0);
+    assert_eq!(judged(30.0, &enough), Verdict::Pass);
+    // Nothing came back under the load: nothing is known.
+    let mut silent = counted(30.0, 33.0, 40.0, 1.0, 0);
+    silent.quic.loaded = Spread::default();
+    assert_eq!(judged(30.0, &silent), Verdict::Insufficient);
 }
 
 #[test]
@@ -403,7 +603,8 @@ fn replayed(first: &Run) -> (Measures, Run, Measures) {
     (measures, second, again)
 }
 
-/// Goal V16 for every link there is: the distance of the round trips, and the hole to 1 ms.
+/// Goal V16 for every link there is: the distance of the round trips, and the hole to 1 ms. In
+/// virtual time and with its seed it is what it is: a tenth of the goal.
 #[test]
 fn a_measured_link_exported_and_replayed_is_measured_the_same() {
     let (hole_at, hole_ms) = (50_000_000, 500);
@@ -416,7 +617,7 @@ fn a_measured_link_exported_and_replayed_is_measured_the_same() {
         let same = &first.slots[BEGUN..BEGUN + second.slots.len()];
         let apart = ks(&mut rtt(same), &mut rtt(&second.slots));
         eprintln!("{name:24} KS {apart:.5}");
-        assert!(apart <= 0.02, "{name}: KS {apart}");
+        assert!(apart <= 0.002, "{name}: KS {apart}");
         // On weather the hole may have grown by what was lost before; it grew by the same again.
         let long = |measures: &Measures| {
             let list = measures.outages.list.iter();

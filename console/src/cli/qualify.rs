@@ -25,7 +25,7 @@ use longhand_qualify::number::{count, whole};
 use longhand_qualify::report::run::{Ended, LoadedRun, RUN_SCHEMA, Run as Kept};
 use longhand_qualify::report::{About, Floor, Report};
 use longhand_qualify::trace;
-use longhand_qualify::verdict::{Profile, SHIPPED, Verdict};
+use longhand_qualify::verdict::{Profile, RUN_MAX_S, SHIPPED, Verdict};
 use longhand_quic::clock::wall_ns;
 use longhand_quic::trust::Credentials;
 use std::fs::File;
@@ -282,7 +282,7 @@ fn whole_number<const LEAST: u64, const MOST: u64>(text: &str) -> Result<u64, St
 /// A run: nothing can be said of less than a second.
 fn run_time(text: &str) -> Result<Micros, String> {
     let time = written_time(text).ok().filter(|time| *time >= Micros::from_secs(1));
-    time.ok_or_else(|| "a time from 1 s to 168 h is wanted, as 30s, 10m or 24h".to_owned())
+    time.ok_or_else(|| "a time from 1 s to 864 h is wanted, as 30s, 10m or 24h".to_owned())
 }
 
 /// A load: at least a second, and not longer than others on the link should bear.
@@ -310,8 +310,8 @@ fn written_time(text: &str) -> Result<Micros, String> {
     };
     let number: f64 = number.parse().map_err(|_| "write it as 30s, 10m or 24h".to_owned())?;
     let seconds = number * seconds;
-    if !(0.0..=604_800.0).contains(&seconds) {
-        return Err("0 s to 168 h, written as 30s, 10m or 24h".to_owned());
+    if !(0.0..=RUN_MAX_S).contains(&seconds) {
+        return Err("0 s to 864 h, written as 30s, 10m or 24h".to_owned());
     }
     Ok(Micros::from_secs_f64(seconds))
 }

@@ -11,7 +11,7 @@
 use longhand_protocol::probe::{ANSWERS_MAX, PATH_BYTES_MAX, PathAnswer, PathProbe};
 use longhand_protocol::units::{Console, Instant, Micros};
 use longhand_protocol::wire;
-use longhand_qualify::measure::load::{Traffic, Within};
+use longhand_qualify::measure::load::{COUNTED_EVERY, DATAGRAM_BYTES, Traffic, Within};
 use longhand_qualify::number::{count, real};
 use longhand_quic::clock::console_now;
 use longhand_quic::doorbell::Stop;
@@ -33,14 +33,14 @@ const UDP_BYTES: u16 = 1_200;
 /// Length of each datagram inside the session: the longest there is.
 const SESSION_BYTES: u16 = 1_100;
 const _: () = assert!(DATAGRAM_MAX == 1_100);
+// What `qualify` takes for the coarsest that is counted.
+const _: () = assert!(UDP_BYTES == 1_200 && HEADERS == 28 && DATAGRAM_BYTES == 1_228);
 /// Bytes that IP and UDP add; IPv4's, since a few in 1200 do not matter here.
 const HEADERS: u64 = 28;
 /// Bytes that QUIC adds beyond those: short header, frame header and tag (RFC 9000 section 17.3).
 const QUIC_HEADERS: u64 = 30;
 /// Datagrams sent in a row at most, so that what stalled does not come as one burst.
 const ROW_MAX: u64 = 64;
-/// Every so many are answered, to learn how many came.
-const COUNTED_EVERY: u64 = 32;
 
 /// What is put on the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::number::{len, median, real, signed, whole};
+use crate::number::{count, len, median, real, signed, whole};
 use crate::slot::Samples;
 
 /// Length of a window, us.
@@ -43,7 +43,7 @@ pub struct Stretch {
     pub drift_ppm: f64,
     /// By how much the offset may be wrong at either end for what is not known of the drift, us.
     pub slack_us: f64,
-    /// The least raw span up, without drift, us.
+    /// The least raw span up, without drift, us: of every sample, not of every second.
     pub up_min_us: i64,
     /// The least raw span down, without drift, us.
     pub down_min_us: i64,
@@ -57,19 +57,29 @@ impl Stretch {
         whole(seconds * self.drift_ppm)
     }
 
-    /// Takes the least spans from its windows; `None` where nothing came in any.
-    fn set_least(&mut self, windows: &[Window], period_us: u64) -> Option<()> {
+    /// Takes the least spans from its windows, near enough to look for routes with: within a window
+    /// nobody knows where its least was. `None` where nothing came in any.
+    fn set_least(&mut self, windows: &[Window], per_window: u64, period_us: u64) -> Option<()> {
         let mut least: Option<(i64, i64)> = None;
-        for (index, window) in (0_u64..).zip(windows) {
+        let middles = middles(self.from, self.until, per_window);
+        for (window, middle) in windows.iter().zip(middles) {
             let Some((up, down)) = window.up.zip(window.down) else { continue };
-            let place = self.from + index * (self.until - self.from) / len(windows).max(1);
-            let drift = self.drift_us(place, period_us);
+            let drift = self.drift_us(count(middle), period_us);
             let (up, down) = (up - drift, down + drift);
             least = Some(least.map_or((up, down), |(u, d)| (u.min(up), d.min(down))));
         }
         (self.up_min_us, self.down_min_us) = least?;
         Some(())
     }
+}
+
+/// Where the middle of each window of a stretch is, in slots: the last may be shorter.
+fn middles(from: u64, until: u64, per_window: u64) -> impl Iterator<Item = f64> + Clone {
+    let begins = (0_u64..).map(move |window| from.saturating_add(window * per_window));
+    begins.map(move |begin| {
+        let end = begin.saturating_add(per_window).min(until).max(begin + 1);
+        f64::midpoint(real(begin), real(end))
+    })
 }
 
 /// A step of one clock against the other.
@@ -213,7 +223,7 @@ impl Clocks {
             let part = windows.get(begin..end).unwrap_or_default();
             let from = u64::try_from(begin).unwrap_or(0) * per_window;
             let until = (u64::try_from(end).unwrap_or(0) * per_window).min(slots);
-            stretches.extend(stretch(part, from, until, per_window * period_us));
+            stretches.extend(stretch(part, from, until, per_window, period_us));
             begin = end + 1;
         }
         let told = steps.iter().map(|(at, by)| Step {
@@ -234,11 +244,41 @@ impl Clocks {
         for (new, old) in other.stretches.iter_mut().zip(&self.stretches) {
             let long = real((new.until - new.from) * seconds.period_us) * 1e-6;
             new.slack_us += (new.drift_ppm - old.drift_ppm).abs() * long / 2.0;
-            if new.set_least(seconds.of_stretch(new), seconds.period_us).is_none() {
+            let windows = seconds.of_stretch(new);
+            if new.set_least(windows, seconds.per_window, seconds.period_us).is_none() {
                 return self.clone();
             }
         }
         other
+    }
+
+    /// The least spans of every sample, each without its own drift. A second's least lies anywhere
+    /// in it, and at 200 ppm that alone would be 0.2 ms.
+    #[must_use]
+    pub fn settled(mut self, samples: &dyn Samples, period_us: u64) -> Self {
+        let mut least: Vec<Option<(i64, i64)>> = vec![None; self.stretches.len()];
+        let mut hint = 0;
+        samples.visit(&mut |place, slot| {
+            let Some((up, down)) = slot.spans() else { return };
+            let Some(stretch) = self.at(place, &mut hint) else { return };
+            let drift = stretch.drift_us(place, period_us);
+            let (up, down) = (up - drift, down + drift);
+            if let Some(least) = least.get_mut(hint) {
+                *least = Some(least.map_or((up, down), |(u, d)| (u.min(up), d.min(down))));
+            }
+        });
+        for (stretch, least) in self.stretches.iter_mut().zip(least) {
+            let was = (stretch.up_min_us, stretch.down_min_us);
+            (stretch.up_min_us, stretch.down_min_us) = least.unwrap_or(was);
+        }
+        self
+    }
+
+    /// How far a relative delay may be off at most for what is not known of the drift, ms: at one
+    /// end of a stretch by as much as at the other, where the least may have been.
+    pub fn off_ms(&self) -> f64 {
+        let slack = self.stretches.iter().map(|stretch| stretch.slack_us).fold(0.0, f64::max);
+        2.0 * slack / 1e3
     }
 
     /// The stretch that a slot belongs to; `None` beside a step. Asked in rising order, `hint` is
@@ -319,11 +359,21 @@ fn steps(windows: &[Window]) -> Vec<(usize, f64)> {
     found
 }
 
-fn stretch(windows: &[Window], from: u64, until: u64, window_us: u64) -> Option<Stretch> {
-    let seconds = real(window_us) * 1e-6;
-    let (up, up_error) = slope(windows, seconds, |w| w.both().map(|(up, _)| up));
-    let (down, down_error) = slope(windows, seconds, |w| w.both().map(|(_, down)| -down));
-    let long = real(len(windows)) * seconds;
+fn stretch(
+    windows: &[Window],
+    from: u64,
+    until: u64,
+    per_window: u64,
+    period_us: u64,
+) -> Option<Stretch> {
+    let slot_s = real(period_us) * 1e-6;
+    let told = |pick: fn((f64, f64)) -> f64| -> Vec<(f64, Option<f64>)> {
+        let at = middles(from, until, per_window).map(|middle| middle * slot_s);
+        at.zip(windows).map(|(at, window)| (at, window.both().map(pick))).collect()
+    };
+    let (up, up_error) = slope(&told(|(up, _)| up));
+    let (down, down_error) = slope(&told(|(_, down)| -down));
+    let long = real(until.saturating_sub(from)) * slot_s;
     let (ppm, error) = if windows.len() < DRIFT_WINDOWS {
         (0.0, DRIFT_PPM_MAX)
     } else {
@@ -333,7 +383,9 @@ fn stretch(windows: &[Window], from: u64, until: u64, window_us: u64) -> Option<
     };
     // A drift that cannot be told from none is none: to take it out would only add noise.
     let drift_ppm = if ppm.abs() < 2.0 * error { 0.0 } else { ppm };
-    let error = if drift_ppm.abs() > 0.0 { error } else { error.max(ppm.abs()) };
+    // It may be as much as it seemed to be, and be wrong by as much besides.
+    let none = (error + ppm.abs()).min(DRIFT_PPM_MAX.max(ppm.abs()));
+    let error = if drift_ppm.abs() > 0.0 { error } else { none };
     let mut stretch = Stretch {
         from,
         until,
@@ -342,18 +394,18 @@ fn stretch(windows: &[Window], from: u64, until: u64, window_us: u64) -> Option<
         up_min_us: 0,
         down_min_us: 0,
     };
-    stretch.set_least(windows, window_us * len(windows) / (until - from).max(1))?;
+    stretch.set_least(windows, per_window, period_us)?;
     Some(stretch)
 }
 
 /// The median slope between windows a quarter of the stretch apart, us per second (ppm), and how
-/// far it may be off. Robust: a change of route in between spoils a quarter of the pairs.
-fn slope(windows: &[Window], seconds: f64, pick: fn(&Window) -> Option<f64>) -> (f64, f64) {
+/// far it may be off; of each window when its middle was, s, and its least, us. Robust: a change of
+/// route in between spoils a quarter of the pairs.
+fn slope(windows: &[(f64, Option<f64>)]) -> (f64, f64) {
     let apart = (windows.len() / 4).max(1);
     let pairs = windows.iter().zip(windows.iter().skip(apart));
-    let span = real(u64::try_from(apart).unwrap_or(1)) * seconds;
     let mut slopes: Vec<f64> =
-        pairs.filter_map(|(a, b)| Some((pick(b)? - pick(a)?) / span)).collect();
+        pairs.filter_map(|(a, b)| Some((b.1? - a.1?) / (b.0 - a.0))).collect();
     let Some(middle) = median(&mut slopes) else { return (0.0, DRIFT_PPM_MAX) };
     let count = real(len(&slopes)).max(1.0);
     let mut away: Vec<f64> = slopes.iter().map(|slope| (slope - middle).abs()).collect();

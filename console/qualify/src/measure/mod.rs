@@ -17,7 +17,7 @@ pub mod routes;
 use serde::{Deserialize, Serialize};
 
 use self::clocks::{Clocks, Least, Windows};
-use self::outage::{Finder, Frames, Outages};
+use self::outage::{Finder, Frames, Outages, Usual};
 use self::quantile::{BATCHES, Counted, Quantile, Series, Share, Spread};
 use self::replay::{Player, Replay};
 use self::routes::RouteStep;
@@ -207,7 +207,7 @@ impl WaySeries {
 }
 
 /// Between what bounds a delay lies, us: up and down.
-type Bounds = ((i64, i64), (i64, i64));
+pub type Bounds = ((i64, i64), (i64, i64));
 
 /// A look at the samples with the clocks' offset in hand.
 struct Lens<'a> {
@@ -298,11 +298,13 @@ impl Given {
     }
 }
 
-/// Measures a run. Looks at the samples four or five times; memory grows by 32 bytes a second.
+/// Measures a run. Looks at the samples five or six times; memory grows by 90 bytes a second at
+/// most (tests/a_day.rs).
 pub fn measure(samples: &dyn Samples, given: &Given) -> Measures {
     let windows = Windows::of(samples, given.period_us);
     let clocks = Clocks::of(&windows);
     let (routes, clocks) = routes::of(samples, &windows, clocks, given.period_us);
+    let clocks = clocks.settled(samples, given.period_us);
     let mut first = First::new(given);
     let mut lens = Lens::new(given, &clocks, &windows);
     samples.visit(&mut |place, slot| {
@@ -315,22 +317,54 @@ pub fn measure(samples: &dyn Samples, given: &Given) -> Measures {
         let (rel, bounds) = (lens.relative(place, slot), lens.bounds(place, slot));
         first.again(place, place / piece, slot, rel, bounds);
     });
-    let mut player = Player::new(given.period_us);
-    let mut lens = Lens::new(given, &clocks, &windows);
+    let replay = replayed(samples, given, &mut Lens::new(given, &clocks, &windows), &first);
+    let cause = cause(&lens);
+    Measures { routes, ..first.finish(given, &cause, clocks.clone(), replay) }
+}
+
+/// Plays the run through the watchdog; twice where of some slots nobody knows what the link did, as
+/// if they had never come and as if they had come like the one before.
+fn replayed(
+    samples: &dyn Samples,
+    given: &Given,
+    lens: &mut Lens,
+    first: &First,
+) -> Option<Replay> {
+    let mut worst = Player::new(given.period_us)?;
+    let is_all_known = first.unknown.share().events == 0;
+    let mut best = if is_all_known { None } else { Player::new(given.period_us) };
     let mut last = 0;
     samples.visit(&mut |place, slot| {
-        let Some(player) = &mut player else { return };
         let late = lens.relative(place, slot).map(|rel| rel.0);
         // Beside a clock step the delay is not known, but it came: as late as the last.
         let came = matches!(slot.fate, Fate::Back { .. } | Fate::LostDown);
         last = late.unwrap_or(last);
         // A slot that this machine left out is not the link's: played as the one before.
         let excused = slot.fate == Fate::NotSent;
-        player.slot(place, late.or((came || excused).then_some(last)));
+        worst.slot(place, late.or((came || excused).then_some(last)));
+        if let Some(best) = &mut best {
+            best.slot(place, late.or((slot.fate != Fate::LostUp).then_some(last)));
+        }
     });
-    let cause = cause(&lens);
-    let replay = player.and_then(Player::finish);
-    Measures { routes, ..first.finish(given, &cause, clocks.clone(), replay) }
+    let (worst, best) = (worst.finish(), best.and_then(Player::finish));
+    match best {
+        Some(best) => Some(worst?.surely(&best)),
+        None => worst,
+    }
+}
+
+/// Between what bounds each slot's delays lie, up and down, us: what the absolute quantiles are
+/// made of, slot by slot, of those that came back.
+pub fn intervals(samples: &dyn Samples, given: &Given, each: &mut dyn FnMut(u64, Bounds)) {
+    let windows = Windows::of(samples, given.period_us);
+    // No step and no drift has to be found for them.
+    let clocks = Clocks::default();
+    let lens = Lens::new(given, &clocks, &windows);
+    samples.visit(&mut |place, slot| {
+        if let Some(bounds) = lens.bounds(place, slot) {
+            each(place, bounds);
+        }
+    });
 }
 
 /// Round-trip histogram of a run, for an .hlog file; microseconds.
@@ -372,7 +406,7 @@ impl First {
             turn: Series::new(),
             own: Own::default(),
             frames: Frames::new(given.period_us),
-            finder: Finder::new(given.period_us, (0, 0)),
+            finder: Finder::new(given.period_us, (Usual::default(), Usual::default())),
             points: Vec::with_capacity(points),
             per_point: given.slots.div_ceil(POINTS).max(1),
             period_us: given.period_us,
@@ -434,7 +468,7 @@ impl First {
 
     fn settle(&mut self, piece: u64) {
         let piece_us = self.period_us.saturating_mul(piece);
-        self.finder = Finder::new(self.period_us, self.frames.usual_us());
+        self.finder = Finder::new(self.period_us, self.frames.usual());
         self.rtt.settle(piece_us);
         for way in [&mut self.up, &mut self.down] {
             way.last = None;
@@ -502,8 +536,8 @@ impl First {
             seconds: real(given.slots.saturating_mul(given.period_us)) * 1e-6,
             own: self.own,
             rtt: self.rtt.spread_with(unseen),
-            up: one_way(self.up, cause, unseen),
-            down: one_way(self.down, cause, unseen),
+            up: one_way(self.up, cause, unseen, clocks.off_ms()),
+            down: one_way(self.down, cause, unseen, clocks.off_ms()),
             lost_unknown,
             outages: self.finder.finish(),
             clocks,
@@ -514,13 +548,10 @@ impl First {
     }
 }
 
-fn one_way(way: WaySeries, cause: &str, unseen: f64) -> OneWay {
-    let (mut low, high) = (way.low.spread_with(unseen), way.high.spread_with(unseen));
-    for quantile in &mut low.quantiles {
-        quantile.low_ms = way.low.at_least_ms(quantile.low_ms);
-    }
+fn one_way(way: WaySeries, cause: &str, unseen: f64, off_ms: f64) -> OneWay {
+    let (low, high) = (way.low.spread_with(unseen), way.high.spread_with(unseen));
     OneWay {
-        relative: way.relative.spread_with(unseen),
+        relative: way.relative.spread_with(unseen).give_or_take(off_ms),
         change: way.change.spread_with(unseen),
         absolute: Absolute {
             width_ms: high.min_ms.zip(low.min_ms).map(|(high, low)| high - low),

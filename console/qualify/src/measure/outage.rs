@@ -7,12 +7,19 @@
 //! 320 ms at 50 Hz). Dropped: from the first lost slot to the first that came through. Held: from
 //! the first slot that waited to the moment when it was let go.
 //!
+//! Nobody looks between two probes. Of `n` lost in a row the link was dark for `n - 1` periods at
+//! least and `n + 1` at most, and each outage says so. One lost probe alone is a loss and no
+//! outage, however slow the schedule: it may have been one of up to two periods, which is for the
+//! worst end of a verdict (`possible`), and what was surely as long for the best end (`sure`).
+//!
 //! Where this machine sent nothing, or sent late, nobody knows what the link did: such a stretch
 //! may hide an outage, or make one longer than it looks. It is none of the link's, and is counted
-//! apart, for the worst end of a verdict.
+//! apart, for the worst end of a verdict. So is what was lost nobody knows where, or had no
+//! session.
 //!
 //! A radio that hands over in frames (a satellite's TDMA, 20 ms) holds all the time, frame by
 //! frame: that is how it works, and no outage. [`Frames`] tells first how long its usual holds are.
+//! What is held for longer than any radio's frame is an outage, however often it happens.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,14 +28,17 @@ use crate::slot::{Fate, Slot};
 
 /// Shorter ones are jitter or single losses. Source: design.md section 6, 10 ms of silence brake.
 pub const SHORTEST_US: i64 = 10_000;
-/// Longest frame of a radio, ms. Chosen: several times the longest known (geo's 20 ms, links.md
-/// section 6); far below what a handover or a hole lasts at worst.
-const FRAME_MAX_MS: usize = 100;
-/// Holds are frames where they take at least this share of the time (one in so many). Chosen: a
-/// tenth; the worst Wi-Fi that pauses to scan takes a fiftieth.
-const FRAMES_SHARE: u64 = 10;
+/// Longest frame of a radio, ms. Source: the longest known is geo's 20 ms (links.md section 6); 5G
+/// turns between up and down within 10 ms (TS 38.331, `TDD-UL-DL-Pattern`). Chosen: a quarter more,
+/// for the jitter in a hold. A radio that sleeps for longer (DRX) or looks around is out meanwhile.
+const FRAME_MAX_MS: usize = 25;
+/// Holds are frames where they take at least this share of the time (one in so many). Chosen: half;
+/// what hands over in frames does so all the time, and what merely stalls often does not.
+const FRAMES_SHARE: u64 = 2;
 /// Longer holds than the usual ones take less than this share of the time (one in so many).
 const UNUSUAL_SHARE: u64 = 100;
+/// Lost in a row they are an outage; fewer are single losses. Chosen: the fewest that are a row.
+const ROW: u64 = 2;
 /// Outages kept in a report. When full the newest are only counted.
 const KEPT_MAX: usize = 1_000;
 
@@ -59,11 +69,18 @@ pub enum Mode {
 /// One outage.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outage {
-    /// From the beginning of the run, by the schedule of the console, s. On the way down: when the
-    /// probe was due whose answer was the first to be lost.
+    /// From the beginning of the run, by the schedule of the console, s: the first slot that did
+    /// not get through, so it began up to a period before. On the way down: when the probe was due
+    /// whose answer was the first to be lost.
     pub at_s: f64,
     /// How long, ms; on the schedule's grid.
     pub ms: f64,
+    /// The least that it may have lasted, ms: from the first lost to the last, or as long as the
+    /// first that was held waited.
+    pub low_ms: f64,
+    /// The most: from the last that came before it to the first behind it, what this machine left
+    /// out between them too.
+    pub high_ms: f64,
     /// Which way.
     pub way: Way,
     /// Lost, or late.
@@ -73,28 +90,38 @@ pub struct Outage {
 /// All outages of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outages {
-    /// The first thousand.
+    /// The first thousand, those among them that are counted in `unknown`.
     pub list: Vec<Outage>,
-    /// How many there were.
+    /// How many were seen.
     pub count: u64,
-    /// The longest, ms.
+    /// How many of them surely lasted 10 ms.
+    pub sure: u64,
+    /// How many there may be: with single losses that may have lasted as long, and `unknown`.
+    pub possible: u64,
+    /// Stretches of which nobody knows what the link did: no session, or lost nobody knows where.
+    pub unknown: u64,
+    /// The longest that was seen, ms.
     pub longest_ms: f64,
-    /// Time in which at least one way carried nothing, s.
+    /// The longest that surely was, ms.
+    pub longest_sure_ms: f64,
+    /// The longest that may have been: with what was left out beside what was lost, ms.
+    pub longest_possible_ms: f64,
+    /// Time in which at least one way was seen to carry nothing, s.
     pub dark_s: f64,
+    /// The same of `sure` alone, and no longer than they surely were, s.
+    pub dark_sure_s: f64,
+    /// The same of all of `possible`, as long as they may have been, s.
+    pub dark_possible_s: f64,
     /// Stretches of 10 ms and longer in which this machine left probes out, or sent them so late:
     /// each may hide one more.
-    #[serde(default)]
     pub hidden: u64,
     /// What it left out in them, or how late it was, s.
-    #[serde(default)]
     pub hidden_s: f64,
-    /// The longest that may have been: with what was left out beside what was lost, ms.
-    #[serde(default)]
-    pub longest_possible_ms: f64,
     /// Up to how long a hold is usual and no outage, ms, up and down: a radio that hands over in
     /// frames; 0 where none shows.
-    #[serde(default)]
     pub frames_ms: (f64, f64),
+    /// How long such frames held in all, s, up and down.
+    pub frames_s: (f64, f64),
 }
 
 /// How long a radio's frames hold, looked for before any outage is.
@@ -121,27 +148,27 @@ impl Frames {
         let ways = self.holds.iter_mut().zip(&mut self.counts).zip([up, down]);
         for ((hold, counts), late) in ways {
             let held = hold.next(place, late, self.period_us);
-            let ms = held.and_then(|(_, us)| usize::try_from(us / 1_000).ok());
+            let ms = held.and_then(|held| usize::try_from(held.us / 1_000).ok());
             if let Some(count) = ms.and_then(|ms| counts.get_mut(ms)) {
                 *count += 1;
             }
         }
     }
 
-    /// Up to how long a hold is usual, us: up, down; 0 where the radio has no frames that show.
-    pub fn usual_us(&self) -> (i64, i64) {
+    /// What is usual, up and down.
+    pub fn usual(&self) -> (Usual, Usual) {
         let [up, down] = &self.counts;
-        (self.usual(up), self.usual(down))
+        (self.usual_of(up), self.usual_of(down))
     }
 
-    fn usual(&self, counts: &[u64]) -> i64 {
+    fn usual_of(&self, counts: &[u64]) -> Usual {
         let run_ms = self.slots.saturating_mul(self.period_us) / 1_000;
         let taken = |(ms, count): (usize, &u64)| {
             u64::try_from(ms).unwrap_or(u64::MAX).saturating_mul(*count)
         };
         let all: u64 = counts.iter().enumerate().map(taken).sum();
         if all.saturating_mul(FRAMES_SHARE) < run_ms {
-            return 0;
+            return Usual::default();
         }
         let mut longer = 0_u64;
         let rare = counts.iter().enumerate().rev().take_while(|part| {
@@ -150,16 +177,27 @@ impl Frames {
         });
         // A hold of the length behind lasts up to a millisecond longer than its count says.
         let usual = counts.len().saturating_sub(rare.count());
-        i64::try_from(usual).unwrap_or(0).saturating_mul(1_000)
+        let held_ms = counts.iter().enumerate().take(usual).map(taken).sum();
+        Usual { up_to_us: i64::try_from(usual).unwrap_or(0).saturating_mul(1_000), held_ms }
     }
+}
+
+/// Holds that are a radio's frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usual {
+    /// Up to how long, us; 0 where the radio has no frames that show.
+    pub up_to_us: i64,
+    /// All of them together, ms.
+    pub held_ms: u64,
 }
 
 /// Finds outages, slot by slot.
 #[derive(Debug)]
 pub struct Finder {
     period_us: u64,
-    usual_us: (i64, i64),
+    usual: (Usual, Usual),
     found: Outages,
+    slots: u64,
     up: Lost,
     down: Lost,
     unknown: Lost,
@@ -167,6 +205,8 @@ pub struct Finder {
     down_hold: Hold,
     blind: Blind,
     dark: Dark,
+    dark_sure: Dark,
+    dark_possible: Dark,
 }
 
 /// Slots in a row of which none came back that was sent in time.
@@ -174,8 +214,6 @@ pub struct Finder {
 struct Blind {
     slots: u64,
     not_sent: u64,
-    /// Lost nobody knows where, or due without a session.
-    unknown: u64,
     /// The latest of them, us.
     late_us: u64,
 }
@@ -216,8 +254,11 @@ impl Dark {
     }
 }
 
+/// A run of lost slots on one way.
 #[derive(Debug, Default)]
 struct Lost {
+    /// The last that came.
+    came: Option<u64>,
     begin: Option<u64>,
     until: u64,
 }
@@ -226,20 +267,47 @@ struct Lost {
 struct Hold {
     /// Place and relative delay of the last that came, us.
     last: Option<(u64, i64)>,
-    /// A jump that waits for its backlog: place, delay before, delay behind.
-    jump: Option<(u64, i64, i64)>,
+    /// A jump that waits for its backlog: place, the last place before it, delay before, delay
+    /// behind.
+    jump: Option<(u64, u64, i64, i64)>,
+}
+
+/// A stretch in which nothing got through, in places.
+#[derive(Clone, Copy, Debug)]
+struct Gap {
+    /// The last that got through before it; 0 where there is none.
+    after: u64,
+    /// The first that did not.
+    begin: u64,
+    /// The first behind the last that did not.
+    until: u64,
+    /// The first that got through behind it.
+    before: u64,
+}
+
+/// What is known of an outage: us, but for the place of its first slot.
+struct Told {
+    begin: u64,
+    us: i64,
+    least_us: i64,
+    /// From when until when it may have been.
+    most: (i64, i64),
+    is_row: bool,
 }
 
 impl Finder {
-    /// For slots so far apart, and holds that are usual up to so long, us: up, down.
-    pub fn new(period_us: u64, usual_us: (i64, i64)) -> Self {
+    /// For slots so far apart, and holds that are usual up to so long: up, down.
+    pub fn new(period_us: u64, usual: (Usual, Usual)) -> Self {
+        let both = |of: fn(&Usual) -> f64| (of(&usual.0), of(&usual.1));
         Self {
             period_us,
-            usual_us,
+            usual,
             found: Outages {
-                frames_ms: (signed(usual_us.0) / 1e3, signed(usual_us.1) / 1e3),
+                frames_ms: both(|usual| signed(usual.up_to_us) / 1e3),
+                frames_s: both(|usual| real(usual.held_ms) / 1e3),
                 ..Outages::default()
             },
+            slots: 0,
             up: Lost::default(),
             down: Lost::default(),
             unknown: Lost::default(),
@@ -247,11 +315,14 @@ impl Finder {
             down_hold: Hold::default(),
             blind: Blind::default(),
             dark: Dark::default(),
+            dark_sure: Dark::default(),
+            dark_possible: Dark::default(),
         }
     }
 
     /// The next slot; `rel` is how late it was each way against the least, us, where that is known.
     pub fn slot(&mut self, place: u64, slot: &Slot, rel: Option<(i64, i64)>) {
+        self.slots = place + 1;
         let came_up = matches!(slot.fate, Fate::Back { .. } | Fate::LostDown);
         let lost = |fate| slot.fate == fate;
         let up = self.up.next(place, lost(Fate::LostUp), came_up);
@@ -268,7 +339,6 @@ impl Finder {
         } else {
             self.blind.slots += 1;
             self.blind.not_sent += u64::from(lost(Fate::NotSent));
-            self.blind.unknown += u64::from(nowhere);
             self.blind.late_us = self.blind.late_us.max(slot.late_us.into());
         }
         if let Some((up, down)) = of_the_link(slot, rel) {
@@ -281,25 +351,31 @@ impl Finder {
 
     /// The end of the run.
     pub fn finish(mut self) -> Outages {
-        let ended = [(&mut self.up, Way::Up), (&mut self.down, Way::Down)];
-        let mut open: Vec<_> = ended.into_iter().map(|(lost, way)| (lost.take(), way)).collect();
-        open.push((self.unknown.take(), Way::Unknown));
-        for (lost, way) in open {
+        let slots = self.slots;
+        let ended = [
+            (&mut self.up, Way::Up),
+            (&mut self.down, Way::Down),
+            (&mut self.unknown, Way::Unknown),
+        ];
+        for (lost, way) in ended.map(|(lost, way)| (lost.take(slots), way)) {
             self.tell_lost(lost, way);
         }
         self.tell_blind();
-        let longest = self.found.longest_possible_ms.max(self.found.longest_ms);
-        Outages { dark_s: self.dark.seconds(), longest_possible_ms: longest, ..self.found }
+        // Between two probes nobody looks.
+        let unseen_ms = real(self.period_us) / 1e3;
+        Outages {
+            dark_s: self.dark.seconds(),
+            dark_sure_s: self.dark_sure.seconds(),
+            dark_possible_s: self.dark_possible.seconds(),
+            longest_possible_ms: self.found.longest_possible_ms.max(unseen_ms),
+            ..self.found
+        }
     }
 
     fn tell_blind(&mut self) {
-        let Blind { slots, not_sent, unknown, late_us } = std::mem::take(&mut self.blind);
+        let Blind { slots, not_sent, late_us } = std::mem::take(&mut self.blind);
         let us = slots.saturating_mul(self.period_us).max(late_us);
         let shortest = u64::try_from(SHORTEST_US).unwrap_or(0);
-        // A hole that outlasts the session goes on where nobody knows: it may be one.
-        if unknown > 0 && us >= shortest {
-            self.found.longest_possible_ms = self.found.longest_possible_ms.max(real(us) / 1e3);
-        }
         if us < shortest || not_sent == 0 && late_us < shortest {
             return;
         }
@@ -309,68 +385,111 @@ impl Finder {
         self.found.longest_possible_ms = self.found.longest_possible_ms.max(real(us) / 1e3);
     }
 
-    fn tell_lost(&mut self, lost: Option<(u64, u64)>, way: Way) {
-        let Some((begin, slots)) = lost else { return };
-        let us = i64::try_from(slots.saturating_mul(self.period_us)).unwrap_or(i64::MAX);
-        self.tell(begin, us, way, Mode::Dropped);
+    fn tell_lost(&mut self, lost: Option<Gap>, way: Way) {
+        let Some(gap) = lost else { return };
+        let slots = gap.until.saturating_sub(gap.begin);
+        let told = Told {
+            begin: gap.begin,
+            us: self.us(slots),
+            least_us: self.us(slots.saturating_sub(1)),
+            most: (self.us(gap.after), self.us(gap.before)),
+            is_row: slots >= ROW,
+        };
+        self.tell(&told, way, Mode::Dropped);
     }
 
-    fn tell_held(&mut self, held: Option<(u64, i64)>, way: Way) {
-        let usual = if way == Way::Up { self.usual_us.0 } else { self.usual_us.1 };
-        if let Some((begin, us)) = held.filter(|(_, us)| *us > usual) {
-            self.tell(begin, us, way, Mode::Held);
+    fn tell_held(&mut self, held: Option<Held>, way: Way) {
+        let usual = if way == Way::Up { self.usual.0 } else { self.usual.1 };
+        let Some(held) = held.filter(|held| held.us > usual.up_to_us) else { return };
+        let begin_us = self.us(held.begin);
+        let most = (self.us(held.after), begin_us.saturating_add(held.us));
+        let told = Told { begin: held.begin, us: held.us, least_us: held.us, most, is_row: true };
+        self.tell(&told, way, Mode::Held);
+    }
+
+    fn us(&self, slots: u64) -> i64 {
+        i64::try_from(slots.saturating_mul(self.period_us)).unwrap_or(i64::MAX)
+    }
+
+    fn tell(&mut self, told: &Told, way: Way, mode: Mode) {
+        let at_s = signed(self.us(told.begin)) * 1e-6;
+        let most_us = told.most.1.saturating_sub(told.most.0);
+        if most_us > SHORTEST_US {
+            self.found.possible += 1;
+            self.found.longest_possible_ms =
+                self.found.longest_possible_ms.max(signed(most_us) / 1e3);
+            self.dark_possible.add(signed(told.most.0) * 1e-6, signed(told.most.1) * 1e-6);
         }
-    }
-
-    fn tell(&mut self, begin: u64, us: i64, way: Way, mode: Mode) {
-        if us < SHORTEST_US {
+        if told.us < SHORTEST_US || !told.is_row {
             return;
         }
-        let at_s = real(begin.saturating_mul(self.period_us)) * 1e-6;
-        let ms = signed(us) / 1e3;
+        let [ms, low_ms, high_ms] = [told.us, told.least_us, most_us].map(|us| signed(us) / 1e3);
+        if self.found.list.len() < KEPT_MAX {
+            self.found.list.push(Outage { at_s, ms, low_ms, high_ms, way, mode });
+        }
+        if way == Way::Unknown {
+            self.found.unknown += 1;
+            return;
+        }
         self.found.count += 1;
         self.found.longest_ms = self.found.longest_ms.max(ms);
         self.dark.add(at_s, at_s + ms / 1e3);
-        if self.found.list.len() < KEPT_MAX {
-            self.found.list.push(Outage { at_s, ms, way, mode });
+        if told.least_us >= SHORTEST_US {
+            self.found.sure += 1;
+            self.found.longest_sure_ms = self.found.longest_sure_ms.max(low_ms);
+            self.dark_sure.add(at_s, at_s + low_ms / 1e3);
         }
     }
 }
 
 impl Lost {
-    /// A run of lost slots that ends here: its first place and how many slots it covers.
-    fn next(&mut self, place: u64, lost: bool, came: bool) -> Option<(u64, u64)> {
+    /// A run of lost slots that ends here.
+    fn next(&mut self, place: u64, lost: bool, came: bool) -> Option<Gap> {
         if lost {
             self.begin.get_or_insert(place);
             self.until = place + 1;
             return None;
         }
-        if came { self.take() } else { None }
+        if !came {
+            return None;
+        }
+        let gap = self.take(place);
+        self.came = Some(place);
+        gap
     }
 
-    fn take(&mut self) -> Option<(u64, u64)> {
+    /// The run that is open, where the next that comes through is at this place.
+    fn take(&mut self, before: u64) -> Option<Gap> {
         let begin = self.begin.take()?;
-        Some((begin, self.until.saturating_sub(begin)))
+        Some(Gap { after: self.came.unwrap_or(0), begin, until: self.until, before })
     }
 }
 
+/// A hold whose end shows: the last place before it, the first that waited, and how long, us.
+struct Held {
+    after: u64,
+    begin: u64,
+    us: i64,
+}
+
 impl Hold {
-    /// A hold whose end shows here: the first place that waited, and how long, us.
-    fn next(&mut self, place: u64, rel_us: i64, period_us: u64) -> Option<(u64, i64)> {
+    /// A hold whose end shows here.
+    fn next(&mut self, place: u64, rel_us: i64, period_us: u64) -> Option<Held> {
         let period = i64::try_from(period_us).unwrap_or(1);
         let last = self.last.replace((place, rel_us));
         let (before, was) = last?;
         let apart = i64::try_from(place.saturating_sub(before)).unwrap_or(1).saturating_mul(period);
-        if let Some((begin, calm, jumped)) = self.jump.take() {
+        if let Some((begin, after, calm, jumped)) = self.jump.take() {
             // Let go at once: what was sent a period later comes within half a period.
             let spacing = apart + rel_us - was;
             if spacing * 2 < apart {
-                return Some((begin, jumped - calm));
+                return Some(Held { after, begin, us: jumped - calm });
             }
         }
-        // A rise within one period that no delay can make which keeps its pace.
-        if rel_us - was >= SHORTEST_US {
-            self.jump = Some((place, was, rel_us));
+        // A rise that no delay can make which keeps its pace; the hold may have begun a period
+        // before what shows of it. (Where that is most of it, jitter looks the same.)
+        if rel_us - was >= (SHORTEST_US - apart).max(SHORTEST_US / 2) {
+            self.jump = Some((place, before, was, rel_us));
         }
         None
     }
@@ -379,6 +498,10 @@ impl Hold {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn finder() -> Finder {
+        Finder::new(1_000, (Usual::default(), Usual::default()))
+    }
 
     #[test]
     fn what_is_dark_twice_is_dark_once_in_whatever_order_it_is_told() {
@@ -401,7 +524,7 @@ mod tests {
     /// Up from 1 s to 6 s, and down within it and behind: told when each ends, the inner one first.
     #[test]
     fn an_outage_within_another_does_not_shorten_what_is_dark() {
-        let mut finder = Finder::new(1_000, (0, 0));
+        let mut finder = finder();
         for place in 0..10_000 {
             let fate = match place {
                 2_000..3_000 => Fate::LostDown,
@@ -419,7 +542,7 @@ mod tests {
     /// link's, but nobody knows whether there was one.
     #[test]
     fn what_this_machine_sent_late_is_no_outage_of_the_links() {
-        let mut finder = Finder::new(1_000, (0, 0));
+        let mut finder = finder();
         for place in 0..1_000_u16 {
             let late = if (500..540).contains(&place) { (540 - place) * 1_000 } else { 50 };
             let slot =
@@ -435,7 +558,7 @@ mod tests {
     /// A session ends three seconds into a hole; what was due from then on has no way.
     #[test]
     fn a_hole_that_outlasts_the_session_may_be_one() {
-        let mut finder = Finder::new(1_000, (0, 0));
+        let mut finder = finder();
         for place in 0..20_000_u64 {
             let fate = match place {
                 5_000..8_000 => Fate::LostDown,
@@ -445,13 +568,16 @@ mod tests {
             finder.slot(place, &Slot::of(fate), None);
         }
         let found = finder.finish();
-        assert_eq!((found.longest_ms, found.longest_possible_ms), (3_000.0, 5_000.0));
+        // From the last that came before it to the first behind it.
+        assert_eq!((found.longest_ms, found.longest_possible_ms), (3_000.0, 5_001.0));
+        assert_eq!((found.count, found.unknown, found.dark_s), (1, 1, 3.0), "{found:?}");
+        assert!((found.dark_possible_s - 5.001).abs() < 1e-9, "{found:?}");
         assert_eq!(found.hidden, 0, "this machine hid nothing");
     }
 
     #[test]
     fn what_was_not_sent_may_hide_an_outage_and_lengthen_one() {
-        let mut finder = Finder::new(1_000, (0, 0));
+        let mut finder = finder();
         for place in 0..1_000 {
             let fate = match place {
                 100..109 | 200..210 | 420..450 => Fate::NotSent,
@@ -463,7 +589,7 @@ mod tests {
         let found = finder.finish();
         assert_eq!((found.hidden, found.count), (2, 1), "{found:?}");
         assert!((found.hidden_s - 0.040).abs() < 1e-9, "{found:?}");
-        assert!((found.longest_possible_ms - 50.0).abs() < 1e-9, "{found:?}");
+        assert!((found.longest_possible_ms - 51.0).abs() < 1e-9, "{found:?}");
         assert!((found.longest_ms - 20.0).abs() < 1e-9, "{found:?}");
     }
 }

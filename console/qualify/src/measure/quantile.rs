@@ -9,6 +9,10 @@
 //! histogram turns its ends into values. Where the upper end lies beyond what was seen there is
 //! none, and that is said.
 //!
+//! A histogram knows a value to its bucket (0.1 %), so a low end is the least that its bucket holds
+//! and a high end the most, and neither lies beyond what was seen: a link that is a bucket below a
+//! bound is not said to be above it.
+//!
 //! A piece shorter than [`PIECE_US`] is not independent of the next: those of a short run are put
 //! together, and the variance of few pieces has Student's t instead of 1.96. A run of which fewer
 //! than two remain is worth one sample, whatever their number.
@@ -20,7 +24,7 @@
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::number::{count, len, real};
+use crate::number::{len, real};
 
 /// Pieces of a run. Chosen: enough for a variance, and long enough (12 s of 10 minutes) that one
 /// is nearly independent of the next where delays are correlated over 100 ms.
@@ -64,7 +68,7 @@ pub struct Quantile {
     pub above: f64,
     /// Its value, ms.
     pub ms: f64,
-    /// The least that it may be, 95 %, ms.
+    /// The least that it may be, 95 %, where every slot of which nothing is known was better, ms.
     pub low_ms: f64,
     /// The most that it may be, where every slot of which nothing is known was worse, ms; `null`:
     /// more than was ever seen.
@@ -94,6 +98,16 @@ pub struct Spread {
 }
 
 impl Spread {
+    /// The same, where each value may be off by so much, ms.
+    #[must_use]
+    pub fn give_or_take(mut self, ms: f64) -> Self {
+        for quantile in &mut self.quantiles {
+            quantile.low_ms = (quantile.low_ms - ms).max(0.0);
+            quantile.high_ms = quantile.high_ms.map(|high| high + ms);
+        }
+        self
+    }
+
     /// The quantile of this name.
     pub fn quantile(&self, name: &str) -> Option<&Quantile> {
         self.quantiles.iter().find(|quantile| quantile.name == name)
@@ -103,6 +117,8 @@ impl Spread {
 /// Collects one series in two looks: values first, then how each piece exceeds the quantiles.
 pub struct Series {
     values: Histogram<u64>,
+    /// The least and the most, which no bucket rounds, us.
+    ends: Option<(u64, u64)>,
     limits_us: Vec<u64>,
     pieces: Vec<Piece>,
     piece_us: u64,
@@ -119,13 +135,15 @@ impl Series {
     pub fn new() -> Self {
         let values = histogram();
         let pieces = vec![Piece::default(); usize::try_from(BATCHES).unwrap_or(1)];
-        Self { values, limits_us: Vec::new(), pieces, piece_us: 0 }
+        Self { values, ends: None, limits_us: Vec::new(), pieces, piece_us: 0 }
     }
 
     /// First look: a value, us.
     pub fn record(&mut self, us: i64) {
-        let us = u64::try_from(us).unwrap_or(0);
-        self.values.saturating_record(us.min(MOST_US));
+        let us = u64::try_from(us).unwrap_or(0).min(MOST_US);
+        self.values.saturating_record(us);
+        let (least, most) = self.ends.unwrap_or((us, us));
+        self.ends = Some((least.min(us), most.max(us)));
     }
 
     /// Between the looks; each piece is so long, us.
@@ -157,12 +175,10 @@ impl Series {
     }
 
     /// The same where of this share of all slots nobody knows what they would have been: for the
-    /// upper ends they count as worse than everything.
+    /// upper ends they count as worse than everything, for the lower ends as better.
     pub fn spread_with(&self, unseen: f64) -> Spread {
         let count = self.values.len();
-        if count == 0 {
-            return Spread::default();
-        }
+        let Some((least_us, most_us)) = self.ends else { return Spread::default() };
         let mut quantiles = Vec::new();
         let (mut inflation, mut floor) = (1.0_f64, 0.0_f64);
         for (index, (name, above)) in QUANTILES.into_iter().enumerate() {
@@ -175,16 +191,17 @@ impl Series {
                 worth(&pieces, above).map_or(real(count) / inflation, |w| w.min(real(count)));
             inflation = inflation.max(real(count) / worth.max(1.0));
             let (least, most) = wilson(above, worth);
-            let value = |above: f64| self.ms(1.0 - above);
+            // Were all that nobody knows below it, so many more of the others would be above it.
+            let most = (most / (1.0 - unseen).max(f64::MIN_POSITIVE)).min(1.0);
             // A rarer quantile is no less than a more common one.
-            floor = floor.max(value(most));
+            floor = floor.max(self.bucket_ms(1.0 - most).0);
             // Beyond one of what the samples are worth nothing is known.
             let least = (least - unseen).max(0.0);
-            let high_ms = (least * worth >= 1.0).then(|| value(least));
+            let high_ms = (least * worth >= 1.0).then(|| self.bucket_ms(1.0 - least).1);
             quantiles.push(Quantile {
                 name: name.to_owned(),
                 above,
-                ms: value(above),
+                ms: self.bucket_ms(1.0 - above).1,
                 low_ms: floor,
                 high_ms,
                 worth,
@@ -192,18 +209,13 @@ impl Series {
         }
         Spread {
             count,
-            min_ms: Some(real(self.values.min()) / 1e3),
+            min_ms: Some(real(least_us) / 1e3),
             mean_ms: Some(self.values.mean() / 1e3),
-            max_ms: Some(real(self.values.max()) / 1e3),
+            max_ms: Some(real(most_us) / 1e3),
             quantiles,
             tail: self.tail(),
             bins: self.bins(),
         }
-    }
-
-    /// The least that a value of this series may have been, ms: histograms round up by 0.1 %.
-    pub fn at_least_ms(&self, ms: f64) -> f64 {
-        real(self.values.lowest_equivalent(count(ms * 1e3))) / 1e3
     }
 
     fn bins(&self) -> Vec<(f64, u64)> {
@@ -221,8 +233,12 @@ impl Series {
         bins
     }
 
-    fn ms(&self, quantile: f64) -> f64 {
-        real(self.values.value_at_quantile(quantile.clamp(0.0, 1.0)).min(self.values.max())) / 1e3
+    /// Between what two values this quantile of the samples lies, ms: the ends of its bucket.
+    fn bucket_ms(&self, quantile: f64) -> (f64, f64) {
+        let value = self.values.value_at_quantile(quantile.clamp(0.0, 1.0));
+        let (least, most) = self.ends.unwrap_or_default();
+        let low = self.values.lowest_equivalent(value).max(least);
+        (real(low) / 1e3, real(self.values.highest_equivalent(value).min(most)) / 1e3)
     }
 
     /// Twelve points for each power of ten of the share above.
@@ -231,7 +247,7 @@ impl Series {
         let shares = (0_u32..=84).map(|step| 10_f64.powf(-f64::from(step) / 12.0));
         shares
             .take_while(|share| *share >= least)
-            .map(|share| (self.ms(1.0 - share), share))
+            .map(|share| (self.bucket_ms(1.0 - share).1, share))
             .collect()
     }
 }

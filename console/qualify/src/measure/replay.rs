@@ -35,8 +35,12 @@ pub struct Played {
     pub added_mean_ms: f64,
     /// For each of `thresholds_ms`: safe stops.
     pub stops: Vec<u64>,
+    /// Of those: what the link surely did. The others are of slots of which nobody knows.
+    pub stops_sure: Vec<u64>,
     /// For each of them: how long the arm could move, s.
     pub moving_s: Vec<f64>,
+    /// The same where all that nobody knows had come, s.
+    pub moving_most_s: Vec<f64>,
     /// Safe stops per hour of that.
     pub stops_per_hour: Vec<f64>,
     /// The most per hour that the link's own rate may be, 95 %; none seen may be three.
@@ -61,6 +65,16 @@ impl Replay {
         let rare =
             |played: &&Played| played.stops_per_hour_high.first().is_some_and(|h| *h < per_hour);
         self.played.iter().find(rare).map(|played| played.playout_ms)
+    }
+
+    /// This replay, with what is sure from one in which all came of which nobody knows.
+    #[must_use]
+    pub fn surely(mut self, best: &Self) -> Self {
+        for (played, best) in self.played.iter_mut().zip(&best.played) {
+            played.stops_sure.clone_from(&best.stops);
+            played.moving_most_s.clone_from(&best.moving_s);
+        }
+        self
     }
 
     /// One cell: stops an hour (seen, and the most that it may be).
@@ -267,7 +281,9 @@ impl Lane {
             added_mean_ms: ms(self.added_us / ticks),
             stops_per_hour: both().map(|(stops, s)| per_hour(real(*stops), s)).collect(),
             stops_per_hour_high: both().map(|(stops, s)| per_hour(poisson(*stops).1, s)).collect(),
+            moving_most_s: moving_s.clone(),
             moving_s,
+            stops_sure: self.stops.clone(),
             stops: self.stops,
         }
     }

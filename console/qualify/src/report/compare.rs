@@ -1,25 +1,42 @@
 //! Two reports beside each other: what became better, what worse.
 //!
-//! Knows: when a difference is more than both intervals allow. Does not know: why the link changed.
+//! Knows: when a difference is more than both intervals allow, or than chance makes of two runs of
+//! one link. Does not know: why the link changed.
+//!
+//! Of what is counted (outages, safe stops) the intervals say too little: whether 3 are more than
+//! none is asked of the counts themselves. If both runs were of one link, each of the events had
+//! fallen into the second run by chance, as its share of the time is: that makes a binomial
+//! distribution, exact for any count (Przyborowski and Wilenski 1940). The same is asked of how
+//! long the link was dark: each outage, with its length, may have fallen into either run. What may
+//! have been an outage, where nobody knows what the link did, counts against the change.
 
 use serde::Serialize;
 
 use super::Report;
-use crate::measure::outage::Outages;
-use crate::measure::quantile::{Quantile, Share, poisson};
+use crate::measure::outage::{Outages, Way};
+use crate::measure::quantile::{Quantile, Share};
 use crate::measure::replay::Played;
 use crate::measure::{Measures, long};
-use crate::number::real;
+use crate::number::{len, real};
+
+/// A change by chance is told once in so many comparisons, better or worse each. Chosen: a report
+/// has some twenty figures, so that of ten pairs of runs of one link one is told wrong, as of
+/// intervals of 90 % that do not meet.
+const CHANCE: f64 = 0.005;
+/// Up to so many events every way in which they may have fallen is tried: 65536 at most.
+const TRIED_MAX: usize = 16;
+/// Of a normal distribution, [`CHANCE`] on one side.
+const Z: f64 = 2.576;
 
 /// How a figure changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
-    /// Lower than before, and the intervals do not meet.
+    /// Lower than before, by more than chance makes.
     Better,
-    /// The intervals meet: nothing that could be said.
+    /// No clear change: nothing that could be said.
     Same,
-    /// Higher than before, and the intervals do not meet.
+    /// Higher than before, by more than chance makes.
     Worse,
     /// One of a kind, without an interval: nothing is said of a trend.
     Unjudged,
@@ -98,14 +115,8 @@ pub fn compare(before: &Report, after: &Report) -> Vec<Compared> {
     all.push(share("loss up, %", &b.up.loss, &a.up.loss));
     all.push(share("loss down, %", &b.down.loss, &a.down.loss));
     all.push(share("lost nobody knows where, %", &b.lost_unknown, &a.lost_unknown));
-    let hours = |seconds: f64| (seconds / 3_600.0).max(1e-9);
-    let rate = |events: u64, seconds: f64| {
-        let (few, many) = poisson(events);
-        (real(events) / hours(seconds), few / hours(seconds), many / hours(seconds))
-    };
-    let (was, is) = (rate(b.outages.count, b.seconds), rate(a.outages.count, a.seconds));
-    all.push(one("outages an hour".to_owned(), was, is));
-    all.push(one("time dark, %".to_owned(), dark(b), dark(a)));
+    all.push(outages_an_hour(b, a));
+    all.push(dark(b, a));
     all.push(Compared {
         what: "longest outage, ms".to_owned(),
         before: b.outages.longest_ms,
@@ -119,22 +130,165 @@ pub fn compare(before: &Report, after: &Report) -> Vec<Compared> {
                 continue;
             };
             let what = format!("safe stops an hour, playout {} ms", b_played.playout_ms);
-            let moving = |played: &Played| played.moving_s.first().copied().unwrap_or(0.0);
-            let rates = (rate(*was, moving(b_played)), rate(*is, moving(a_played)));
-            all.push(one(what, rates.0, rates.1));
+            let counted = |played: &Played, seen: u64| {
+                let first = |list: &Vec<u64>| list.first().copied();
+                let sure = first(&played.stops_sure).unwrap_or(seen);
+                let seconds = played.moving_s.first().copied().unwrap_or(0.0);
+                Counted { seen, sure, possible: seen, seconds }
+            };
+            all.push(counted(b_played, *was).against(what, &counted(a_played, *is)));
         }
     }
     all
 }
 
-/// What availability lacks, in percent, with the interval that the count of outages leaves it.
-fn dark(measures: &Measures) -> (f64, f64, f64) {
-    let Outages { count, dark_s, .. } = measures.outages;
-    let (few, many) = poisson(count);
-    // None seen may be three, each of the shortest that counts.
-    let mean_s = if count == 0 { 0.01 } else { dark_s / real(count) };
-    let percent = |seconds: f64| (seconds / measures.seconds.max(1e-9)).clamp(0.0, 1.0) * 1e2;
-    (percent(dark_s), percent(few * mean_s), percent(many * mean_s))
+/// Events of a run, and in how long.
+struct Counted {
+    seen: u64,
+    sure: u64,
+    possible: u64,
+    seconds: f64,
+}
+
+impl Counted {
+    fn against(&self, what: String, after: &Self) -> Compared {
+        let share = after.seconds / (self.seconds + after.seconds).max(1e-9);
+        let change = if at_least_by_chance(self.possible, after.sure, share) <= CHANCE {
+            Change::Worse
+        } else if at_least_by_chance(after.possible, self.sure, 1.0 - share) <= CHANCE {
+            Change::Better
+        } else {
+            Change::Same
+        };
+        let hourly = |run: &Self| real(run.seen) / (run.seconds / 3_600.0).max(1e-9);
+        Compared { what, before: hourly(self), after: hourly(after), change }
+    }
+}
+
+/// How likely at least `here` of all events fall here, if each does with this chance.
+fn at_least_by_chance(there: u64, here: u64, chance: f64) -> f64 {
+    let (all, chance) = (there + here, chance.clamp(1e-12, 1.0 - 1e-12));
+    if here == 0 {
+        return 1.0;
+    }
+    // From one count to the next, in logarithms: of a thousand events the first is nothing.
+    let step = (chance / (1.0 - chance)).ln();
+    let mut log = real(all) * (1.0 - chance).ln();
+    let mut below = 0.0;
+    for count in 0..here {
+        below += log.exp();
+        log += (real(all - count) / real(count + 1)).ln() + step;
+    }
+    // What is far above its mean is summed from above, where nothing cancels.
+    if below < 0.5 {
+        return 1.0 - below;
+    }
+    let mut above = 0.0;
+    for count in here..=all {
+        above += log.exp();
+        log += (real(all.saturating_sub(count)) / real(count + 1)).ln() + step;
+    }
+    above
+}
+
+fn outages_an_hour(before: &Measures, after: &Measures) -> Compared {
+    let counted = |measures: &Measures| {
+        let Outages { count, possible, unknown, hidden, .. } = measures.outages;
+        let events = of_one_cause(measures);
+        let one_by_one = events.as_ref().map_or(count, |events| len(events));
+        // Losses that stood alone are told by the loss.
+        let unseen = unknown.min(possible) + hidden;
+        let possible = one_by_one + unseen;
+        Counted { seen: count, sure: one_by_one, possible, seconds: measures.seconds }
+    };
+    counted(before).against("outages an hour".to_owned(), &counted(after))
+}
+
+/// The lengths of what was seen dark, s, ways that were dark together as one; `None` where more was
+/// seen than is kept.
+fn of_one_cause(measures: &Measures) -> Option<Vec<f64>> {
+    let outages = &measures.outages;
+    let seen = outages.list.iter().filter(|outage| outage.way != Way::Unknown);
+    let mut parts: Vec<(f64, f64)> =
+        seen.map(|outage| (outage.at_s, outage.at_s + outage.ms / 1e3)).collect();
+    if len(&parts) < outages.count {
+        return None;
+    }
+    parts.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut joined: Vec<(f64, f64)> = Vec::new();
+    for (begin, end) in parts {
+        match joined.last_mut() {
+            Some(last) if begin <= last.1 => last.1 = last.1.max(end),
+            Some(_) | None => joined.push((begin, end)),
+        }
+    }
+    Some(joined.into_iter().map(|(begin, end)| end - begin).collect())
+}
+
+/// How much of the time was dark, in percent.
+fn dark(before: &Measures, after: &Measures) -> Compared {
+    let share = after.seconds / (before.seconds + after.seconds).max(1e-9);
+    let percent = |measures: &Measures| {
+        let share = measures.outages.dark_s / measures.seconds.max(1e-9);
+        share.clamp(0.0, 1.0) * 1e2
+    };
+    // What nobody saw was as dark as it may have been, in the run that it would speak for.
+    let unseen = |measures: &Measures| {
+        let Outages { list, hidden_s, .. } = &measures.outages;
+        let unknown = list.iter().filter(|outage| outage.way == Way::Unknown);
+        hidden_s + unknown.map(|outage| outage.high_ms / 1e3).sum::<f64>()
+    };
+    let change = if is_more(before, after, share, unseen(before)) {
+        Change::Worse
+    } else if is_more(after, before, 1.0 - share, unseen(after)) {
+        Change::Better
+    } else {
+        Change::Same
+    };
+    let what = "time dark, %".to_owned();
+    Compared { what, before: percent(before), after: percent(after), change }
+}
+
+/// Whether it was dark for longer here than chance makes, if each outage falls here with this one.
+fn is_more(there: &Measures, here: &Measures, chance: f64, unseen_there_s: f64) -> bool {
+    let lists = of_one_cause(there).zip(of_one_cause(here));
+    let Some((mut all, seen)) = lists.filter(|(a, b)| a.len() + b.len() < TRIED_MAX) else {
+        return is_more_of_many(there, here, chance, unseen_there_s);
+    };
+    all.extend((unseen_there_s > 0.0).then_some(unseen_there_s));
+    let here_s: f64 = seen.iter().sum();
+    if here_s <= 0.0 {
+        return false;
+    }
+    all.extend(seen);
+    // Every way to fall: how much of it is here, and how likely that is.
+    let mut ways: Vec<(f64, f64)> = vec![(0.0, 1.0)];
+    for long in all {
+        let falls: Vec<(f64, f64)> =
+            ways.iter().map(|(sum, likely)| (sum + long, likely * chance)).collect();
+        ways.iter_mut().for_each(|(_, likely)| *likely *= 1.0 - chance);
+        ways.extend(falls);
+    }
+    let as_much = ways.iter().filter(|(sum, _)| *sum >= here_s - 1e-9);
+    as_much.map(|(_, likely)| likely).sum::<f64>() <= CHANCE
+}
+
+/// The same of many: their sum is nearly normal, and where one is most of it nothing is told.
+fn is_more_of_many(there: &Measures, here: &Measures, chance: f64, unseen_there_s: f64) -> bool {
+    let squares = |measures: &Measures| {
+        let list = measures.outages.list.iter().filter(|outage| outage.way != Way::Unknown);
+        let (mut sum, mut of) = (0.0, 0.0);
+        for outage in list {
+            sum += (outage.ms / 1e3).powi(2);
+            of += 1.0;
+        }
+        // Of those that are not kept: as long as the others.
+        sum * (real(measures.outages.count) / f64::max(of, 1.0)).max(1.0)
+    };
+    let (there_s, here_s) = (there.outages.dark_s + unseen_there_s, here.outages.dark_s);
+    let squares = squares(there) + squares(here) + unseen_there_s.powi(2);
+    let spread = (chance * (1.0 - chance) * squares).sqrt();
+    here_s - chance * (there_s + here_s) > Z * spread && here_s > 0.0
 }
 
 fn quantile(what: String, before: &Quantile, after: &Quantile) -> Compared {

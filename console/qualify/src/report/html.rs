@@ -8,11 +8,11 @@ use std::fmt::Write as _;
 use super::Report;
 use super::road::{load, path};
 use super::svg::{Axis, Plot};
-use crate::measure::outage::{Mode, Way};
+use crate::measure::outage::{Mode, Outages, Way};
 use crate::measure::quantile::Spread;
 use crate::measure::{Measures, OneWay, long};
 use crate::number::real;
-use crate::verdict::{Metric, Requirement, Row, Verdict};
+use crate::verdict::{Metric, RUN_MAX_S, Requirement, Row, Verdict};
 
 /// Where the object begins and ends in the page.
 const OPEN: &str = "<script type=\"application/json\" id=\"report\">";
@@ -139,8 +139,9 @@ fn rows(report: &Report) -> String {
 /// How long a clean run would have to be for a row's claim, in words, where a longer one than this
 /// would help.
 pub fn needs(report: &Report, row: &Row) -> Option<String> {
-    // Chosen: a tenth more; what this run nearly was is no advice.
-    row.needs_s.filter(|s| *s > 1.1 * report.quic.seconds).map(long)
+    // Chosen: a tenth more; what this run nearly was is no advice, nor what no run can be.
+    let long_enough = row.needs_s.filter(|s| *s > 1.1 * report.quic.seconds);
+    long_enough.filter(|s| *s <= RUN_MAX_S).map(long)
 }
 
 /// What a row of loss does not count on any way, for its place is unknown: it may belong to either.
@@ -509,16 +510,40 @@ fn watchdog(report: &Report) -> String {
     )
 }
 
-fn frames((up, down): (f64, f64)) -> String {
+fn frames(outages: &Outages) -> String {
+    let ((up, down), (up_s, down_s)) = (outages.frames_ms, outages.frames_s);
     if up.max(down) <= 0.0 {
         return String::new();
     }
     format!(
         "<p class=\"soft\">A radio on this link hands over in frames: what was held up to {} ms to \
-         the robot and {} ms to the surgeon is usual here, and no outage.</p>",
+         the robot and {} ms to the surgeon is usual here, and no outage. In all it was {} s and \
+         {} s.</p>",
         figure(up),
-        figure(down)
+        figure(down),
+        figure(up_s),
+        figure(down_s)
     )
+}
+
+/// What may have been an outage beside those that were seen.
+fn not_seen(outages: &Outages) -> String {
+    let Outages { possible, count, unknown, hidden, .. } = outages;
+    let mut words = String::new();
+    let alone = possible.saturating_sub(count + unknown);
+    if alone > 0 {
+        let _ = write!(
+            words,
+            " {alone} more losses may have lasted 10 ms, where nobody looked between two probes."
+        );
+    }
+    if *unknown > 0 {
+        let _ = write!(words, " Of {unknown} stretches nobody knows whether it was the link.");
+    }
+    if *hidden > 0 {
+        let _ = write!(words, " {hidden} stalls of this machine may hide others.");
+    }
+    if words.is_empty() { words } else { format!("<p class=\"soft\">{}</p>", words.trim()) }
 }
 
 fn outages(measures: &Measures) -> String {
@@ -531,12 +556,15 @@ fn outages(measures: &Measures) -> String {
         };
         let _ = write!(
             body,
-            "<tr><td class=\"n\">{:.3} s</td><td class=\"n\">{:.0} \
+            "<tr><td class=\"n\">{:.3} s</td><td class=\"n\">{:.0} ms</td><td class=\"n\">{} to {} \
              ms</td><td>{way}</td><td>{mode}</td></tr>",
-            outage.at_s, outage.ms
+            outage.at_s,
+            outage.ms,
+            figure(outage.low_ms),
+            figure(outage.high_ms)
         );
     }
-    let count = measures.outages.count;
+    let count = measures.outages.count + measures.outages.unknown;
     let more = usize::try_from(count).unwrap_or(usize::MAX) > LISTED;
     let more = if more {
         format!("<p class=\"soft\">The first {LISTED} of {count}.</p>")
@@ -548,11 +576,12 @@ fn outages(measures: &Measures) -> String {
     } else {
         format!(
             "<div class=\"scroll\"><table><thead><tr><th class=\"n\">at</th><th \
-             class=\"n\">long</th><th>way</th><th>what was sent</th></tr></thead><tbody>{body}\
-             </tbody></table></div>"
+             class=\"n\">long</th><th class=\"n\">may be</th><th>way</th>\
+             <th>what was sent</th></tr>\
+             </thead><tbody>{body}</tbody></table></div>"
         )
     };
-    let frames = frames(measures.outages.frames_ms);
+    let (frames, not_seen) = (frames(&measures.outages), not_seen(&measures.outages));
     let way = |name: &str, way: &OneWay| {
         format!(
             "<tr><td>{name}</td><td class=\"n\">{} of {}</td><td class=\"n\">{} %</td>\
@@ -573,7 +602,7 @@ fn outages(measures: &Measures) -> String {
          <th class=\"n\">reordered</th><th \
          class=\"n\">twice</th></tr></thead><tbody>{}{}</tbody></table></div>\
          <p class=\"soft\">{} more were lost nobody knows where, or found no session.</p>\
-         {frames}{list}{more}</section>",
+         {frames}{list}{more}{not_seen}</section>",
         way("To the robot", &measures.up),
         way("To the surgeon", &measures.down),
         measures.lost_unknown.events,

@@ -30,7 +30,7 @@ use crate::verdict::{Row, Verdict};
 
 /// The object's name. Another where a member comes, goes, or means something else: a reader that
 /// finds another says so, and never guesses. `tests/report.rs` holds the members of this one.
-pub const SCHEMA: &str = "longhand qualify report v2";
+pub const SCHEMA: &str = "longhand qualify report v3";
 /// Stops at most so many an hour for the playout buffer that is recommended. Chosen: one.
 pub const RARE_PER_HOUR: f64 = 1.0;
 
