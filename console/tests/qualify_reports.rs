@@ -147,18 +147,22 @@ fn a_report_is_made_again_signed_where_asked_and_never_over_another() {
     assert_eq!(unknown.status.code(), Some(2));
 }
 
-/// A crash in the middle: the first line of the samples is still empty, and nothing says how it
-/// ended.
+/// A crash in the middle: nothing says how it ended, and of the last probes nothing was known.
 #[test]
 fn a_run_that_broke_off_is_reported_as_far_as_it_came() {
     let scene = Scene::new();
     scene.keep(|run| run.ended = None);
-    let file = scene.0.path().join("run").join(SESSION_SAMPLES);
-    let mut bytes = std::fs::read(&file).unwrap();
-    bytes[..256].fill(b' ');
-    // Two thousand slots, and a piece of one.
-    bytes.truncate(256 + 2_000 * 12 + 5);
-    std::fs::write(&file, bytes).unwrap();
+    for (name, slots) in [(SESSION_SAMPLES, 2_000), (TWIN_SAMPLES, 1_990)] {
+        let file = scene.0.path().join("run").join(name);
+        std::fs::remove_file(&file).unwrap();
+        let road = RawFile::create(&file, 1, Micros::from_millis(1)).unwrap();
+        let known = vec![Slot::of(Fate::Back { up_us: 20_000, down_us: 20_000 }); slots];
+        road.write_ahead(0, &known, 0, 2_045).unwrap();
+        // And a piece of one.
+        let mut bytes = std::fs::read(&file).unwrap();
+        bytes.extend([0; 5]);
+        std::fs::write(&file, bytes).unwrap();
+    }
     let made = scene.report(&[]);
     assert_eq!(made.status.code(), Some(3), "{made:?}");
     let object = json(&made);
@@ -166,7 +170,22 @@ fn a_run_that_broke_off_is_reported_as_far_as_it_came() {
         (&object["about"]["cut_short"], &object["quic"]["own"]["slots"]),
         (&true.into(), &2_000.into())
     );
-    assert!(object["about"]["notes"].to_string().contains("broke off"), "{}", object["about"]);
+    assert_eq!(object["twin"]["own"]["slots"], 1_990);
+    let notes = object["about"]["notes"].to_string();
+    for word in [
+        "broke off",
+        "2045 probes in the session",
+        "of the last 45 nothing",
+        "on plain UDP",
+        "of the last 55 nothing",
+    ] {
+        assert!(notes.contains(word), "{word}: {notes}");
+    }
+    // It ended, and the loaded run behind it did not: the report says that, too.
+    let scene = Scene::new();
+    scene.keep(|run| run.ended.as_mut().unwrap().load = None);
+    let notes = json(&scene.report(&[]))["about"]["notes"].to_string();
+    assert!(notes.contains("the loaded run broke off"), "{notes}");
 }
 
 /// A copy that broke off would be the report of a shorter run under the longer one's name.

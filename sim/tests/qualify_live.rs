@@ -277,6 +277,76 @@ const SLACK: u64 = 10;
 /// The length of the replayed run, us.
 const SEAM_US: u64 = 15_000_000;
 
+/// Samples of both roads in the only run's folder, as far as whole ones lie there.
+fn samples_there(scene: &Scene) -> [u64; 2] {
+    let folder = std::fs::read_dir(scene.path("report")).ok().and_then(|mut all| all.next());
+    ["samples-quic.lhq", "samples-udp.lhq"].map(|name| {
+        let file = folder.as_ref().and_then(|folder| folder.as_ref().ok());
+        let file = file.and_then(|folder| std::fs::metadata(folder.path().join(name)).ok());
+        file.map_or(0, |file| file.len()).saturating_sub(256) / 12
+    })
+}
+
+/// A run of an hour, begun, of which more than so many samples lie in both files.
+fn begun(scene: &Scene, robot: &str, samples: u64) -> Process {
+    let (identity, report) = (scene.path("trust/ann"), scene.path("report"));
+    let asked = ["qualify", "--robot", robot, "--identity", &identity, "--report", &report];
+    let more = ["--json", "--for", "1h", "--noise", "0s", "--common-clock-us", "100"];
+    let process = Process::start(CONSOLE, &[&asked[..], &more].concat());
+    child::until("samples on disk", || {
+        samples_there(scene).iter().all(|there| *there > samples).then_some(())
+    });
+    process
+}
+
+/// Nobody can help a process that is killed: what it knew a second before is in its files all the
+/// same, and the report made of them says how it ended and what is missing.
+#[test]
+fn of_a_run_that_is_killed_both_roads_are_reported_and_what_is_missing_is_said() {
+    let (scene, agent, _) = with_twin();
+    let process = begun(&scene, &agent.addr, 3_000);
+    process.kill();
+    let there = samples_there(&scene);
+    let folder = std::fs::read_dir(scene.path("report")).unwrap().next().unwrap().unwrap().path();
+    let (folder, identity) = (folder.display().to_string(), scene.path("trust/ann"));
+    let asked = ["qualify", "report", &folder, "--identity", &identity, "--json"];
+    let made = Process::run(CONSOLE, &asked);
+    // Of a run that broke off nothing is shown to hold.
+    assert_eq!(made.code, Some(3), "{made:?}");
+    let report = made.json();
+    let slots = |road: &str| report[road]["own"]["slots"].as_u64().unwrap();
+    assert_eq!(["quic", "twin"].map(slots), there);
+    // Most of it came back; nothing that was on its way is called lost.
+    assert!(real(&report, "/quic/rtt/count") > 2_000.0, "{}", report["quic"]["own"]);
+    assert_eq!(report["about"]["cut_short"], true);
+    let notes = report["about"]["notes"].to_string();
+    for word in ["broke off", "nothing was known yet", "on plain UDP", "common clock"] {
+        assert!(notes.contains(word), "{word}: {notes}");
+    }
+    let held = Process::run(CONSOLE, &["qualify", "verify", &folder]);
+    assert_eq!(held.code, Some(0), "{held:?}");
+}
+
+#[test]
+fn of_a_run_that_is_told_to_end_everything_is_in_the_files() {
+    let (scene, agent, _) = with_twin();
+    for signal in [rustix::process::Signal::TERM, rustix::process::Signal::HUP] {
+        let process = begun(&scene, &agent.addr, 1_000);
+        process.signal(signal);
+        let done = process.ended();
+        assert_eq!(done.code, Some(3), "{done:?}");
+        let report = done.json();
+        let of = |road: &str, what: &str| report[road]["own"][what].as_u64().unwrap();
+        assert_eq!(["quic", "twin"].map(|road| of(road, "slots")), samples_there(&scene));
+        assert!(of("quic", "sent") > 1_000 && of("twin", "sent") > 1_000, "{report}");
+        assert_eq!(report["about"]["cut_short"], true);
+        // What only the end knows: how the clocks lay, and what the kernel granted.
+        assert!(!report["about"]["notes"].to_string().contains("broke off"), "{report}");
+        assert_ne!(report["about"]["real_time"], "", "{}", report["about"]);
+        std::fs::remove_dir_all(scene.path("report")).unwrap();
+    }
+}
+
 #[test]
 fn a_report_can_be_verified_and_an_altered_one_cannot() {
     let scene = Scene::new();

@@ -7,7 +7,7 @@ mod again;
 mod check;
 mod tell;
 
-use self::again::{Again, LOADED, keep, make};
+use self::again::{Again, LOADED, NOT_LOADED, keep, make};
 use self::check::{beside, verify};
 use self::tell::tell;
 use super::run::{Speaker, resolve};
@@ -356,7 +356,12 @@ impl Run {
         keep(&folder, &kept)?;
         let done = match measure(&config, &folder, look) {
             Ok(done) => done,
-            Err(error) => return Err(without_a_report(&folder, wrong(error))),
+            Err(error) => {
+                // Where the disk is full it has no room for this either.
+                kept.about.notes.push(format!("It ended with an error: {error}."));
+                let _told = keep(&folder, &kept);
+                return Err(without_a_report(&folder, wrong(error)));
+            }
         };
         self.ended(&mut kept, &done);
         keep(&folder, &kept)?;
@@ -489,7 +494,7 @@ impl Run {
                 };
                 why.to_owned()
             });
-            kept.about.notes.push(format!("It was not loaded: {why}."));
+            kept.about.notes.push(format!("{NOT_LOADED}: {why}."));
         }
         if let Some(ended) = &mut kept.ended {
             ended.load = load;

@@ -11,7 +11,11 @@
 //! | twin, real-time | the same schedule on plain UDP, half a slot later |
 //! | path | asks beside them what the path does to marks, sizes and silence |
 //! | load | in a loaded run: other traffic on the twin's road; the session's is the pump's |
-//! | the caller's | keeps the ledger, writes samples to disk |
+//! | the caller's | keeps the ledger, writes samples to files |
+//! | disk | every five seconds waits until the disk has them |
+//!
+//! What a sudden end takes away: where the process dies, the samples of the last second, and those
+//! that nothing had come of yet; where the power goes, of six.
 
 mod desk;
 mod files;
@@ -190,6 +194,8 @@ pub fn measure(
     let looking = twin_at.filter(|_| config.load.is_none());
     let looking = looking.map(|at| path::start(at, !run, config, &stop)).transpose()?;
     let pacer = desk::pace(&desk, config.period, slots, config.real_time, &stop)?;
+    let files = roads.iter().map(Road::on_disk).collect::<Result<_, _>>()?;
+    let disk = files::Disk::start(files, &stop)?;
     let books = [Some(Arc::clone(&desk)), twin.as_ref().map(twin::Twin::desk)];
     let books: Vec<Arc<Desk>> = books.into_iter().flatten().collect();
     let cut_short = keep(&books, &mut roads, config, slots, &mut look)?;
@@ -202,6 +208,9 @@ pub fn measure(
     let _ended = session.join();
     if let Some(twin) = twin {
         twin.join();
+    }
+    if let Err(error) = disk.join() {
+        notes.push(format!("The disk did not take everything while it was measured: {error}."));
     }
     let path = looking.and_then(path::Survey::join);
     let put = loading.and_then(|thread| thread.join().ok());
@@ -301,8 +310,25 @@ fn wait_path(survey: &path::Survey, look: &mut impl FnMut(&Live) -> bool) {
 }
 
 /// Keeps the ledgers until the schedule is over and everything is told. Says whether it was ended
-/// before its time.
+/// before its time. Where one cannot be kept any longer, the other's is saved.
 fn keep(
+    desks: &[Arc<Desk>],
+    roads: &mut [Road],
+    config: &QualifyConfig,
+    slots: u64,
+    look: &mut impl FnMut(&Live) -> bool,
+) -> Result<bool, QualifyError> {
+    let kept = keep_all(desks, roads, config, slots, look);
+    if kept.is_err() {
+        for (desk, road) in desks.iter().zip(roads) {
+            // The first error is the one that counts.
+            let _also = road.save(desk);
+        }
+    }
+    kept
+}
+
+fn keep_all(
     desks: &[Arc<Desk>],
     roads: &mut [Road],
     config: &QualifyConfig,

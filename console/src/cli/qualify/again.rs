@@ -9,12 +9,14 @@ use super::tell::tell;
 use super::{Kept, RELEASE, Speaker, code, required};
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
-use longhand_console::qualify::{SESSION_SAMPLES, TWIN_SAMPLES, Written};
+use longhand_console::qualify::{SESSION_SAMPLES, TWIN_SAMPLES, Written, has_samples};
 use longhand_qualify::measure::{Given, rtt_histogram};
 use longhand_qualify::report::run::{RUN_SCHEMA, Roads, report};
 use longhand_qualify::report::{RawFile, Report, Seal, to_html, to_json, to_sign};
 use longhand_qualify::slot::Samples;
 use longhand_quic::trust::{Credentials, sha256};
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,6 +27,8 @@ pub(super) const REPORTS: [&str; 2] = ["report.json", "report.html"];
 const HLOG: &str = "round-trip.hlog";
 /// The folder of the loaded run, within the other's.
 pub(super) const LOADED: &str = "loaded";
+/// How a note begins that says why there is no loaded run.
+pub(super) const NOT_LOADED: &str = "It was not loaded";
 
 /// `qualify report`.
 pub(super) struct Again {
@@ -43,9 +47,14 @@ impl Again {
         if let Some(name) = &self.require {
             kept.requirements = required(name)?;
         }
-        kept.about
-            .notes
-            .push(format!("This report was made again from its samples, by {RELEASE}."));
+        if kept.ended.is_none() {
+            kept.about.notes.extend(missing(&self.folder));
+        }
+        if let Some(words) = load_broke_off(&self.folder, &kept) {
+            kept.about.notes.push(words);
+        }
+        let again = format!("This report was made again from its samples, by {RELEASE}.");
+        kept.about.notes.push(again);
         let into = self.out.as_ref().unwrap_or(&self.folder);
         // What was signed stays what it was.
         if let Some(there) = REPORTS.map(|name| into.join(name)).iter().find(|path| path.exists()) {
@@ -73,10 +82,39 @@ impl Again {
 pub(super) fn keep(folder: &Path, kept: &Kept) -> Result<(), Failed> {
     let path = folder.join(RUN);
     let text = serde_json::to_string(kept).map_err(wrong)?;
-    // Whole or as it was: a crash in the middle must not take the last one away.
+    // Whole or as it was: a crash in the middle must not take the last one away, nor a power cut.
     let new = folder.join("run.json.new");
-    let put = std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, &path));
+    let put = File::create(&new).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&new, &path)?;
+        File::open(folder)?.sync_all()
+    });
     put.map_err(|error| cannot_write(&path, &error))
+}
+
+/// Of a run that broke off, what had come due and lies not in its files.
+fn missing(folder: &Path) -> Vec<String> {
+    let roads = [(SESSION_SAMPLES, "in the session"), (TWIN_SAMPLES, "on plain UDP")];
+    let words = roads.into_iter().filter_map(|(name, what)| {
+        let found = Written::open(&folder.join(name)).ok()?;
+        let (slots, due) = (found.slots(), found.due());
+        let open = due.saturating_sub(slots);
+        Some(format!(
+            "Of {due} probes {what} that had come due when it was last put on disk, {slots} are \
+             here; of the last {open} nothing was known yet."
+        ))
+    });
+    words.collect()
+}
+
+/// A run that ended, and whose loaded run did not: nothing says so yet.
+fn load_broke_off(folder: &Path, kept: &Kept) -> Option<String> {
+    let ended = kept.ended.as_ref()?;
+    let is_there = has_samples(&folder.join(LOADED).join(SESSION_SAMPLES));
+    let is_told = kept.about.notes.iter().any(|note| note.starts_with(NOT_LOADED));
+    (is_there && ended.load.is_none() && !is_told)
+        .then(|| format!("{NOT_LOADED}: the loaded run broke off, and nothing of it is in this report."))
 }
 
 fn read_kept(folder: &Path) -> Result<Kept, Failed> {
@@ -112,9 +150,11 @@ pub(super) fn make(folder: &Path, kept: &Kept) -> Result<Made, Failed> {
     let ended = kept.ended.as_ref();
     let given = ended.map(|ended| &ended.session);
     let session = samples(SESSION_SAMPLES.to_owned(), "samples in the session", given)?;
-    let twin = ended.and_then(|ended| ended.twin.as_ref());
-    let twin =
-        twin.map(|given| samples(TWIN_SAMPLES.to_owned(), "samples on plain UDP", Some(given)));
+    // Of a run that broke off nothing says whether there was one but its samples.
+    let given = ended.and_then(|ended| ended.twin.as_ref());
+    let is_there = ended.is_none() && has_samples(&folder.join(TWIN_SAMPLES));
+    let twin = (given.is_some() || is_there)
+        .then(|| samples(TWIN_SAMPLES.to_owned(), "samples on plain UDP", given));
     let twin = twin.transpose()?;
     let load = ended.and_then(|ended| ended.load.as_ref());
     let loaded = load.map(|load| {
