@@ -141,10 +141,5 @@ fn broke_off(about: &mut About, roads: Roads<'_>) -> Ended {
         samples.visit(&mut |place, _| slots = place.saturating_add(1));
         Given { period_us, slots, ..Given::default() }
     };
-    Ended {
-        session: given(roads.session),
-        twin: roads.twin.map(given),
-        path: None,
-        load: None,
-    }
+    Ended { session: given(roads.session), twin: roads.twin.map(given), path: None, load: None }
 }

@@ -113,8 +113,9 @@ fn load_broke_off(folder: &Path, kept: &Kept) -> Option<String> {
     let ended = kept.ended.as_ref()?;
     let is_there = has_samples(&folder.join(LOADED).join(SESSION_SAMPLES));
     let is_told = kept.about.notes.iter().any(|note| note.starts_with(NOT_LOADED));
-    (is_there && ended.load.is_none() && !is_told)
-        .then(|| format!("{NOT_LOADED}: the loaded run broke off, and nothing of it is in this report."))
+    (is_there && ended.load.is_none() && !is_told).then(|| {
+        format!("{NOT_LOADED}: the loaded run broke off, and nothing of it is in this report.")
+    })
 }
 
 fn read_kept(folder: &Path) -> Result<Kept, Failed> {
