@@ -454,7 +454,14 @@ fn fates(report: &Value, way: &str) -> Vec<String> {
 #[test]
 fn a_path_that_does_nothing_to_packets_is_told_so() {
     let (scene, agent, _) = with_twin();
-    let more = ["--for", "5s", "--noise", "0s", "--rate", "50", "--idle-probe=1s,30s"];
+    let more = ["--noise", "0s", "--rate", "50", "--for", "11s"];
+    // One that the run cannot tell of is refused before anybody is asked anything.
+    let too_long =
+        qualify(&scene, "ann", &agent.addr, &[&more[..], &["--idle-probe=1s,4s"]].concat());
+    assert_eq!(too_long.code, Some(2), "{too_long:?}");
+    let words = too_long.words();
+    assert!(words.contains("--idle-probe 4s") && words.contains("--for 14s"), "{words}");
+    let more = [&more[..], &["--idle-probe=1s"]].concat();
     let report = qualify(&scene, "ann", &agent.addr, &more).json();
     let path = &report["path"];
     for way in ["up", "down"] {
@@ -467,8 +474,12 @@ fn a_path_that_does_nothing_to_packets_is_told_so() {
     assert_eq!(sources.len(), 1, "{path}");
     let port = format!("127.0.0.1:{}", sources[0]["local_port"]);
     assert_eq!(sources[0]["address"], port.as_str());
-    // 30 s are longer than the run, and were not tried.
     assert_eq!(path["idle"]["tried"], serde_json::json!([[1.0, true]]), "{path}");
+    // Where nobody says which, those that do not fit are left out, and named.
+    let all = ["--noise", "0s", "--rate", "50", "--for", "2s", "--idle-probe"];
+    let report2 = qualify(&scene, "ann", &agent.addr, &all).json();
+    let notes = report2["about"]["notes"].to_string();
+    assert!(notes.contains("10s, 20s") && notes.contains("--for 606s"), "{notes}");
     assert!(path["idle"]["forgets_s"].is_null());
 }
 

@@ -15,7 +15,7 @@ use super::{ANSWER_NO, CANNOT_TELL, Done, FAILED, Failed, USAGE, failed, wrong};
 use clap::{Args, Subcommand, ValueEnum};
 use longhand_console::qualify::{
     Done as Measurement, LOAD_MAX, LOAD_MAX_BPS, Live, Load, QualifyConfig, RoadReport,
-    SESSION_SAMPLES, has_samples, measure, new_folder, noise_floor,
+    SESSION_SAMPLES, has_samples, measure, new_folder, noise_floor, silence_takes,
 };
 use longhand_protocol::message::RobotId;
 use longhand_protocol::units::Micros;
@@ -109,7 +109,8 @@ enum Also {
         /// Other requirements than the run's own: a name, or a TOML file.
         #[arg(long, value_name = "NAME|FILE")]
         require: Option<String>,
-        /// Where it goes; left out, into the run's folder, where there is none yet.
+        /// Where it goes, with a copy of the samples, so that it can be verified there; left out,
+        /// into the run's folder, where there is none yet.
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
         /// Print the report as one JSON object, and nothing else, on standard output.
@@ -180,11 +181,11 @@ struct Run {
           requires = "load", allow_hyphen_values = true)]
     load_for: Micros,
     /// Ask how long this console may be silent until an answer finds no way back: a NAT forgets.
-    /// All silences at once, so it takes as long as the longest; those longer than --for are left
-    /// out.
+    /// All silences at once. One that is not answered is asked once more, so --for must be twice as
+    /// long as the longest, and 6 s more; without times, 10s to 5m as far as --for allows.
     #[arg(long, value_name = "TIMES", num_args = 0..=1, require_equals = true,
           value_delimiter = ',', value_parser = written_time, conflicts_with = "no_twin",
-          default_missing_value = "10s,20s,30s,45s,60s,90s,2m,3m,5m")]
+          default_missing_value = SILENCES)]
     idle_probe: Vec<Micros>,
     /// Also write what was measured as a link trace, which `longhand-sim` plays.
     #[arg(long, value_name = "FILE")]
@@ -199,6 +200,10 @@ struct Run {
     #[arg(long)]
     json: bool,
 }
+
+/// Silences that are asked for where nobody says which. Source: links.md section 8, V12: what NATs
+/// are known to forget after.
+const SILENCES: &str = "10s,20s,30s,45s,60s,90s,2m,3m,5m";
 
 /// What carries the load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -453,6 +458,7 @@ impl Run {
         (about.cut_short, about.sessions) = (done.cut_short, done.sessions);
         (about.real_time, about.stolen_ms) = (done.granted.clone(), done.stolen_ms);
         about.notes.clone_from(&done.notes);
+        about.notes.extend(self.silences().ok().and_then(|(_, unasked)| unasked));
         let missed = done.session.missed_events;
         if missed > 0 {
             let words =
@@ -523,10 +529,32 @@ impl Run {
             twin,
             with_twin: !self.no_twin,
             real_time: !self.no_real_time,
-            silences: self.idle_probe.iter().copied().filter(|s| *s <= self.lasts).collect(),
+            silences: self.silences()?.0,
             load: None,
         };
         Ok((config, robot))
+    }
+
+    /// The silences that the run is long enough for; and where nobody said which, a word of those
+    /// that it is not.
+    ///
+    /// Errors: one that was asked for is too long.
+    fn silences(&self) -> Result<(Vec<Micros>, Option<String>), Failed> {
+        let (fit, too_long): (Vec<Micros>, Vec<Micros>) =
+            self.idle_probe.iter().partition(|silence| silence_takes(**silence) <= self.lasts);
+        let Some(longest) = too_long.iter().max() else { return Ok((fit, None)) };
+        let seconds = |span: Micros| span.as_micros().div_ceil(1_000_000);
+        let needs = format!("--for {}s", seconds(silence_takes(*longest)));
+        let all: Vec<String> = too_long.iter().map(|s| format!("{}s", seconds(*s))).collect();
+        let all = all.join(", ");
+        let unsaid = SILENCES.split(',').map(written_time).collect::<Result<Vec<_>, _>>();
+        if unsaid.is_ok_and(|unsaid| unsaid == self.idle_probe) {
+            let words = "was not asked for silence of";
+            return Ok((fit, Some(format!("The path {words} {all}: that takes {needs}."))));
+        }
+        let what = format!("--idle-probe {all}: this run is too short to tell");
+        let advice = format!("a silence that is not answered is asked twice: say {needs}");
+        Err(failed(USAGE, what, advice))
     }
 
     fn noise_floor(

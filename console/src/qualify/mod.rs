@@ -30,6 +30,7 @@ pub use files::{
     sha256_of_file,
 };
 pub use load::{LOAD_MAX, LOAD_MAX_BPS, Load, Put};
+pub use path::silence_takes;
 pub use road::{Road, RoadReport};
 
 use desk::Desk;

@@ -9,12 +9,14 @@ use super::tell::tell;
 use super::{Kept, RELEASE, Speaker, code, required};
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
-use longhand_console::qualify::{SESSION_SAMPLES, TWIN_SAMPLES, Written, has_samples};
+use longhand_console::qualify::{
+    SESSION_SAMPLES, TWIN_SAMPLES, Written, has_samples, sha256_of_file,
+};
 use longhand_qualify::measure::{Given, rtt_histogram};
 use longhand_qualify::report::run::{RUN_SCHEMA, Roads, report};
-use longhand_qualify::report::{RawFile, Report, Seal, to_html, to_json, to_sign};
+use longhand_qualify::report::{RawFile, Report, Seal, page_to_sign, to_html, to_json, to_sign};
 use longhand_qualify::slot::Samples;
-use longhand_quic::trust::{Credentials, sha256};
+use longhand_quic::trust::{Credentials, SealError, sha256};
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -57,12 +59,10 @@ impl Again {
         kept.about.notes.push(again);
         let into = self.out.as_ref().unwrap_or(&self.folder);
         // What was signed stays what it was.
-        if let Some(there) = REPORTS.map(|name| into.join(name)).iter().find(|path| path.exists()) {
-            let what = format!("{} is there already", there.display());
-            return Err(failed(FAILED, what, "say --out DIR to have another beside it"));
-        }
+        refuse_over(into, &REPORTS)?;
         std::fs::create_dir_all(into).map_err(|error| cannot_write(into, &error))?;
         let made = make(&self.folder, &kept)?;
+        made.bring(&self.folder, into)?;
         let json = made.write(into, identity.as_ref())?;
         let mut out = Speaker::new(self.json);
         if self.json {
@@ -76,6 +76,19 @@ impl Again {
         }
         Ok(code(made.report.verdict))
     }
+}
+
+/// Nothing is written over what is there.
+fn refuse_over(into: &Path, names: &[&str]) -> Result<(), Failed> {
+    let Some(there) = names.iter().map(|name| into.join(name)).find(|path| path.exists()) else {
+        return Ok(());
+    };
+    let what = format!("{} is there already", there.display());
+    Err(failed(
+        FAILED,
+        what,
+        "say --out DIR, a folder where nothing of a run lies, to have another",
+    ))
 }
 
 /// Puts what is known of a run beside its samples.
@@ -211,20 +224,49 @@ fn period_us(kept: &Kept) -> u64 {
 
 fn file(folder: &Path, name: &str, what: &str) -> Result<RawFile, Failed> {
     let path = folder.join(name);
-    let (sha256, bytes) = longhand_console::qualify::sha256_of_file(&path).map_err(wrong)?;
+    let (sha256, bytes) = sha256_of_file(&path).map_err(wrong)?;
     Ok(RawFile { name: name.to_owned(), what: what.to_owned(), sha256, bytes })
 }
 
 impl Made {
+    /// Copies the files that it was made from to where it goes, if that is elsewhere: a report
+    /// whose samples nobody has beside it proves less.
+    fn bring(&self, from: &Path, into: &Path) -> Result<(), Failed> {
+        if std::fs::canonicalize(from).ok() == std::fs::canonicalize(into).ok() {
+            return Ok(());
+        }
+        let files: Vec<&RawFile> =
+            self.report.raw.iter().filter(|file| file.name != HLOG).collect();
+        let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+        refuse_over(into, &names)?;
+        for file in files {
+            let copy = into.join(&file.name);
+            let folder = copy.parent().unwrap_or(into);
+            std::fs::create_dir_all(folder).map_err(|error| cannot_write(folder, &error))?;
+            std::fs::copy(from.join(&file.name), &copy)
+                .map_err(|error| cannot_write(&copy, &error))?;
+            if sha256_of_file(&copy).map_err(wrong)?.0 != file.sha256 {
+                let what = format!("{} is not what was copied", copy.display());
+                return Err(failed(FAILED, what, "somebody altered it meanwhile: begin again"));
+            }
+        }
+        Ok(())
+    }
+
     /// Writes it, signed where somebody signs. Gives the object.
     pub(super) fn write(&self, into: &Path, who: Option<&Credentials>) -> Result<String, Failed> {
         let signed = to_sign(&self.report).map_err(wrong)?;
-        let seal = who.map(|who| who.seal(signed.as_bytes())).transpose().map_err(wrong)?;
-        let seal = seal.map(|seal| Seal {
-            signature: seal.signature,
-            certificate: seal.certificate,
-            authority: seal.authority,
+        let page = page_to_sign(&self.report).map_err(wrong)?;
+        let seal = who.map(|who| {
+            let (object, page) = (who.seal(signed.as_bytes())?, who.seal(page.as_bytes())?);
+            Ok::<_, SealError>(Seal {
+                signature: object.signature,
+                certificate: object.certificate,
+                authority: object.authority,
+                page: Some(page.signature),
+            })
         });
+        let seal = seal.transpose().map_err(wrong)?;
         let json = to_json(&self.report, seal.as_ref()).map_err(wrong)?;
         let html = to_html(&self.report, seal.as_ref()).map_err(wrong)?;
         let [object, page] = REPORTS;
