@@ -67,8 +67,9 @@ pub struct Qualify {
 
 #[derive(Debug, Subcommand)]
 enum Also {
-    /// Check a report's signature, that a page is the one made from its report, and every file
-    /// beside it that it names. Exit code: 0 it holds, 4 it does not, 1 it cannot be read.
+    /// Check the signatures of a report and of its page, and every file beside it that it names.
+    /// Exit code: 0 they hold, 4 one does not, 3 the report's holds and the page, of another
+    /// release, carries none of its own, 1 it cannot be read.
     Verify {
         /// A report, JSON or page; or a run's folder: its report.json, its report.html, and every
         /// file that they name must then be there.
@@ -159,7 +160,9 @@ struct Run {
     /// Do not measure plain UDP beside the session.
     #[arg(long)]
     no_twin: bool,
-    /// How long to measure this machine's own noise first; 0s for not at all.
+    /// How long to measure this machine's own noise first: the same schedule on plain UDP over
+    /// loopback, timers, threads and sockets without QUIC; 0s for not at all. What QUIC adds is told
+    /// apart, where the robot runs with --probe-twin.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = written_time,
           allow_hyphen_values = true)]
     noise: Micros,
@@ -578,7 +581,7 @@ impl Run {
         let _gone = std::fs::remove_file(road.samples.path());
         let (p50, p99, p999, most) = floor.rtt_ms;
         out.line(&format!(
-            "noise floor of this machine, round trip: p50 {p50:.3} ms, p99 {p99:.3} ms, p99.9 \
+            "noise floor of this machine, round trip on plain UDP over loopback: p50 {p50:.3} ms, p99 {p99:.3} ms, p99.9 \
              {p999:.3} ms, most {most:.3} ms; {:.2} % late, {:.2} % not sent",
             floor.late * 100.0,
             floor.not_sent * 100.0
