@@ -160,9 +160,8 @@ struct Run {
     /// Do not measure plain UDP beside the session.
     #[arg(long)]
     no_twin: bool,
-    /// How long to measure this machine's own noise first: the same schedule on plain UDP over
-    /// loopback, timers, threads and sockets without QUIC; 0s for not at all. What QUIC adds is told
-    /// apart, where the robot runs with --probe-twin.
+    /// How long to measure this machine's own noise first: the same schedule over loopback, in a
+    /// session and on plain UDP; 0s for not at all.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = written_time,
           allow_hyphen_values = true)]
     noise: Micros,
@@ -435,8 +434,9 @@ impl Run {
         config: &QualifyConfig,
         robot: String,
         begun: String,
-        noise: Option<Floor>,
+        noise: Option<(String, Floor)>,
     ) -> Kept {
+        let (in_session, noise) = noise.unzip();
         Kept {
             schema: RUN_SCHEMA.to_owned(),
             about: About {
@@ -447,6 +447,7 @@ impl Run {
                 rate_hz: self.rate,
                 distance_km: self.distance_km,
                 common_clock_us: self.common_clock_us,
+                notes: in_session.into_iter().collect(),
                 ..About::default()
             },
             requirements: requirements.clone(),
@@ -460,7 +461,7 @@ impl Run {
         let about = &mut kept.about;
         (about.cut_short, about.sessions) = (done.cut_short, done.sessions);
         (about.real_time, about.stolen_ms) = (done.granted.clone(), done.stolen_ms);
-        about.notes.clone_from(&done.notes);
+        about.notes.extend(done.notes.iter().cloned());
         about.notes.extend(self.silences().ok().and_then(|(_, unasked)| unasked));
         let missed = done.session.missed_events;
         if missed > 0 {
@@ -534,6 +535,7 @@ impl Run {
             real_time: !self.no_real_time,
             silences: self.silences()?.0,
             load: None,
+            with_path: true,
         };
         Ok((config, robot))
     }
@@ -560,13 +562,15 @@ impl Run {
         Err(failed(USAGE, what, advice))
     }
 
+    /// What this machine itself adds: the session's figure in words, for the report, and plain
+    /// UDP's.
     fn noise_floor(
         &self,
         config: &QualifyConfig,
         folder: &Path,
         out: &mut Speaker,
         go_on: &impl Fn() -> bool,
-    ) -> Result<Option<Floor>, Failed> {
+    ) -> Result<Option<(String, Floor)>, Failed> {
         if self.noise == Micros::ZERO {
             return Ok(None);
         }
@@ -575,19 +579,29 @@ impl Run {
             line.show(out, live, "noise floor");
             go_on()
         };
-        let road = noise_floor(config, self.noise, folder, look).map_err(wrong)?;
-        let floor = Floor::of(&measured(&road.samples, &road.given));
+        let folder = folder.join("noise");
+        let done = noise_floor(config, self.noise, &folder, look);
+        let floor = |road: &RoadReport| Floor::of(&measured(&road.samples, &road.given));
+        let floors = done.map(|done| (floor(&done.session), done.twin.as_ref().map(floor)));
         // Only its figures are kept.
-        let _gone = std::fs::remove_file(road.samples.path());
-        let (p50, p99, p999, most) = floor.rtt_ms;
-        out.line(&format!(
-            "noise floor of this machine, round trip on plain UDP over loopback: p50 {p50:.3} ms, p99 {p99:.3} ms, p99.9 \
-             {p999:.3} ms, most {most:.3} ms; {:.2} % late, {:.2} % not sent",
-            floor.late * 100.0,
-            floor.not_sent * 100.0
-        ));
-        Ok(Some(floor))
+        let _gone = std::fs::remove_dir_all(&folder);
+        let (session, udp) = floors.map_err(wrong)?;
+        let udp = udp.unwrap_or_default();
+        let words = floor_words("in a session", &session);
+        out.line(&words);
+        out.line(&floor_words("on plain UDP", &udp));
+        Ok(Some((words, udp)))
     }
+}
+
+fn floor_words(road: &str, floor: &Floor) -> String {
+    let (p50, p99, p999, most) = floor.rtt_ms;
+    format!(
+        "Noise floor of this machine, round trip over loopback {road}: p50 {p50:.3} ms, p99 \
+         {p99:.3} ms, p99.9 {p999:.3} ms, most {most:.3} ms; {:.2} % late, {:.2} % not sent.",
+        floor.late * 100.0,
+        floor.not_sent * 100.0
+    )
 }
 
 /// The live line, not more often than it can be read.

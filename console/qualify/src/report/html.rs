@@ -676,8 +676,8 @@ fn own(report: &Report) -> String {
                 "<p>Noise floor, the same schedule on plain UDP over loopback just before: round \
                  trip {} ms at p50, {} at p99, {} at p99.9, {} at most; {} % sent late, {} % not \
                  sent. Nothing shorter than this can be told from the machine. It is of this \
-                 machine's timers, threads and sockets; what QUIC adds is in the difference to the \
-                 plain UDP beside it.</p>",
+                 machine's timers, threads and sockets; that of a session stands in the notes \
+                 above.</p>",
                 figure(p50),
                 figure(p99),
                 figure(p999),

@@ -152,10 +152,10 @@ const SYNC_EVERY: Duration = Duration::from_secs(5);
 const LOOKS_EVERY: Duration = Duration::from_millis(100);
 
 /// A thread that waits for the disk now and then, so that the ledger's never does.
-pub(super) struct Disk(JoinHandle<io::Result<()>>);
+pub(in crate::qualify) struct Disk(JoinHandle<io::Result<()>>);
 
 impl Disk {
-    pub(super) fn start(files: Vec<File>, stop: &Stop) -> io::Result<Self> {
+    pub(in crate::qualify) fn start(files: Vec<File>, stop: &Stop) -> io::Result<Self> {
         let stop = stop.clone();
         let wait = move || {
             let mut slept = Duration::ZERO;
@@ -175,7 +175,7 @@ impl Disk {
     /// Whether the disk took everything meanwhile. Ends at the stop.
     ///
     /// Errors: what it said first. It is not asked again: what it dropped it may call written.
-    pub(super) fn join(self) -> io::Result<()> {
+    pub(in crate::qualify) fn join(self) -> io::Result<()> {
         self.0.join().unwrap_or_else(|_| Err(io::Error::other("its thread died")))
     }
 }

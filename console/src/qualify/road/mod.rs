@@ -2,9 +2,11 @@
 //!
 //! Knows: when a slot may be written. Does not know: the road.
 
+pub(super) mod files;
+
 use super::desk::{Desk, Event, now_us};
-use super::files::{FileError, RawFile, Written};
 use super::{LiveRoad, QualifyError};
+use files::{FileError, RawFile, Written};
 use longhand_protocol::units::{Console, Instant, Micros};
 use longhand_qualify::ledger::Ledger;
 use longhand_qualify::measure::Given;
