@@ -255,10 +255,10 @@ fn on_udp(bytes: usize, each: usize) -> usize {
     usize::from(bytes == each)
 }
 
-/// QUIC: header, connection, number and tag take 26 bytes, each message three more for its kind and
-/// length; acknowledgements of a few ranges may lie beside them. What is shorter holds no message.
-/// A handshake's packets, of certificates, are of other lengths: one that were not would be counted,
-/// and the sums would not be equal.
+/// QUIC: header, connection, number and tag take 26 bytes, each message three more for its kind
+/// and length; acknowledgements of a few ranges may lie beside them. What is shorter holds no
+/// message. A handshake's packets, of certificates, are of other lengths: one that were not would
+/// be counted, and the sums would not be equal.
 fn in_quic(bytes: usize, each: usize) -> usize {
     const FRAME: usize = 26;
     let messages = bytes.saturating_sub(FRAME) / (each + 3);
@@ -266,8 +266,8 @@ fn in_quic(bytes: usize, each: usize) -> usize {
     if more <= 40 && bytes < 1_200 { messages } else { 0 }
 }
 
-/// Goal: loss and its direction exact, black holes of 5 s up, down and both, on plain UDP and inside
-/// QUIC. They end the session after 3 s. What was sent in it is lost on the way that the relay's
+/// Goal: loss and its direction exact, black holes of 5 s up, down and both, on plain UDP and
+/// inside QUIC. They end the session after 3 s. What was sent in it is lost on the way that the relay's
 /// own log says; what was due without one is told as that, and never as a loss.
 #[test]
 fn black_holes_have_the_directions_of_the_relays_log() {

@@ -2,7 +2,8 @@
 //!
 //! Knows: the columns, how many rows came too fast, and why a disk refused. Does not know: sockets.
 //! `fate` is `delivered` or `corrupted` where the system took the packet, `send-failed` where it
-//! did not, and else why the link dropped it. Whether anybody listened at the far end no relay knows.
+//! did not, and else why the link dropped it. Whether anybody listened at the far end no relay
+//! knows.
 //! The relay's thread only hands rows over and never waits; when the queue is full the newest row
 //! is dropped and counted.
 

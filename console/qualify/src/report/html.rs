@@ -567,7 +567,8 @@ fn outages(measures: &Measures) -> String {
     let way = |name: &str, way: &OneWay| {
         format!(
             "<tr><td>{name}</td><td class=\"n\">{} of {}</td><td class=\"n\">{}\u{a0}%</td>\
-             <td class=\"n\">{} to {}\u{a0}%</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
+             <td class=\"n\">{} to {}\u{a0}%</td>\
+             <td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
             way.loss.events,
             way.loss.of,
             figure(way.loss.share * 100.0),
@@ -725,8 +726,8 @@ fn proof(report: &Report, is_sealed: bool) -> String {
     }
     let sealed = if is_sealed {
         "This page holds its report as JSON, signed. <code>longhand-console qualify verify \
-         FILE</code> says by whom, and checks the signatures of the report and of this page, and the \
-         files above where they lie beside it."
+         FILE</code> says by whom, and checks the signatures of the report and of this page, and \
+         the files above where they lie beside it."
     } else {
         "<b>This page is not signed</b>: nobody can tell whether it was altered."
     };

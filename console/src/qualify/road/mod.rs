@@ -216,7 +216,7 @@ mod tests {
         let mut seen = [u64::MAX; SEEN_WORDS];
         let back = number.checked_sub(lost).and_then(|back| usize::try_from(back).ok());
         if let Some(word) = back.and_then(|back| seen.get_mut(back / 64)) {
-            *word ^= 1 << (number - lost) % 64;
+            *word ^= 1 << ((number - lost) % 64);
         }
         ProbeAnswer {
             probe: Probe { run: 1, number, intended_at: sent_at, sent_at },
