@@ -267,8 +267,8 @@ fn in_quic(bytes: usize, each: usize) -> usize {
 }
 
 /// Goal: loss and its direction exact, black holes of 5 s up, down and both, on plain UDP and
-/// inside QUIC. They end the session after 3 s. What was sent in it is lost on the way that the relay's
-/// own log says; what was due without one is told as that, and never as a loss.
+/// inside QUIC. They end the session after 3 s. What was sent in it is lost on the way that the
+/// relay's own log says; what was due without one is told as that, and never as a loss.
 #[test]
 fn black_holes_have_the_directions_of_the_relays_log() {
     holds_once(black_holes);
