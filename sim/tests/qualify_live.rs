@@ -292,9 +292,12 @@ fn black_holes() -> Tried {
     let ways = |road: &str| ["up", "down"].map(|way| told(&format!("/{road}/{way}/loss/events")));
     let (session, twin) = (ways("quic"), ways("twin"));
     let clients = ended.json();
-    let really = [(&at[0], in_quic as fn(usize, usize) -> usize), (&at[1], on_udp)]
-        .map(|(at, holds)| Logged::of(&log, &clients, at, holds));
-    let really = really.map(|logged| ["up", "down"].map(|way| logged.dropped(way)));
+    let holds: [fn(usize, usize) -> usize; 2] = [in_quic, on_udp];
+    let mut really = [[0; 2]; 2];
+    for ((really, at), holds) in really.iter_mut().zip(&at).zip(holds) {
+        let logged = Logged::of(&log, &clients, at, holds);
+        *really = ["up", "down"].map(|way| logged.dropped(way));
+    }
     let list = report["quic"]["outages"]["list"].as_array().unwrap();
     eprintln!("dropped {really:?}; told {session:?}, {twin:?}; {list:?}");
     assert!(really[0][0] > 7_000 && really[0][1] > 2_500, "{really:?}");
