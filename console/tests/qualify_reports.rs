@@ -23,6 +23,7 @@ use longhand_quic::trust::{Role, Trust};
 use serde_json::Value;
 
 const SLOTS: u64 = 5_000;
+const REPORTS: [&str; 2] = ["report.json", "report.html"];
 
 fn qualify(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_longhand-console"));
@@ -136,7 +137,20 @@ fn a_report_is_made_again_signed_where_asked_and_never_over_another() {
     let again = scene.report(&["--identity", &identity]);
     assert_eq!(again.status.code(), Some(1));
     assert!(said(&again.stderr).contains("there already"), "{}", said(&again.stderr));
-    // Elsewhere and against other requirements, unsigned: whoever verifies it is told.
+    // Elsewhere it is whole, too: with everything that it was made from.
+    let out = scene.path("whole");
+    scene.report(&["--out", &out, "--identity", &identity]);
+    let whole = scene.verify("whole");
+    assert_eq!((whole.status.code(), &json(&whole)["samples"]), (Some(0), &"match".into()));
+    let again = scene.report(&["--out", &out, "--identity", &identity]);
+    assert!(again.status.code() == Some(1) && said(&again.stderr).contains("there already"));
+    // Another run's samples are not written over.
+    for name in REPORTS {
+        std::fs::remove_file(Path::new(&out).join(name)).unwrap();
+    }
+    let over = scene.report(&["--out", &out]);
+    assert!(over.status.code() == Some(1) && said(&over.stderr).contains("there already"));
+    // Against other requirements, unsigned: whoever verifies it is told.
     let out = scene.path("other");
     let other = scene.report(&["--out", &out, "--require", "xu-300"]);
     assert_eq!(json(&other)["profile"]["name"], "xu-300");
@@ -147,18 +161,22 @@ fn a_report_is_made_again_signed_where_asked_and_never_over_another() {
     assert_eq!(unknown.status.code(), Some(2));
 }
 
-/// A crash in the middle: the first line of the samples is still empty, and nothing says how it
-/// ended.
+/// A crash in the middle: nothing says how it ended, and of the last probes nothing was known.
 #[test]
 fn a_run_that_broke_off_is_reported_as_far_as_it_came() {
     let scene = Scene::new();
     scene.keep(|run| run.ended = None);
-    let file = scene.0.path().join("run").join(SESSION_SAMPLES);
-    let mut bytes = std::fs::read(&file).unwrap();
-    bytes[..256].fill(b' ');
-    // Two thousand slots, and a piece of one.
-    bytes.truncate(256 + 2_000 * 12 + 5);
-    std::fs::write(&file, bytes).unwrap();
+    for (name, slots) in [(SESSION_SAMPLES, 2_000), (TWIN_SAMPLES, 1_990)] {
+        let file = scene.0.path().join("run").join(name);
+        std::fs::remove_file(&file).unwrap();
+        let road = RawFile::create(&file, 1, Micros::from_millis(1)).unwrap();
+        let known = vec![Slot::of(Fate::Back { up_us: 20_000, down_us: 20_000 }); slots];
+        road.write_ahead(0, &known, 0, 2_045).unwrap();
+        // And a piece of one.
+        let mut bytes = std::fs::read(&file).unwrap();
+        bytes.extend([0; 5]);
+        std::fs::write(&file, bytes).unwrap();
+    }
     let made = scene.report(&[]);
     assert_eq!(made.status.code(), Some(3), "{made:?}");
     let object = json(&made);
@@ -166,7 +184,22 @@ fn a_run_that_broke_off_is_reported_as_far_as_it_came() {
         (&object["about"]["cut_short"], &object["quic"]["own"]["slots"]),
         (&true.into(), &2_000.into())
     );
-    assert!(object["about"]["notes"].to_string().contains("broke off"), "{}", object["about"]);
+    assert_eq!(object["twin"]["own"]["slots"], 1_990);
+    let notes = object["about"]["notes"].to_string();
+    for word in [
+        "broke off",
+        "2045 probes in the session",
+        "of the last 45 nothing",
+        "on plain UDP",
+        "of the last 55 nothing",
+    ] {
+        assert!(notes.contains(word), "{word}: {notes}");
+    }
+    // It ended, and the loaded run behind it did not: the report says that, too.
+    let scene = Scene::new();
+    scene.keep(|run| run.ended.as_mut().unwrap().load = None);
+    let notes = json(&scene.report(&[]))["about"]["notes"].to_string();
+    assert!(notes.contains("the loaded run broke off"), "{notes}");
 }
 
 /// A copy that broke off would be the report of a shorter run under the longer one's name.
@@ -273,6 +306,47 @@ fn comparing_looks_at_seals_and_says_which_is_which_and_what_is_not_alike() {
     assert!(altered.status.code() == Some(4) && said(&altered.stderr).contains("altered"));
 }
 
+/// The page of another release looks otherwise: its own seal says that it is as it was signed, and
+/// no look at how this release would draw it.
+#[test]
+fn a_page_of_another_release_is_held_against_its_seal_and_not_against_this_one() {
+    let scene = Scene::new();
+    let identity = scene.path("trust/ann");
+    let credentials = longhand_quic::trust::Credentials::load(Path::new(&identity)).unwrap();
+    scene.keep(|run| run.about.release = "longhand-console 9.9.9".to_owned());
+    scene.report(&["--identity", &identity]);
+    let file = scene.0.path().join("run/report.html");
+    let page = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(json(&scene.verify("run"))["page"], "as signed");
+    // As that release would have drawn and signed it.
+    let other = page.replacen("Is this link good enough?", "How good is this link?", 1);
+    let unsealed = longhand_qualify::report::read(&other).unwrap();
+    let seal = credentials.seal(unsealed.page_signed.unwrap().as_bytes()).unwrap();
+    let was = unsealed.seal.unwrap();
+    let signed = other.replacen(was.page.as_ref().unwrap(), &seal.signature, 1);
+    std::fs::write(&file, &signed).unwrap();
+    let held = scene.verify("run/report.html");
+    assert_eq!(held.status.code(), Some(0), "{held:?}");
+    assert!(json(&held)["page"].as_str().unwrap().contains("another release"), "{held:?}");
+    // One letter of it altered, and nothing else.
+    std::fs::write(&file, signed.replacen("How good", "How bad", 1)).unwrap();
+    let altered = scene.verify("run/report.html");
+    let words = said(&altered.stderr);
+    assert_eq!(altered.status.code(), Some(4), "{words}");
+    assert!(words.contains("the page around it does not"), "{words}");
+    // Without a seal of its own, as older releases wrote it: the report holds, the page may be
+    // anything, and nobody is told that either is altered.
+    let member = format!("\"page\":\"{}\",", seal.signature);
+    assert!(signed.contains(&member));
+    std::fs::write(&file, signed.replacen(&member, "", 1)).unwrap();
+    let unknown = scene.verify("run/report.html");
+    let words = said(&unknown.stderr);
+    assert_eq!(unknown.status.code(), Some(3), "{words}");
+    for word in ["the report in it holds", "nobody can tell", "9.9.9"] {
+        assert!(words.contains(word), "{word}: {words}");
+    }
+}
+
 #[test]
 fn a_report_of_another_schema_is_refused_in_words_though_its_seal_holds() {
     let scene = Scene::new();
@@ -297,4 +371,11 @@ fn a_report_of_another_schema_is_refused_in_words_though_its_seal_holds() {
     for word in ["report v1", "report v3", "its signature holds", "engineer \"ann\""] {
         assert!(words.contains(word), "{word}: {words}");
     }
+    // What it names can be held against it all the same.
+    let samples = scene.0.path().join("run").join(SESSION_SAMPLES);
+    let mut bytes = std::fs::read(&samples).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&samples, bytes).unwrap();
+    let altered = scene.verify("run/report.json");
+    assert_eq!(altered.status.code(), Some(4), "{altered:?}");
 }

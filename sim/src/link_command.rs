@@ -391,6 +391,9 @@ fn run_text(name: &str, Ran { stats, trace_ended }: &Ran) -> String {
             lane.held,
             lane.dropped_total()
         );
+        if stats.send_failed.of(direction) > 0 {
+            let _ = write!(out, "  send-failed {}", stats.send_failed.of(direction));
+        }
         for cause in DropCause::ALL.iter().filter(|cause| lane.dropped(**cause) > 0) {
             let _ = write!(out, "  {} {}", cause.name(), lane.dropped(*cause));
         }
@@ -420,8 +423,12 @@ fn run_text(name: &str, Ran { stats, trace_ended }: &Ran) -> String {
         let (gone, most) = (stats.clients_replaced, crate::relay::CLIENTS_MAX);
         let _ = writeln!(out, "{gone} clients gave way to others: there were more than {most}");
     }
-    if stats.send_failed > 0 {
-        let _ = writeln!(out, "{} packets refused by the system", stats.send_failed);
+    if stats.send_failed != crate::relay::Lanes::default() {
+        out.push_str("send-failed: the link let them through, and the system did not send them\n");
+    }
+    if stats.nobody_there > 0 {
+        let times = stats.nobody_there;
+        let _ = writeln!(out, "the far end's machine said {times} times that nobody listens there");
     }
     if stats.log_lost > 0 {
         let _ = writeln!(out, "{} rows are not in the log", stats.log_lost);
@@ -432,19 +439,19 @@ fn run_text(name: &str, Ran { stats, trace_ended }: &Ran) -> String {
 fn run_json(name: &str, Ran { stats, trace_ended }: &Ran) -> String {
     let error = Some(&stats.error).filter(|error| error.count > 0);
     let value = json!({
-        "schema": "longhand relay report v2",
+        "schema": "longhand relay report v3",
         "link": name,
         "seed": stats.seed,
         "valid": stats.is_valid(),
-        "up": lane_json(&stats.link, Direction::Up),
-        "down": lane_json(&stats.link, Direction::Down),
+        "up": ran_json(stats, Direction::Up),
+        "down": ran_json(stats, Direction::Down),
         "packets": stats.error.count,
         "error_us_p50": error.map(|e| e.p50),
         "error_us_p99": error.map(|e| e.p99),
         "error_us_p999": error.map(|e| e.p999),
         "error_us_max": error.map(|e| e.max),
         "stalled": stats.stalled,
-        "send_failed": stats.send_failed,
+        "nobody_there": stats.nobody_there,
         "under_way": stats.under_way,
         "clients": stats.clients.iter()
             .map(|client| json!({
@@ -460,6 +467,15 @@ fn run_json(name: &str, Ran { stats, trace_ended }: &Ran) -> String {
         "real_time": stats.granted,
     });
     format!("{value:#}\n")
+}
+
+/// A lane between sockets, where what the link lets through may still not be sent.
+fn ran_json(stats: &RelayStats, direction: Direction) -> Value {
+    let mut lane = lane_json(&stats.link, direction);
+    if let Some(members) = lane.as_object_mut() {
+        members.insert("send_failed".to_owned(), json!(stats.send_failed.of(direction)));
+    }
+    lane
 }
 
 fn lane_json(stats: &LinkStats, direction: Direction) -> Value {

@@ -161,8 +161,12 @@ pub struct RelayStats {
     pub error: DelaySummary,
     /// Packets that left more than [`STALL`] late.
     pub stalled: u64,
-    /// Packets the system refused to send; the far end was not there, or its buffer was full.
-    pub send_failed: u64,
+    /// Packets that the link let through and the system refused to send: no route, no buffer, or
+    /// the far end's machine had just said that nobody listens. They are lost, and the log says so.
+    pub send_failed: Lanes,
+    /// Times that a far end's machine said that nobody listens there: packets that left the relay,
+    /// and found nobody. Which they were it does not say.
+    pub nobody_there: u64,
     /// Packets under way now.
     pub under_way: usize,
     /// Who is relayed, in the order in which they came.
@@ -175,6 +179,33 @@ pub struct RelayStats {
     pub log_failure: Option<LogFailure>,
     /// What the kernel granted the thread, for people.
     pub granted: String,
+}
+
+/// A count for each direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lanes {
+    /// To the far end.
+    pub up: u64,
+    /// To the clients.
+    pub down: u64,
+}
+
+impl Lanes {
+    /// Of one direction.
+    pub const fn of(&self, direction: Direction) -> u64 {
+        match direction {
+            Direction::Up => self.up,
+            Direction::Down => self.down,
+        }
+    }
+
+    const fn count(&mut self, direction: Direction) {
+        let lane = match direction {
+            Direction::Up => &mut self.up,
+            Direction::Down => &mut self.down,
+        };
+        *lane = lane.saturating_add(1);
+    }
 }
 
 /// A program that sends to the relay.
@@ -374,7 +405,8 @@ struct Worker {
     spare: Vec<Vec<u8>>,
     errors: Delays,
     stalled: u64,
-    send_failed: u64,
+    send_failed: Lanes,
+    nobody_there: u64,
     tell: SyncSender<LinkEvent>,
     log: Option<log::Log>,
     spin: bool,
@@ -397,7 +429,8 @@ impl Worker {
             spare: (0..BUFFERS).map(|_| Vec::with_capacity(BUFFER)).collect(),
             errors: Delays::new(),
             stalled: 0,
-            send_failed: 0,
+            send_failed: Lanes::default(),
+            nobody_there: 0,
             tell,
             log,
             spin: options.spin,
@@ -471,13 +504,13 @@ impl Worker {
             let (len, from) = match at.near.recv_from(buffer) {
                 Ok(came) => came,
                 Err(why) if why.kind() == ErrorKind::WouldBlock => return,
-                // A refusal of an earlier packet, told here by the system; already counted there.
                 Err(_) => continue,
             };
             let now = link_now();
             match self.clients.heard(&mut self.doors, door, from, now) {
                 Ok(client) => self.offer(Direction::Up, client, now, buffer.get(..len)),
-                Err(_no_socket) => self.send_failed = self.send_failed.saturating_add(1),
+                // It never came to the link: neither offered nor in the log.
+                Err(_no_socket) => self.send_failed.count(Direction::Up),
             }
         }
     }
@@ -490,10 +523,15 @@ impl Worker {
             match client.far.recv(buffer) {
                 Ok(len) => self.offer(Direction::Down, number, link_now(), buffer.get(..len)),
                 Err(why) if why.kind() == ErrorKind::WouldBlock => return,
-                // As above.
-                Err(_) => {}
+                Err(why) => self.refused(&why),
             }
         }
+    }
+
+    /// Word of an earlier packet: it left, and where it went nobody listened.
+    fn refused(&mut self, why: &io::Error) {
+        let is_refusal = why.kind() == ErrorKind::ConnectionRefused;
+        self.nobody_there = self.nobody_there.saturating_add(u64::from(is_refusal));
     }
 
     /// Hands a packet to the link.
@@ -539,20 +577,28 @@ impl Worker {
         }
         let left = link_now();
         let whose = self.clients.by_number(client);
-        let gone = whose.and_then(|client| match direction {
-            Direction::Up => client.far.send(&bytes).ok(),
+        // Of a client that gave its place to another there is no socket any more.
+        let gone = || io::Error::from(ErrorKind::NotConnected);
+        let sent_on = whose.ok_or_else(gone).and_then(|client| match direction {
+            Direction::Up => client.far.send(&bytes),
             Direction::Down => {
-                let door = self.doors.get(client.door)?;
-                door.near.send_to(&bytes, client.address).ok()
+                let door = self.doors.get(client.door).ok_or_else(gone)?;
+                door.near.send_to(&bytes, client.address)
             }
         });
-        self.send_failed = self.send_failed.saturating_add(u64::from(gone.is_none()));
+        if let Err(why) = &sent_on {
+            self.send_failed.count(direction);
+            self.refused(why);
+        }
         let error = left.since(due);
         self.errors.record(error);
         self.stalled = self.stalled.saturating_add(u64::from(error > STALL));
         if let Some(log) = &mut self.log {
             let sent = log::Sent { at: sent, direction, client, bytes: len };
-            log.left(sent, due, left, wrong_bit.is_some());
+            log.left(
+                sent,
+                log::Left { due, left, corrupted: wrong_bit.is_some(), sent_on: sent_on.is_ok() },
+            );
         }
         self.spare.push(bytes);
     }
@@ -575,6 +621,7 @@ impl Worker {
             error: self.errors.summary(),
             stalled: self.stalled,
             send_failed: self.send_failed,
+            nobody_there: self.nobody_there,
             under_way: self.pipe.len(),
             clients: self.clients.told(&self.doors),
             clients_replaced: self.clients.replaced(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use longhand_link::{Direction, Directions, Disturb, DropCause, LinkModel, Profile, Trace};
 use longhand_protocol::units::Micros;
-use longhand_sim::relay::{CLIENTS_MAX, Relay, RelayError, RelayHandle, RelayOptions};
+use longhand_sim::relay::{CLIENTS_MAX, Lanes, Relay, RelayError, RelayHandle, RelayOptions};
 
 const SEED: u64 = 42;
 /// A packet that never comes fails the test after this, and only then.
@@ -55,7 +55,7 @@ fn an_ideal_link_delivers_everything_in_order_both_ways() {
         assert_eq!((lane.offered, lane.delivered, lane.dropped_total()), (2_000, 2_000, 0));
     }
     assert_eq!(stats.error.count, 4_000);
-    assert_eq!(stats.send_failed, 0);
+    assert_eq!((stats.send_failed, stats.nobody_there), (Lanes::default(), 0));
 }
 
 #[test]
@@ -253,6 +253,34 @@ fn the_log_has_a_row_for_every_packet() {
     assert!(rows[0].starts_with("sent_us,dir,bytes,fate"));
     let is_whole = |row: &&str| row.contains(",up,4,delivered,") && row.ends_with(",1");
     assert!(rows[1..].iter().all(is_whole), "{text}");
+}
+
+/// Nobody listens at the far end: its machine says so, and the system then refuses to send the next
+/// packet of a burst. The log says of just those that they were not sent.
+#[test]
+fn what_the_system_does_not_send_is_no_delivery_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.csv");
+    let (client, nobody) = (socket(), socket().local_addr().unwrap());
+    let options = RelayOptions { log: Some(path.clone()), ..RelayOptions::new(ideal(), SEED) };
+    let relay = Relay::start_with("127.0.0.1:0".parse().unwrap(), nobody, options).unwrap();
+    client.connect(relay.local_addr()).unwrap();
+    // The counter is the signal: two packets of a burst must have come due at once.
+    while relay.stats().unwrap().send_failed.up == 0 {
+        for n in 0..32_u32 {
+            client.send(&n.to_le_bytes()).unwrap();
+        }
+    }
+    let stats = relay.stop().unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let fates = |name: &str| {
+        let rows = text.lines().skip(1).filter(|row| row.split(',').nth(3) == Some(name));
+        u64::try_from(rows.count()).unwrap()
+    };
+    assert_eq!(fates("send-failed"), stats.send_failed.up, "{text}");
+    assert_eq!(fates("delivered") + fates("send-failed"), stats.error.count);
+    assert!(fates("delivered") > 0 && stats.nobody_there >= stats.send_failed.up, "{stats:?}");
+    assert_eq!(stats.send_failed.down, 0);
 }
 
 #[test]

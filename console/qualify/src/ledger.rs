@@ -212,6 +212,11 @@ impl Ledger {
         self.open.truncate(usize::try_from(open).unwrap_or(usize::MAX));
     }
 
+    /// The number of the first slot that is not closed.
+    pub const fn first(&self) -> u64 {
+        self.first
+    }
+
     /// Slots of the schedule.
     pub const fn slots(&self) -> u64 {
         self.slots
@@ -262,6 +267,26 @@ impl Ledger {
         self.close_before(self.slots.saturating_add(1), each);
     }
 
+    /// What a crash now would leave to say of the slots from number `from` on that are still open:
+    /// each as far as it is known, up to the newest whose fate is. Behind that one nothing has come
+    /// yet, and nothing is said. Gives the first number that may be otherwise the next time.
+    pub fn so_far(&self, from: u64, mut each: impl FnMut(Slot)) -> u64 {
+        let known = self.open.iter().rposition(|open| open.state == State::Known);
+        let until = known.map_or(0, |place| place.saturating_add(1));
+        let from = from.max(self.first);
+        let skipped = usize::try_from(from.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        let mut again = None;
+        let mut number = from;
+        for open in self.open.iter().take(until).skip(skipped) {
+            if open.state != State::Known {
+                again = again.or(Some(number));
+            }
+            each(open.closed());
+            number = number.saturating_add(1);
+        }
+        again.unwrap_or(number)
+    }
+
     fn close_before(&mut self, end: u64, mut each: impl FnMut(Slot)) {
         while self.first < end {
             let open = self.open.pop_front();
@@ -269,18 +294,7 @@ impl Ledger {
             if self.first.is_multiple_of(64) {
                 self.pending.pop_front();
             }
-            let Some(mut open) = open else {
-                each(Slot::of(Fate::NotSent));
-                continue;
-            };
-            match open.state {
-                State::Known => {}
-                State::Due => open.slot.fate = Fate::NotSent,
-                State::Sent if open.told => open.slot.fate = Fate::LostUp,
-                State::Sent => open.slot.fate = Fate::LostSomewhere,
-                State::Came => open.slot.fate = Fate::LostDown,
-            }
-            each(open.slot);
+            each(open.map_or(Slot::of(Fate::NotSent), |open| open.closed()));
         }
     }
 
@@ -359,6 +373,18 @@ impl Ledger {
 }
 
 impl Open {
+    /// The slot, were nothing more to come.
+    const fn closed(&self) -> Slot {
+        let fate = match self.state {
+            State::Known => self.slot.fate,
+            State::Due => Fate::NotSent,
+            State::Sent if self.told => Fate::LostUp,
+            State::Sent => Fate::LostSomewhere,
+            State::Came => Fate::LostDown,
+        };
+        Slot { fate, ..self.slot }
+    }
+
     /// Whether nobody knows yet whether the robot has it.
     fn is_untold(&self) -> bool {
         self.state == State::Sent && !self.told

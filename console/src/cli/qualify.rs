@@ -7,7 +7,7 @@ mod again;
 mod check;
 mod tell;
 
-use self::again::{Again, LOADED, keep, make};
+use self::again::{Again, LOADED, NOT_LOADED, keep, make};
 use self::check::{beside, verify};
 use self::tell::tell;
 use super::run::{Speaker, resolve};
@@ -15,7 +15,7 @@ use super::{ANSWER_NO, CANNOT_TELL, Done, FAILED, Failed, USAGE, failed, wrong};
 use clap::{Args, Subcommand, ValueEnum};
 use longhand_console::qualify::{
     Done as Measurement, LOAD_MAX, LOAD_MAX_BPS, Live, Load, QualifyConfig, RoadReport,
-    SESSION_SAMPLES, has_samples, measure, new_folder, noise_floor,
+    SESSION_SAMPLES, has_samples, measure, new_folder, noise_floor, silence_takes,
 };
 use longhand_protocol::message::RobotId;
 use longhand_protocol::units::Micros;
@@ -67,8 +67,9 @@ pub struct Qualify {
 
 #[derive(Debug, Subcommand)]
 enum Also {
-    /// Check a report's signature, that a page is the one made from its report, and every file
-    /// beside it that it names. Exit code: 0 it holds, 4 it does not, 1 it cannot be read.
+    /// Check the signatures of a report and of its page, and every file beside it that it names.
+    /// Exit code: 0 they hold, 4 one does not, 3 the report's holds and the page, of another
+    /// release, carries none of its own, 1 it cannot be read.
     Verify {
         /// A report, JSON or page; or a run's folder: its report.json, its report.html, and every
         /// file that they name must then be there.
@@ -109,7 +110,8 @@ enum Also {
         /// Other requirements than the run's own: a name, or a TOML file.
         #[arg(long, value_name = "NAME|FILE")]
         require: Option<String>,
-        /// Where it goes; left out, into the run's folder, where there is none yet.
+        /// Where it goes, with a copy of the samples, so that it can be verified there; left out,
+        /// into the run's folder, where there is none yet.
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
         /// Print the report as one JSON object, and nothing else, on standard output.
@@ -158,7 +160,8 @@ struct Run {
     /// Do not measure plain UDP beside the session.
     #[arg(long)]
     no_twin: bool,
-    /// How long to measure this machine's own noise first; 0s for not at all.
+    /// How long to measure this machine's own noise first: the same schedule over loopback, in a
+    /// session and on plain UDP; 0s for not at all.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = written_time,
           allow_hyphen_values = true)]
     noise: Micros,
@@ -180,11 +183,11 @@ struct Run {
           requires = "load", allow_hyphen_values = true)]
     load_for: Micros,
     /// Ask how long this console may be silent until an answer finds no way back: a NAT forgets.
-    /// All silences at once, so it takes as long as the longest; those longer than --for are left
-    /// out.
+    /// All silences at once. One that is not answered is asked once more, so --for must be twice as
+    /// long as the longest, and 6 s more; without times, 10s to 5m as far as --for allows.
     #[arg(long, value_name = "TIMES", num_args = 0..=1, require_equals = true,
           value_delimiter = ',', value_parser = written_time, conflicts_with = "no_twin",
-          default_missing_value = "10s,20s,30s,45s,60s,90s,2m,3m,5m")]
+          default_missing_value = SILENCES)]
     idle_probe: Vec<Micros>,
     /// Also write what was measured as a link trace, which `longhand-sim` plays.
     #[arg(long, value_name = "FILE")]
@@ -199,6 +202,10 @@ struct Run {
     #[arg(long)]
     json: bool,
 }
+
+/// Silences that are asked for where nobody says which. Source: links.md section 8, V12: what NATs
+/// are known to forget after.
+const SILENCES: &str = "10s,20s,30s,45s,60s,90s,2m,3m,5m";
 
 /// What carries the load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -356,7 +363,12 @@ impl Run {
         keep(&folder, &kept)?;
         let done = match measure(&config, &folder, look) {
             Ok(done) => done,
-            Err(error) => return Err(without_a_report(&folder, wrong(error))),
+            Err(error) => {
+                // Where the disk is full it has no room for this either.
+                kept.about.notes.push(format!("It ended with an error: {error}."));
+                let _told = keep(&folder, &kept);
+                return Err(without_a_report(&folder, wrong(error)));
+            }
         };
         self.ended(&mut kept, &done);
         keep(&folder, &kept)?;
@@ -422,8 +434,9 @@ impl Run {
         config: &QualifyConfig,
         robot: String,
         begun: String,
-        noise: Option<Floor>,
+        noise: Option<(String, Floor)>,
     ) -> Kept {
+        let (in_session, noise) = noise.unzip();
         Kept {
             schema: RUN_SCHEMA.to_owned(),
             about: About {
@@ -434,6 +447,7 @@ impl Run {
                 rate_hz: self.rate,
                 distance_km: self.distance_km,
                 common_clock_us: self.common_clock_us,
+                notes: in_session.into_iter().collect(),
                 ..About::default()
             },
             requirements: requirements.clone(),
@@ -447,7 +461,8 @@ impl Run {
         let about = &mut kept.about;
         (about.cut_short, about.sessions) = (done.cut_short, done.sessions);
         (about.real_time, about.stolen_ms) = (done.granted.clone(), done.stolen_ms);
-        about.notes.clone_from(&done.notes);
+        about.notes.extend(done.notes.iter().cloned());
+        about.notes.extend(self.silences().ok().and_then(|(_, unasked)| unasked));
         let missed = done.session.missed_events;
         if missed > 0 {
             let words =
@@ -489,7 +504,7 @@ impl Run {
                 };
                 why.to_owned()
             });
-            kept.about.notes.push(format!("It was not loaded: {why}."));
+            kept.about.notes.push(format!("{NOT_LOADED}: {why}."));
         }
         if let Some(ended) = &mut kept.ended {
             ended.load = load;
@@ -518,19 +533,44 @@ impl Run {
             twin,
             with_twin: !self.no_twin,
             real_time: !self.no_real_time,
-            silences: self.idle_probe.iter().copied().filter(|s| *s <= self.lasts).collect(),
+            silences: self.silences()?.0,
             load: None,
+            with_path: true,
         };
         Ok((config, robot))
     }
 
+    /// The silences that the run is long enough for; and where nobody said which, a word of those
+    /// that it is not.
+    ///
+    /// Errors: one that was asked for is too long.
+    fn silences(&self) -> Result<(Vec<Micros>, Option<String>), Failed> {
+        let (fit, too_long): (Vec<Micros>, Vec<Micros>) =
+            self.idle_probe.iter().partition(|silence| silence_takes(**silence) <= self.lasts);
+        let Some(longest) = too_long.iter().max() else { return Ok((fit, None)) };
+        let seconds = |span: Micros| span.as_micros().div_ceil(1_000_000);
+        let needs = format!("--for {}s", seconds(silence_takes(*longest)));
+        let all: Vec<String> = too_long.iter().map(|s| format!("{}s", seconds(*s))).collect();
+        let all = all.join(", ");
+        let unsaid = SILENCES.split(',').map(written_time).collect::<Result<Vec<_>, _>>();
+        if unsaid.is_ok_and(|unsaid| unsaid == self.idle_probe) {
+            let words = "was not asked for silence of";
+            return Ok((fit, Some(format!("The path {words} {all}: that takes {needs}."))));
+        }
+        let what = format!("--idle-probe {all}: this run is too short to tell");
+        let advice = format!("a silence that is not answered is asked twice: say {needs}");
+        Err(failed(USAGE, what, advice))
+    }
+
+    /// What this machine itself adds: the session's figure in words, for the report, and plain
+    /// UDP's.
     fn noise_floor(
         &self,
         config: &QualifyConfig,
         folder: &Path,
         out: &mut Speaker,
         go_on: &impl Fn() -> bool,
-    ) -> Result<Option<Floor>, Failed> {
+    ) -> Result<Option<(String, Floor)>, Failed> {
         if self.noise == Micros::ZERO {
             return Ok(None);
         }
@@ -539,19 +579,29 @@ impl Run {
             line.show(out, live, "noise floor");
             go_on()
         };
-        let road = noise_floor(config, self.noise, folder, look).map_err(wrong)?;
-        let floor = Floor::of(&measured(&road.samples, &road.given));
+        let folder = folder.join("noise");
+        let done = noise_floor(config, self.noise, &folder, look);
+        let floor = |road: &RoadReport| Floor::of(&measured(&road.samples, &road.given));
+        let floors = done.map(|done| (floor(&done.session), done.twin.as_ref().map(floor)));
         // Only its figures are kept.
-        let _gone = std::fs::remove_file(road.samples.path());
-        let (p50, p99, p999, most) = floor.rtt_ms;
-        out.line(&format!(
-            "noise floor of this machine, round trip: p50 {p50:.3} ms, p99 {p99:.3} ms, p99.9 \
-             {p999:.3} ms, most {most:.3} ms; {:.2} % late, {:.2} % not sent",
-            floor.late * 100.0,
-            floor.not_sent * 100.0
-        ));
-        Ok(Some(floor))
+        let _gone = std::fs::remove_dir_all(&folder);
+        let (session, udp) = floors.map_err(wrong)?;
+        let udp = udp.unwrap_or_default();
+        let words = floor_words("in a session", &session);
+        out.line(&words);
+        out.line(&floor_words("on plain UDP", &udp));
+        Ok(Some((words, udp)))
     }
+}
+
+fn floor_words(road: &str, floor: &Floor) -> String {
+    let (p50, p99, p999, most) = floor.rtt_ms;
+    format!(
+        "Noise floor of this machine, round trip over loopback {road}: p50 {p50:.3} ms, p99 \
+         {p99:.3} ms, p99.9 {p999:.3} ms, most {most:.3} ms; {:.2} % late, {:.2} % not sent.",
+        floor.late * 100.0,
+        floor.not_sent * 100.0
+    )
 }
 
 /// The live line, not more often than it can be read.

@@ -11,21 +11,26 @@
 //! | twin, real-time | the same schedule on plain UDP, half a slot later |
 //! | path | asks beside them what the path does to marks, sizes and silence |
 //! | load | in a loaded run: other traffic on the twin's road; the session's is the pump's |
-//! | the caller's | keeps the ledger, writes samples to disk |
+//! | the caller's | keeps the ledger, writes samples to files |
+//! | disk | every five seconds waits until the disk has them |
+//!
+//! What a sudden end takes away: where the process dies, the samples of the last second, and those
+//! that nothing had come of yet; where the power goes, of six.
 
 mod desk;
-mod files;
+mod floor;
 mod load;
 mod path;
 mod road;
 mod session;
 mod twin;
 
-pub use files::{
+pub use load::{LOAD_MAX, LOAD_MAX_BPS, Load, Put};
+pub use path::silence_takes;
+pub use road::files::{
     FileError, RawFile, SESSION_SAMPLES, TWIN_SAMPLES, Written, has_samples, new_folder,
     sha256_of_file,
 };
-pub use load::{LOAD_MAX, LOAD_MAX_BPS, Load, Put};
 pub use road::{Road, RoadReport};
 
 use desk::Desk;
@@ -40,6 +45,7 @@ use longhand_quic::pump::{PumpError, Target};
 use longhand_quic::random::random_u64;
 use longhand_quic::stolen::Stolen;
 use longhand_quic::trust::Credentials;
+use road::files::Disk;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -69,6 +75,8 @@ pub struct QualifyConfig {
     pub silences: Vec<Micros>,
     /// Other traffic to put on meanwhile. A loaded run does not look at the path.
     pub load: Option<Load>,
+    /// Look at the path, too, where there is a twin and no load.
+    pub with_path: bool,
 }
 
 /// Why a measurement did not come about.
@@ -187,9 +195,11 @@ pub fn measure(
     }
     let loading = config.load.filter(|load| load.within == Within::Udp).zip(twin_at);
     let loading = loading.map(|(load, at)| load::start(at, !run, load, &stop)).transpose()?;
-    let looking = twin_at.filter(|_| config.load.is_none());
+    let looking = twin_at.filter(|_| config.with_path && config.load.is_none());
     let looking = looking.map(|at| path::start(at, !run, config, &stop)).transpose()?;
     let pacer = desk::pace(&desk, config.period, slots, config.real_time, &stop)?;
+    let files = roads.iter().map(Road::on_disk).collect::<Result<_, _>>()?;
+    let disk = Disk::start(files, &stop)?;
     let books = [Some(Arc::clone(&desk)), twin.as_ref().map(twin::Twin::desk)];
     let books: Vec<Arc<Desk>> = books.into_iter().flatten().collect();
     let cut_short = keep(&books, &mut roads, config, slots, &mut look)?;
@@ -202,6 +212,9 @@ pub fn measure(
     let _ended = session.join();
     if let Some(twin) = twin {
         twin.join();
+    }
+    if let Err(error) = disk.join() {
+        notes.push(format!("The disk did not take everything while it was measured: {error}."));
     }
     let path = looking.and_then(path::Survey::join);
     let put = loading.and_then(|thread| thread.join().ok());
@@ -224,28 +237,36 @@ pub fn measure(
     })
 }
 
-/// The same schedule over loopback inside this machine: what the probe itself adds.
+/// The same schedule over loopback inside this machine, in a session and on plain UDP beside it:
+/// what the probe itself adds. Samples go to `folder`, a new one.
 ///
 /// Errors: as [`measure`].
 pub fn noise_floor(
     config: &QualifyConfig,
     lasts: Micros,
     folder: &Path,
-    mut look: impl FnMut(&Live) -> bool,
-) -> Result<RoadReport, QualifyError> {
+    look: impl FnMut(&Live) -> bool,
+) -> Result<Done, QualifyError> {
+    std::fs::create_dir(folder)?;
     let stop = Stop::new()?;
-    let _ending = Ending(stop.clone());
-    let config = QualifyConfig { lasts, ..config.clone() };
-    let slots = slots(&config);
-    let echo = twin::echo(&stop, config.real_time)?;
-    let path = folder.join("samples-noise.lhq");
-    let mut roads = vec![Road::new(&path, 1, config.period, slots)?];
-    let twin = twin::start(echo, 1, &config, &stop)?;
-    keep(&[twin.desk()], &mut roads, &config, slots, &mut look)?;
-    stop.stop();
-    twin.join();
-    let road = roads.pop().ok_or_else(|| io::Error::other("the ledger was lost"))?;
-    road.finish(0)
+    let ending = Ending(stop.clone());
+    let echo = floor::Echo::start(folder, config.real_time, &stop)?;
+    let config = QualifyConfig {
+        target: echo.session,
+        robot: echo.robot,
+        credentials: echo.credentials.clone(),
+        twin: Some(echo.udp),
+        with_twin: true,
+        silences: Vec::new(),
+        load: None,
+        with_path: false,
+        lasts,
+        ..config.clone()
+    };
+    let done = measure(&config, folder, look);
+    drop(ending);
+    echo.join();
+    done
 }
 
 fn few_silences(count: usize) -> Result<(), QualifyError> {
@@ -301,8 +322,25 @@ fn wait_path(survey: &path::Survey, look: &mut impl FnMut(&Live) -> bool) {
 }
 
 /// Keeps the ledgers until the schedule is over and everything is told. Says whether it was ended
-/// before its time.
+/// before its time. Where one cannot be kept any longer, the other's is saved.
 fn keep(
+    desks: &[Arc<Desk>],
+    roads: &mut [Road],
+    config: &QualifyConfig,
+    slots: u64,
+    look: &mut impl FnMut(&Live) -> bool,
+) -> Result<bool, QualifyError> {
+    let kept = keep_all(desks, roads, config, slots, look);
+    if kept.is_err() {
+        for (desk, road) in desks.iter().zip(roads) {
+            // The first error is the one that counts.
+            let _also = road.save(desk);
+        }
+    }
+    kept
+}
+
+fn keep_all(
     desks: &[Arc<Desk>],
     roads: &mut [Road],
     config: &QualifyConfig,

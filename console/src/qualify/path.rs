@@ -53,6 +53,15 @@ const APART: Micros = Micros::from_millis(1_500);
 /// Times that a silence whose answer does not come is tried: it is asked again before anybody
 /// believes that it was too long.
 const ROUNDS: u32 = 2;
+/// How long a run must be to tell of a silence: it may have to be asked again, and the second
+/// socket asks later.
+pub fn silence_takes(span: Micros) -> Micros {
+    let round = span.saturating_add(SILENCE_SLACK);
+    round.saturating_mul(ROUNDS.into()).saturating_add(APART).saturating_add(LOOKS_SLACK)
+}
+
+/// Silences are looked at each 0.1 s, and begin when the session is ready. Chosen: five looks.
+const LOOKS_SLACK: Micros = Micros::from_millis(500);
 /// Silences at once. Source: the robot keeps 64 answers back, and each has two sockets.
 pub(super) const SILENCES_MAX: usize = 64 / SOCKETS;
 /// Addresses kept. When full the newest are left out.

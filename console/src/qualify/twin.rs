@@ -1,14 +1,14 @@
-//! The same schedule on plain UDP: what QUIC costs, and what this machine itself adds.
+//! The same schedule on plain UDP: what QUIC costs.
 //!
 //! Knows: one socket, sent from and read from. Does not know: sessions. It measures also where the
 //! session breaks, since plain UDP has none.
 
 use super::QualifyConfig;
 use super::desk::{Desk, Event, PACER_PRIORITY, number_at};
-use longhand_protocol::probe::{Probe, Receipts};
-use longhand_protocol::units::{Console, Instant, Micros};
+use longhand_protocol::probe::Probe;
+use longhand_protocol::units::{Console, Micros};
 use longhand_protocol::wire;
-use longhand_quic::clock::{console_now, robot_now};
+use longhand_quic::clock::console_now;
 use longhand_quic::doorbell::Stop;
 use longhand_quic::pace::{PUMP_PRIORITY, RealTime, Ticker};
 use std::io;
@@ -109,30 +109,4 @@ fn read(socket: &UdpSocket, desk: &Desk, run: u64, real_time: bool, stop: &Stop)
             desk.tell(Event::Answer(answer, now));
         }
     }
-}
-
-/// Answers probes on loopback, for the noise floor.
-pub(super) fn echo(stop: &Stop, real_time: bool) -> io::Result<SocketAddr> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-    socket.set_read_timeout(Some(LOOKS_EVERY))?;
-    let at = socket.local_addr()?;
-    let stop = stop.clone();
-    std::thread::Builder::new().name("echo".to_owned()).spawn(move || {
-        let _held = real_time.then(|| RealTime::acquire(PUMP_PRIORITY, None));
-        let mut receipts = Receipts::new();
-        let mut buf = [0; wire::PROBE_LEN + 1];
-        while !stop.is_stopped() {
-            let Ok((len, from)) = socket.recv_from(&mut buf) else { continue };
-            let now = robot_now();
-            let Ok(probe) = wire::decode_probe(buf.get(..len).unwrap_or_default()) else {
-                continue;
-            };
-            if let Some(mut answer) = receipts.take(&probe, now) {
-                answer.answered_at = Instant::from_micros(robot_now().as_micros());
-                // What the system does not take is a lost answer, and counted as one.
-                let _lost = socket.send_to(&wire::encode_probe_answer(&answer), from);
-            }
-        }
-    })?;
-    Ok(at)
 }

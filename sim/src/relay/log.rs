@@ -1,6 +1,9 @@
 //! The relay's packet log: one CSV row a packet, written by a thread of its own.
 //!
 //! Knows: the columns, how many rows came too fast, and why a disk refused. Does not know: sockets.
+//! `fate` is `delivered` or `corrupted` where the system took the packet, `send-failed` where it
+//! did not, and else why the link dropped it. Whether anybody listened at the far end no relay
+//! knows.
 //! The relay's thread only hands rows over and never waits; when the queue is full the newest row
 //! is dropped and counted.
 
@@ -53,9 +56,20 @@ pub(super) struct Sent {
     pub(super) bytes: usize,
 }
 
+/// What became of a packet that the link let through.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Left {
+    pub(super) due: Instant<Link>,
+    pub(super) left: Instant<Link>,
+    /// With a wrong bit.
+    pub(super) corrupted: bool,
+    /// Whether the system took it.
+    pub(super) sent_on: bool,
+}
+
 #[derive(Debug)]
 enum End {
-    Left { due: Instant<Link>, left: Instant<Link>, corrupted: bool },
+    Left(Left),
     Dropped(DropCause),
 }
 
@@ -96,14 +110,8 @@ impl Log {
         }
     }
 
-    pub(super) fn left(
-        &mut self,
-        sent: Sent,
-        due: Instant<Link>,
-        left: Instant<Link>,
-        corrupted: bool,
-    ) {
-        self.put(Row { sent, end: End::Left { due, left, corrupted } });
+    pub(super) fn left(&mut self, sent: Sent, left: Left) {
+        self.put(Row { sent, end: End::Left(left) });
     }
 
     pub(super) fn dropped(&mut self, sent: Sent, cause: DropCause) {
@@ -139,8 +147,12 @@ fn write_all(queue: &Receiver<Row>, mut file: BufWriter<File>) -> Result<(), io:
         let Sent { at, direction, client, bytes } = row.sent;
         let (sent, direction) = (at.as_micros(), direction.name());
         match row.end {
-            End::Left { due, left, corrupted } => {
-                let fate = if corrupted { "corrupted" } else { "delivered" };
+            End::Left(Left { due, left, corrupted, sent_on }) => {
+                let fate = match (sent_on, corrupted) {
+                    (false, _) => "send-failed",
+                    (true, true) => "corrupted",
+                    (true, false) => "delivered",
+                };
                 let error = left.since(due).as_micros();
                 let (due, left) = (due.as_micros(), left.as_micros());
                 writeln!(file, "{sent},{direction},{bytes},{fate},{due},{left},{error},{client}")?;

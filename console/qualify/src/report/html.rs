@@ -39,8 +39,7 @@ pub fn page(report: &Report, is_sealed: bool, json: &str) -> String {
         own(report),
         proof(report, is_sealed),
     ];
-    // `<` cannot stand in a script element as it is; in JSON it has another spelling.
-    let object = json.replace('<', "\\u003c");
+    let object = in_script(json);
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
@@ -51,6 +50,18 @@ pub fn page(report: &Report, is_sealed: bool, json: &str) -> String {
         include_str!("page.css"),
         parts.join("\n")
     )
+}
+
+/// `<` cannot stand in a script element as it is; in JSON it has another spelling.
+fn in_script(json: &str) -> String {
+    json.replace('<', "\\u003c")
+}
+
+/// The same page with another object in it.
+pub fn with_object(page: &str, json: &str) -> Option<String> {
+    let (before, behind) = page.split_once(OPEN)?;
+    let (_, after) = behind.split_once(CLOSE)?;
+    Some(format!("{before}{OPEN}{}{CLOSE}{after}", in_script(json)))
 }
 
 /// The object in a page.
@@ -120,8 +131,8 @@ fn rows(report: &Report) -> String {
              <td><small>{}.{needs}</small></td></tr>",
             safe(&r.what),
             safe(&r.source),
-            safe(&shown(row.measured, r)),
-            safe(&range(row)),
+            joined(&shown(row.measured, r)),
+            joined(&range(row)),
             class(row.verdict),
             row.verdict.name(),
             safe(&row.reason),
@@ -230,7 +241,7 @@ fn meaning(report: &Report) -> String {
                  of this length."
             .to_owned(),
     };
-    let lost = |way: &OneWay| format!("{} %", figure(way.loss.share * 100.0));
+    let lost = |way: &OneWay| joined(&format!("{} %", figure(way.loss.share * 100.0)));
     format!(
         "<section class=\"card\"><h2>What the surgeon would feel</h2><div class=\"figures\">\
          <div class=\"figure\"><b>{}</b>round trip, usually (half of all)</div>\
@@ -466,7 +477,7 @@ fn watchdog(report: &Report) -> String {
             .zip(&replay.thresholds_ms)
             .map(|((seen, most), threshold)| {
                 format!(
-                    "<td class=\"n{}\">{}<br><small>&le; {}</small></td>",
+                    "<td class=\"n{}\">{}<br><small>&le;\u{a0}{}</small></td>",
                     between(threshold),
                     figure(*seen),
                     figure(*most)
@@ -556,8 +567,8 @@ fn outages(measures: &Measures) -> String {
         };
         let _ = write!(
             body,
-            "<tr><td class=\"n\">{:.3} s</td><td class=\"n\">{:.0} ms</td><td class=\"n\">{} to {} \
-             ms</td><td>{way}</td><td>{mode}</td></tr>",
+            "<tr><td class=\"n\">{:.3}\u{a0}s</td><td class=\"n\">{:.0}\u{a0}ms</td>\
+             <td class=\"n\">{} to {}\u{a0}ms</td><td>{way}</td><td>{mode}</td></tr>",
             outage.at_s,
             outage.ms,
             figure(outage.low_ms),
@@ -584,8 +595,9 @@ fn outages(measures: &Measures) -> String {
     let (frames, not_seen) = (frames(&measures.outages), not_seen(&measures.outages));
     let way = |name: &str, way: &OneWay| {
         format!(
-            "<tr><td>{name}</td><td class=\"n\">{} of {}</td><td class=\"n\">{} %</td>\
-             <td class=\"n\">{} to {} %</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
+            "<tr><td>{name}</td><td class=\"n\">{} of {}</td><td class=\"n\">{}\u{a0}%</td>\
+             <td class=\"n\">{} to {}\u{a0}%</td>\
+             <td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
             way.loss.events,
             way.loss.of,
             figure(way.loss.share * 100.0),
@@ -632,7 +644,7 @@ fn routes(measures: &Measures) -> String {
     for step in measures.routes.iter().take(LISTED) {
         let _ = write!(
             body,
-            "<tr><td class=\"n\">{:.3} s</td><td>{}</td><td class=\"n\">{}</td><td \
+            "<tr><td class=\"n\">{:.3}\u{a0}s</td><td>{}</td><td class=\"n\">{}</td><td \
              class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
             step.at_s,
             way_words(step.way),
@@ -694,8 +706,8 @@ fn own(report: &Report) -> String {
                 "<p>Noise floor, the same schedule on plain UDP over loopback just before: round \
                  trip {} ms at p50, {} at p99, {} at p99.9, {} at most; {} % sent late, {} % not \
                  sent. Nothing shorter than this can be told from the machine. It is of this \
-                 machine's timers, threads and sockets; what QUIC adds is in the difference to the \
-                 plain UDP beside it.</p>",
+                 machine's timers, threads and sockets; that of a session stands in the notes \
+                 above.</p>",
                 figure(p50),
                 figure(p99),
                 figure(p999),
@@ -743,8 +755,8 @@ fn proof(report: &Report, is_sealed: bool) -> String {
     }
     let sealed = if is_sealed {
         "This page holds its report as JSON, signed. <code>longhand-console qualify verify \
-         FILE</code> says by whom, and checks the signature, the files above where they lie beside \
-         it, and that the page is the one made from its report."
+         FILE</code> says by whom, and checks the signatures of the report and of this page, and \
+         the files above where they lie beside it."
     } else {
         "<b>This page is not signed</b>: nobody can tell whether it was altered."
     };
@@ -754,6 +766,12 @@ fn proof(report: &Report, is_sealed: bool) -> String {
         safe(&report.schema),
         safe(&report.about.release),
     )
+}
+
+/// A figure that stays with its unit where the line is short; between two it may break.
+fn joined(text: &str) -> String {
+    let spans = text.split(" to ").map(|span| safe(span).replace(' ', "\u{a0}"));
+    spans.collect::<Vec<_>>().join(" to ")
 }
 
 /// Text that cannot be taken for markup.

@@ -178,6 +178,10 @@ pub struct Seal {
     pub certificate: String,
     /// The authority's certificate, DER.
     pub authority: String,
+    /// The same over the page, [`page_to_sign`]: whichever release looks at it, and would draw it
+    /// otherwise, can tell whether it was altered. Releases that sealed the object alone had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<String>,
 }
 
 /// A report that cannot be read.
@@ -200,9 +204,6 @@ pub enum ReadError {
         /// What wrote it.
         release: String,
     },
-    /// The page does not say what its object says.
-    #[error("the page is not the one made from the report in it; it was altered")]
-    Page,
 }
 
 /// An object as it was read: its seal can be looked at whatever its schema.
@@ -212,6 +213,8 @@ pub struct Read {
     pub seal: Option<Seal>,
     /// What the seal is over.
     pub signed: String,
+    /// What the page's seal is over; `None`: it is no page.
+    pub page_signed: Option<String>,
     object: Value,
     page: Option<String>,
 }
@@ -219,6 +222,11 @@ pub struct Read {
 /// The bytes that are signed: keys sorted, no space.
 pub fn to_sign(report: &Report) -> Result<String, ReadError> {
     Ok(canonical(&serde_json::to_value(report)?))
+}
+
+/// The page as it is signed: without the seal in its object.
+pub fn page_to_sign(report: &Report) -> Result<String, ReadError> {
+    Ok(html::page(report, true, &to_sign(report)?))
 }
 
 /// The report as JSON, with its seal where it has one.
@@ -246,11 +254,27 @@ pub fn read(text: &str) -> Result<Read, ReadError> {
     let seal = object.as_object_mut().and_then(|members| members.remove("seal"));
     let seal = seal.map(serde_json::from_value).transpose()?;
     let signed = canonical(&object);
-    Ok(Read { seal, signed, object, page: is_page.then(|| text.to_owned()) })
+    let page_signed = if is_page { html::with_object(text, &signed) } else { None };
+    Ok(Read { seal, signed, page_signed, object, page: is_page.then(|| text.to_owned()) })
 }
 
 impl Read {
-    /// The report. A page must be the one that its object makes.
+    /// Whether this release would make the same page of its report; of an object there is none to
+    /// differ. One that differs was altered, or made by another release: its own seal says which.
+    ///
+    /// Errors: [`ReadError`].
+    pub fn is_as_drawn_here(&self, report: &Report) -> Result<bool, ReadError> {
+        let Some(page) = &self.page else { return Ok(true) };
+        Ok(to_html(report, self.seal.as_ref())? == *page)
+    }
+
+    /// The files that it names, whatever its schema: as far as they can be read.
+    pub fn files(&self) -> Vec<RawFile> {
+        let files = self.object.get("raw").cloned();
+        files.and_then(|files| serde_json::from_value(files).ok()).unwrap_or_default()
+    }
+
+    /// The report in it.
     ///
     /// Errors: [`ReadError`].
     pub fn report(&self) -> Result<Report, ReadError> {
@@ -262,11 +286,7 @@ impl Read {
             let (found, release) = (word("/schema"), word("/about/release"));
             return Err(ReadError::Schema { found, release });
         }
-        let report: Report = serde_json::from_value(self.object.clone())?;
-        match &self.page {
-            Some(page) if to_html(&report, self.seal.as_ref())? != *page => Err(ReadError::Page),
-            Some(_) | None => Ok(report),
-        }
+        Ok(serde_json::from_value(self.object.clone())?)
     }
 }
 

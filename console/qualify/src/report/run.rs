@@ -75,7 +75,7 @@ pub struct Roads<'a> {
 /// report is to name with hash and size.
 pub fn report(run: &Run, idle: Roads<'_>, loaded: Option<Roads<'_>>, files: &[RawFile]) -> Report {
     let mut about = run.about.clone();
-    let ended = run.ended.clone().unwrap_or_else(|| broke_off(&mut about, idle.session));
+    let ended = run.ended.clone().unwrap_or_else(|| broke_off(&mut about, idle));
     let with = |given: &Given| Given {
         distance_km: about.distance_km,
         common_clock_us: about.common_clock_us,
@@ -123,9 +123,7 @@ pub fn report(run: &Run, idle: Roads<'_>, loaded: Option<Roads<'_>>, files: &[Ra
 }
 
 /// Of a run that never came to its end only the schedule is known, and how much of it was written.
-fn broke_off(about: &mut About, samples: &dyn Samples) -> Ended {
-    let mut slots = 0;
-    samples.visit(&mut |place, _| slots = place.saturating_add(1));
+fn broke_off(about: &mut About, roads: Roads<'_>) -> Ended {
     about.cut_short = true;
     // The offset between the clocks went with the run.
     let clock = if about.common_clock_us.take().is_some() {
@@ -134,9 +132,14 @@ fn broke_off(about: &mut About, samples: &dyn Samples) -> Ended {
         ""
     };
     about.notes.push(format!(
-        "The run broke off: this is of the samples that had been written until then.{clock}"
+        "The run broke off: this is of the samples that had been written until then. What was not \
+         known yet is missing: the path, the load, and how the machine itself did.{clock}"
     ));
     let period_us = 1_000_000_u64.checked_div(about.rate_hz).unwrap_or(1_000);
-    let session = Given { period_us, slots, ..Given::default() };
-    Ended { session, ..Ended::default() }
+    let given = |samples: &dyn Samples| {
+        let mut slots = 0;
+        samples.visit(&mut |place, _| slots = place.saturating_add(1));
+        Given { period_us, slots, ..Given::default() }
+    };
+    Ended { session: given(roads.session), twin: roads.twin.map(given), path: None, load: None }
 }

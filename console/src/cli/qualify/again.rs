@@ -9,12 +9,16 @@ use super::tell::tell;
 use super::{Kept, RELEASE, Speaker, code, required};
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
-use longhand_console::qualify::{SESSION_SAMPLES, TWIN_SAMPLES, Written};
+use longhand_console::qualify::{
+    SESSION_SAMPLES, TWIN_SAMPLES, Written, has_samples, sha256_of_file,
+};
 use longhand_qualify::measure::{Given, rtt_histogram};
 use longhand_qualify::report::run::{RUN_SCHEMA, Roads, report};
-use longhand_qualify::report::{RawFile, Report, Seal, to_html, to_json, to_sign};
+use longhand_qualify::report::{RawFile, Report, Seal, page_to_sign, to_html, to_json, to_sign};
 use longhand_qualify::slot::Samples;
-use longhand_quic::trust::{Credentials, sha256};
+use longhand_quic::trust::{Credentials, SealError, sha256};
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,6 +29,8 @@ pub(super) const REPORTS: [&str; 2] = ["report.json", "report.html"];
 const HLOG: &str = "round-trip.hlog";
 /// The folder of the loaded run, within the other's.
 pub(super) const LOADED: &str = "loaded";
+/// How a note begins that says why there is no loaded run.
+pub(super) const NOT_LOADED: &str = "It was not loaded";
 
 /// `qualify report`.
 pub(super) struct Again {
@@ -43,17 +49,20 @@ impl Again {
         if let Some(name) = &self.require {
             kept.requirements = required(name)?;
         }
-        kept.about
-            .notes
-            .push(format!("This report was made again from its samples, by {RELEASE}."));
+        if kept.ended.is_none() {
+            kept.about.notes.extend(missing(&self.folder));
+        }
+        if let Some(words) = load_broke_off(&self.folder, &kept) {
+            kept.about.notes.push(words);
+        }
+        let again = format!("This report was made again from its samples, by {RELEASE}.");
+        kept.about.notes.push(again);
         let into = self.out.as_ref().unwrap_or(&self.folder);
         // What was signed stays what it was.
-        if let Some(there) = REPORTS.map(|name| into.join(name)).iter().find(|path| path.exists()) {
-            let what = format!("{} is there already", there.display());
-            return Err(failed(FAILED, what, "say --out DIR to have another beside it"));
-        }
+        refuse_over(into, &REPORTS)?;
         std::fs::create_dir_all(into).map_err(|error| cannot_write(into, &error))?;
         let made = make(&self.folder, &kept)?;
+        made.bring(&self.folder, into)?;
         let json = made.write(into, identity.as_ref())?;
         let mut out = Speaker::new(self.json);
         if self.json {
@@ -69,14 +78,57 @@ impl Again {
     }
 }
 
+/// Nothing is written over what is there.
+fn refuse_over(into: &Path, names: &[&str]) -> Result<(), Failed> {
+    let Some(there) = names.iter().map(|name| into.join(name)).find(|path| path.exists()) else {
+        return Ok(());
+    };
+    let what = format!("{} is there already", there.display());
+    Err(failed(
+        FAILED,
+        what,
+        "say --out DIR, a folder where nothing of a run lies, to have another",
+    ))
+}
+
 /// Puts what is known of a run beside its samples.
 pub(super) fn keep(folder: &Path, kept: &Kept) -> Result<(), Failed> {
     let path = folder.join(RUN);
     let text = serde_json::to_string(kept).map_err(wrong)?;
-    // Whole or as it was: a crash in the middle must not take the last one away.
+    // Whole or as it was: a crash in the middle must not take the last one away, nor a power cut.
     let new = folder.join("run.json.new");
-    let put = std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, &path));
+    let put = File::create(&new).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&new, &path)?;
+        File::open(folder)?.sync_all()
+    });
     put.map_err(|error| cannot_write(&path, &error))
+}
+
+/// Of a run that broke off, what had come due and lies not in its files.
+fn missing(folder: &Path) -> Vec<String> {
+    let roads = [(SESSION_SAMPLES, "in the session"), (TWIN_SAMPLES, "on plain UDP")];
+    let words = roads.into_iter().filter_map(|(name, what)| {
+        let found = Written::open(&folder.join(name)).ok()?;
+        let (slots, due) = (found.slots(), found.due());
+        let open = due.saturating_sub(slots);
+        Some(format!(
+            "Of {due} probes {what} that had come due when it was last put on disk, {slots} are \
+             here; of the last {open} nothing was known yet."
+        ))
+    });
+    words.collect()
+}
+
+/// A run that ended, and whose loaded run did not: nothing says so yet.
+fn load_broke_off(folder: &Path, kept: &Kept) -> Option<String> {
+    let ended = kept.ended.as_ref()?;
+    let is_there = has_samples(&folder.join(LOADED).join(SESSION_SAMPLES));
+    let is_told = kept.about.notes.iter().any(|note| note.starts_with(NOT_LOADED));
+    (is_there && ended.load.is_none() && !is_told).then(|| {
+        format!("{NOT_LOADED}: the loaded run broke off, and nothing of it is in this report.")
+    })
 }
 
 fn read_kept(folder: &Path) -> Result<Kept, Failed> {
@@ -112,9 +164,11 @@ pub(super) fn make(folder: &Path, kept: &Kept) -> Result<Made, Failed> {
     let ended = kept.ended.as_ref();
     let given = ended.map(|ended| &ended.session);
     let session = samples(SESSION_SAMPLES.to_owned(), "samples in the session", given)?;
-    let twin = ended.and_then(|ended| ended.twin.as_ref());
-    let twin =
-        twin.map(|given| samples(TWIN_SAMPLES.to_owned(), "samples on plain UDP", Some(given)));
+    // Of a run that broke off nothing says whether there was one but its samples.
+    let given = ended.and_then(|ended| ended.twin.as_ref());
+    let is_there = ended.is_none() && has_samples(&folder.join(TWIN_SAMPLES));
+    let twin = (given.is_some() || is_there)
+        .then(|| samples(TWIN_SAMPLES.to_owned(), "samples on plain UDP", given));
     let twin = twin.transpose()?;
     let load = ended.and_then(|ended| ended.load.as_ref());
     let loaded = load.map(|load| {
@@ -170,20 +224,49 @@ fn period_us(kept: &Kept) -> u64 {
 
 fn file(folder: &Path, name: &str, what: &str) -> Result<RawFile, Failed> {
     let path = folder.join(name);
-    let (sha256, bytes) = longhand_console::qualify::sha256_of_file(&path).map_err(wrong)?;
+    let (sha256, bytes) = sha256_of_file(&path).map_err(wrong)?;
     Ok(RawFile { name: name.to_owned(), what: what.to_owned(), sha256, bytes })
 }
 
 impl Made {
+    /// Copies the files that it was made from to where it goes, if that is elsewhere: a report
+    /// whose samples nobody has beside it proves less.
+    fn bring(&self, from: &Path, into: &Path) -> Result<(), Failed> {
+        if std::fs::canonicalize(from).ok() == std::fs::canonicalize(into).ok() {
+            return Ok(());
+        }
+        let files: Vec<&RawFile> =
+            self.report.raw.iter().filter(|file| file.name != HLOG).collect();
+        let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+        refuse_over(into, &names)?;
+        for file in files {
+            let copy = into.join(&file.name);
+            let folder = copy.parent().unwrap_or(into);
+            std::fs::create_dir_all(folder).map_err(|error| cannot_write(folder, &error))?;
+            std::fs::copy(from.join(&file.name), &copy)
+                .map_err(|error| cannot_write(&copy, &error))?;
+            if sha256_of_file(&copy).map_err(wrong)?.0 != file.sha256 {
+                let what = format!("{} is not what was copied", copy.display());
+                return Err(failed(FAILED, what, "somebody altered it meanwhile: begin again"));
+            }
+        }
+        Ok(())
+    }
+
     /// Writes it, signed where somebody signs. Gives the object.
     pub(super) fn write(&self, into: &Path, who: Option<&Credentials>) -> Result<String, Failed> {
         let signed = to_sign(&self.report).map_err(wrong)?;
-        let seal = who.map(|who| who.seal(signed.as_bytes())).transpose().map_err(wrong)?;
-        let seal = seal.map(|seal| Seal {
-            signature: seal.signature,
-            certificate: seal.certificate,
-            authority: seal.authority,
+        let page = page_to_sign(&self.report).map_err(wrong)?;
+        let seal = who.map(|who| {
+            let (object, page) = (who.seal(signed.as_bytes())?, who.seal(page.as_bytes())?);
+            Ok::<_, SealError>(Seal {
+                signature: object.signature,
+                certificate: object.certificate,
+                authority: object.authority,
+                page: Some(page.signature),
+            })
         });
+        let seal = seal.transpose().map_err(wrong)?;
         let json = to_json(&self.report, seal.as_ref()).map_err(wrong)?;
         let html = to_html(&self.report, seal.as_ref()).map_err(wrong)?;
         let [object, page] = REPORTS;

@@ -2,12 +2,13 @@
 //!
 //! Knows: seals, and the files that a report names. Does not know: what its figures mean.
 
-use super::super::{ANSWER_NO, Done, FAILED, Failed, failed, wrong};
+use super::super::{ANSWER_NO, CANNOT_TELL, Done, FAILED, Failed, failed, wrong};
+use super::RELEASE;
 use super::again::REPORTS;
 use longhand_console::qualify::sha256_of_file;
 use longhand_qualify::measure::long;
 use longhand_qualify::report::compare::{Change, compare, differs};
-use longhand_qualify::report::{Read, ReadError, Report, Seal, read};
+use longhand_qualify::report::{RawFile, Read, ReadError, Report, Seal, read};
 use longhand_quic::trust::{self, Sealed, authority_fingerprint};
 use serde_json::json;
 use std::io::Write as _;
@@ -25,17 +26,19 @@ macro_rules! say {
 pub(super) fn verify(path: &Path, authority: Option<&Path>, as_json: bool) -> Done {
     let is_folder = path.is_dir();
     let (object, page) = (path.join(REPORTS[0]), path.join(REPORTS[1]));
+    let base = if is_folder { path } else { path.parent().unwrap_or_else(|| Path::new("")) };
     let (read, report, sealed) =
-        trusted(if is_folder { object.as_path() } else { path }, authority)?;
+        trusted(if is_folder { object.as_path() } else { path }, authority, base)?;
+    let mut drawn = page_state(path, &read, &report)?;
     if is_folder {
-        let (beside, ..) = trusted(&page, authority)?;
+        let (beside, ..) = trusted(&page, authority, base)?;
+        drawn = page_state(&page, &beside, &report)?;
         if (&beside.signed, &beside.seal) != (&read.signed, &read.seal) {
             let what = "report.html is of another run than report.json";
             return Err(failed(ANSWER_NO, what, "ask whoever gave it to you for the original"));
         }
     }
-    let base = if is_folder { path } else { path.parent().unwrap_or_else(|| Path::new("")) };
-    let files = files_beside(base, &report, is_folder)?;
+    let files = files_beside(base, &report.raw, is_folder)?;
     let here = files.iter().filter(|(_, is_here)| *is_here).count();
     let samples = match here {
         0 => "not here",
@@ -49,16 +52,19 @@ pub(super) fn verify(path: &Path, authority: Option<&Path>, as_json: bool) -> Do
             .map(|(name, is_here)| json!({"name": name, "state": state(is_here)}))
             .collect();
         let object = json!({
-            "schema": "longhand qualify verify v2", "holds": true, "signer": sealed.who.to_string(),
+            "schema": "longhand qualify verify v3", "holds": true, "signer": sealed.who.to_string(),
             "signer_sha256": sealed.who.fingerprint, "authority_sha256": sealed.authority,
             "authority_checked": authority.is_some(), "samples": samples, "files": files,
-            "verdict": report.verdict.name(),
+            "verdict": report.verdict.name(), "page": drawn,
         });
         say!("{object}");
     } else {
         say!("holds: {} by {}", report.verdict.name(), sealed.who);
         say!("signer's certificate  {}", sealed.who.fingerprint);
         say!("authority             {}", sealed.authority);
+        if let Some(drawn) = drawn {
+            say!("the page              {drawn}");
+        }
         for (name, is_here) in &files {
             say!("{name:<28} {}", state(is_here));
         }
@@ -73,11 +79,11 @@ pub(super) fn verify(path: &Path, authority: Option<&Path>, as_json: bool) -> Do
 /// folder that is verified as a whole, one that is missing, too.
 fn files_beside(
     base: &Path,
-    report: &Report,
+    named: &[RawFile],
     is_folder: bool,
 ) -> Result<Vec<(String, bool)>, Failed> {
     let mut found = Vec::new();
-    for file in &report.raw {
+    for file in named {
         let name = Path::new(&file.name);
         // Signed or not, a report must not make anybody read elsewhere.
         if !name.components().all(|part| matches!(part, Component::Normal(_))) {
@@ -113,26 +119,74 @@ fn load(path: &Path) -> Result<Read, Failed> {
 fn report_of(path: &Path, read: &Read, sealed: Option<&Sealed>) -> Result<Report, Failed> {
     read.report().map_err(|error| {
         let of_another = matches!(error, ReadError::Schema { .. });
-        let code = if matches!(error, ReadError::Page) { ANSWER_NO } else { FAILED };
         let advice = match sealed.filter(|_| of_another) {
-            Some(sealed) => format!("its signature holds: it is as {} signed it", sealed.who),
+            Some(sealed) => {
+                let page = match read.seal.as_ref().and_then(|seal| seal.page.as_ref()) {
+                    Some(_) if read.page_signed.is_some() => ", and so does the page's",
+                    Some(_) | None => "",
+                };
+                format!(
+                    "its signature holds{page}: it is as {} signed it; files that it names and \
+                     that lie beside it are those it was made from",
+                    sealed.who
+                )
+            }
             None => "name a report as `qualify` wrote it".to_owned(),
         };
-        failed(code, format!("{}: {error}", path.display()), advice)
+        failed(FAILED, format!("{}: {error}", path.display()), advice)
     })
 }
 
-/// Who sealed it.
-fn sealed(path: &Path, seal: &Seal, signed: &str) -> Result<Sealed, Failed> {
-    let seal = trust::Seal {
-        signature: seal.signature.clone(),
+/// Who sealed it, the page too where that has a seal of its own.
+fn sealed(path: &Path, seal: &Seal, read: &Read) -> Result<Sealed, Failed> {
+    let with = |signature: &String| trust::Seal {
+        signature: signature.clone(),
         certificate: seal.certificate.clone(),
         authority: seal.authority.clone(),
     };
-    seal.verify(signed.as_bytes()).map_err(|error| {
-        let advice = "ask whoever gave it to you for the original";
-        failed(ANSWER_NO, format!("{}: {error}", path.display()), advice)
-    })
+    let not_genuine =
+        |what: String| failed(ANSWER_NO, what, "ask whoever gave it to you for the original");
+    let who = with(&seal.signature).verify(read.signed.as_bytes());
+    let who = who.map_err(|error| not_genuine(format!("{}: {error}", path.display())))?;
+    if let Some((signature, page)) = seal.page.as_ref().zip(read.page_signed.as_ref()) {
+        with(signature).verify(page.as_bytes()).map_err(|error| {
+            let what = "the report in it holds, and the page around it does not";
+            not_genuine(format!("{}: {what}: {error}", path.display()))
+        })?;
+    }
+    Ok(who)
+}
+
+/// What is known of a page whose report's seal holds, and its own where it has one; `None`: it is
+/// no page.
+fn page_state(path: &Path, read: &Read, report: &Report) -> Result<Option<&'static str>, Failed> {
+    if read.page_signed.is_none() {
+        return Ok(None);
+    }
+    let is_signed = read.seal.as_ref().is_some_and(|seal| seal.page.is_some());
+    let is_alike = read.is_as_drawn_here(report).map_err(wrong)?;
+    let by = &report.about.release;
+    match (is_signed, is_alike) {
+        (true, true) => Ok(Some("as signed")),
+        (true, false) => Ok(Some("as signed, and drawn by another release than this one")),
+        (false, true) => Ok(Some("as made from its report")),
+        (false, false) if by == RELEASE => {
+            let what =
+                format!("{}: the page is not the one made from the report in it", path.display());
+            Err(failed(ANSWER_NO, what, "it was altered: ask for the original"))
+        }
+        // Its seal is over the report in it alone.
+        (false, false) => {
+            let what = format!(
+                "{}: the report in it holds, and is as it was signed; of the page around it, by \
+                 {by}, nobody can tell whether it was altered: it has no seal of its own, and this \
+                 release draws another",
+                path.display()
+            );
+            let advice = "believe the report.json beside it, or `qualify report` its folder anew";
+            Err(failed(CANNOT_TELL, what, advice))
+        }
+    }
 }
 
 fn unsigned(path: &Path) -> Failed {
@@ -150,12 +204,24 @@ fn of_authority(path: &Path, sealed: &Sealed, authority: Option<&Path>) -> Resul
 }
 
 /// A report whose seal holds.
-fn trusted(path: &Path, authority: Option<&Path>) -> Result<(Read, Report, Sealed), Failed> {
+///
+/// Errors: it does not hold, or is of another schema: then what of it can be checked was.
+fn trusted(
+    path: &Path,
+    authority: Option<&Path>,
+    base: &Path,
+) -> Result<(Read, Report, Sealed), Failed> {
     let read = load(path)?;
     let seal = read.seal.as_ref().ok_or_else(|| unsigned(path))?;
-    let sealed = sealed(path, seal, &read.signed)?;
+    let sealed = sealed(path, seal, &read)?;
     of_authority(path, &sealed, authority)?;
-    let report = report_of(path, &read, Some(&sealed))?;
+    let report = match report_of(path, &read, Some(&sealed)) {
+        Ok(report) => report,
+        Err(of_another) => {
+            files_beside(base, &read.files(), false)?;
+            return Err(of_another);
+        }
+    };
     Ok((read, report, sealed))
 }
 
@@ -173,7 +239,8 @@ impl Side {
         if read.seal.is_none() && authority.is_none() {
             return Ok(Self { report: report_of(path, &read, None)?, sealed: None });
         }
-        let (_, report, sealed) = trusted(path, authority)?;
+        let base = path.parent().unwrap_or_else(|| Path::new(""));
+        let (_, report, sealed) = trusted(path, authority, base)?;
         Ok(Self { report, sealed: Some(sealed) })
     }
 

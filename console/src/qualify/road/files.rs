@@ -3,17 +3,25 @@
 //! Knows: the file. Does not know: what a slot means (`longhand_qualify::slot`).
 //!
 //! The first 256 bytes are one JSON object, filled up with spaces and a line end: `format`, `run`,
-//! `period_us`, and `offset_us`, which was taken from raw spans up and added to those down. Source
-//! for the size: links.md section 8, V7, at most 12 bytes a packet.
+//! `period_us`, `due`: how many slots had come due when it was written; and `offset_us`, which was
+//! taken from raw spans up and added to those down. Source for the size: links.md section 8, V7, at
+//! most 12 bytes a packet.
+//!
+//! A slot is final when no answer can change it any more, half a minute and more behind its time.
+//! Until then it lies there as far as it is known, so that a crash takes little away: each is
+//! written twice, the second time for good.
 
 use longhand_protocol::units::Micros;
 use longhand_qualify::slot::{SLOT_LEN, Samples, Slot};
+use longhand_quic::doorbell::Stop;
 use longhand_quic::trust::{Sha256, date};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufReader, Read as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 /// The name of the format.
@@ -48,7 +56,7 @@ pub fn has_samples(path: &Path) -> bool {
 /// A file of samples, being written.
 pub struct RawFile {
     path: PathBuf,
-    out: BufWriter<File>,
+    out: File,
     run: u64,
     period: Micros,
     slots: u64,
@@ -59,46 +67,116 @@ impl RawFile {
     ///
     /// Errors: it exists, or cannot be made.
     pub fn create(path: &Path, run: u64, period: Micros) -> Result<Self, FileError> {
-        let file = File::create_new(path).map_err(at(path))?;
-        let mut out = BufWriter::new(file);
-        out.write_all(&[b' '; HEADER]).map_err(at(path))?;
-        Ok(Self { path: path.to_owned(), out, run, period, slots: 0 })
+        let out = File::create_new(path).map_err(at(path))?;
+        let file = Self { path: path.to_owned(), out, run, period, slots: 0 };
+        file.first_line(0, 0)?;
+        Ok(file)
     }
 
-    /// Puts slots behind the others.
+    /// Puts final slots behind the others that are.
     ///
     /// Errors: the disk is full.
     pub fn write(&mut self, slots: &[Slot]) -> Result<(), FileError> {
-        for slot in slots {
-            self.out.write_all(&slot.bytes()).map_err(at(&self.path))?;
-            self.slots = self.slots.saturating_add(1);
-        }
+        self.put(self.slots, slots)?;
+        let count = u64::try_from(slots.len()).unwrap_or(u64::MAX);
+        self.slots = self.slots.saturating_add(count);
         Ok(())
     }
 
-    /// Writes the first line and hashes the whole.
+    /// Puts slots there as far as they are known, from `place` on (0: the first), and how many had
+    /// come due. Those that are final stay.
     ///
-    /// Errors: the disk is full, or the file cannot be read back.
-    pub fn finish(mut self, offset_us: i64) -> Result<Written, FileError> {
-        let path = self.path;
+    /// Errors: the disk is full.
+    pub fn write_ahead(
+        &self,
+        place: u64,
+        slots: &[Slot],
+        offset_us: i64,
+        due: u64,
+    ) -> Result<(), FileError> {
+        let is_final = usize::try_from(self.slots.saturating_sub(place)).unwrap_or(usize::MAX);
+        self.put(place.max(self.slots), slots.get(is_final..).unwrap_or_default())?;
+        self.first_line(offset_us, due)
+    }
+
+    /// The same file, for a thread that waits for the disk.
+    ///
+    /// Errors: the system has no descriptor left.
+    pub fn on_disk(&self) -> Result<File, FileError> {
+        self.out.try_clone().map_err(at(&self.path))
+    }
+
+    fn put(&self, place: u64, slots: &[Slot]) -> Result<(), FileError> {
+        let bytes: Vec<u8> = slots.iter().flat_map(Slot::bytes).collect();
+        self.out.write_all_at(&bytes, length_of(place)).map_err(at(&self.path))
+    }
+
+    fn first_line(&self, offset_us: i64, due: u64) -> Result<(), FileError> {
         let first = json!({
             "format": FORMAT,
             "run": format!("{:016x}", self.run),
             "period_us": self.period.as_micros(),
             "offset_us": offset_us,
+            "due": due,
         });
         let mut first = first.to_string().into_bytes();
         first.resize(HEADER.saturating_sub(1), b' ');
         first.push(b'\n');
-        let written = self
-            .out
-            .flush()
-            .and_then(|()| self.out.seek(SeekFrom::Start(0)))
-            .and_then(|_| self.out.write_all(&first))
-            .and_then(|()| self.out.flush());
-        written.map_err(at(&path))?;
-        let (sha256, bytes) = sha256_of_file(&path)?;
-        Ok(Written::new(path, bytes, sha256, self.slots))
+        self.out.write_all_at(&first, 0).map_err(at(&self.path))
+    }
+
+    /// Nothing more comes: what is not final by now is not the run's. Writes the first line, waits
+    /// for the disk, and hashes the whole.
+    ///
+    /// Errors: the disk is full, or the file cannot be read back.
+    pub fn finish(self, offset_us: i64) -> Result<Written, FileError> {
+        self.first_line(offset_us, self.slots)?;
+        let length = length_of(self.slots);
+        let kept = self.out.set_len(length).and_then(|()| self.out.sync_all());
+        kept.map_err(at(&self.path))?;
+        let (sha256, bytes) = sha256_of_file(&self.path)?;
+        Ok(Written::new(self.path, bytes, sha256, self.slots, self.slots))
+    }
+}
+
+/// Bytes of a file of so many slots.
+fn length_of(slots: u64) -> u64 {
+    let [header, slot] = [HEADER, SLOT_LEN].map(|len| u64::try_from(len).unwrap_or(0));
+    slots.saturating_mul(slot).saturating_add(header)
+}
+
+/// How often files are to be safe from a loss of power. Chosen: a disk wakes up for it, so not each
+/// second; what is lost is then at most this, and a second.
+const SYNC_EVERY: Duration = Duration::from_secs(5);
+/// How often the waiting thread looks whether it is to end.
+const LOOKS_EVERY: Duration = Duration::from_millis(100);
+
+/// A thread that waits for the disk now and then, so that the ledger's never does.
+pub(in crate::qualify) struct Disk(JoinHandle<io::Result<()>>);
+
+impl Disk {
+    pub(in crate::qualify) fn start(files: Vec<File>, stop: &Stop) -> io::Result<Self> {
+        let stop = stop.clone();
+        let wait = move || {
+            let mut slept = Duration::ZERO;
+            while !stop.is_stopped() {
+                std::thread::sleep(LOOKS_EVERY);
+                slept = slept.saturating_add(LOOKS_EVERY);
+                if slept >= SYNC_EVERY {
+                    slept = Duration::ZERO;
+                    files.iter().try_for_each(File::sync_data)?;
+                }
+            }
+            Ok(())
+        };
+        Ok(Self(std::thread::Builder::new().name("disk".to_owned()).spawn(wait)?))
+    }
+
+    /// Whether the disk took everything meanwhile. Ends at the stop.
+    ///
+    /// Errors: what it said first. It is not asked again: what it dropped it may call written.
+    pub(in crate::qualify) fn join(self) -> io::Result<()> {
+        self.0.join().unwrap_or_else(|_| Err(io::Error::other("its thread died")))
     }
 }
 
@@ -126,13 +204,14 @@ pub struct Written {
     bytes: u64,
     sha256: String,
     slots: u64,
+    due: u64,
     /// What kept a look from its end.
     unread: Arc<OnceLock<(io::ErrorKind, String)>>,
 }
 
 impl Written {
-    fn new(path: PathBuf, bytes: u64, sha256: String, slots: u64) -> Self {
-        Self { path, bytes, sha256, slots, unread: Arc::default() }
+    fn new(path: PathBuf, bytes: u64, sha256: String, slots: u64, due: u64) -> Self {
+        Self { path, bytes, sha256, slots, due, unread: Arc::default() }
     }
 
     /// Whether every look so far has seen every slot. To be asked behind the looks: what was
@@ -164,6 +243,7 @@ impl Written {
         }
         Ok(())
     }
+
     /// Where.
     pub fn path(&self) -> &Path {
         &self.path
@@ -184,6 +264,12 @@ impl Written {
         self.slots
     }
 
+    /// How many slots had come due when its first line was written: more than there are where it
+    /// broke off, for of the last nothing was known yet. 0 where the line does not say.
+    pub const fn due(&self) -> u64 {
+        self.due
+    }
+
     /// A file that lies there, as far as it is whole: what broke off in a slot ends before it.
     ///
     /// Errors: it cannot be read, or is shorter than its first line.
@@ -192,7 +278,12 @@ impl Written {
         let [header, slot] = [HEADER, SLOT_LEN].map(|len| u64::try_from(len).unwrap_or(1));
         let short = || io::Error::new(io::ErrorKind::UnexpectedEof, "it holds no samples");
         let slots = bytes.checked_sub(header).ok_or_else(short).map_err(at(path))? / slot;
-        Ok(Self::new(path.to_owned(), bytes, sha256, slots))
+        let mut first = [0; HEADER];
+        let file = File::open(path).map_err(at(path))?;
+        file.read_exact_at(&mut first, 0).map_err(at(path))?;
+        let first: Value = serde_json::from_slice(&first).unwrap_or_default();
+        let due = first.get("due").and_then(Value::as_u64).unwrap_or(0);
+        Ok(Self::new(path.to_owned(), bytes, sha256, slots, due))
     }
 }
 
