@@ -6,6 +6,7 @@
 mod again;
 mod check;
 mod tell;
+mod trend;
 
 use self::again::{Again, LOADED, keep, make};
 use self::check::{beside, verify};
@@ -53,6 +54,7 @@ const RELEASE: &str = concat!("longhand-console ", env!("CARGO_PKG_VERSION"));
     longhand-console qualify verify longhand-report/2031-04-09-1200-UTC-qualify \
     --authority trust\n  \
     longhand-console qualify compare monday/report.json tuesday/report.json\n  \
+    longhand-console qualify trend longhand-report --authority trust --out trend.html\n  \
     longhand-console qualify report longhand-report/2031-04-09-1200-UTC-qualify \
     --require ours.toml --out elsewhere\n\n\
     Exit codes: 0 PASS; 4 FAIL; 3 INSUFFICIENT EVIDENCE; 1 nothing was measured or written (robot \
@@ -98,6 +100,11 @@ enum Also {
         #[arg(long)]
         json: bool,
     },
+    /// Put all reports below a folder into their order: each measure's course over days, what
+    /// changed when, and which runs lie outside a baseline. Exit code: 0 nothing became worse, 4
+    /// something did or a report is not what was signed, 3 too few runs to tell, 1 no report can be
+    /// read.
+    Trend(trend::Course),
     /// Make a run's report again from its samples: after a crash, or against other requirements.
     /// Exit codes as of a run.
     Report {
@@ -239,6 +246,7 @@ impl Qualify {
             Some(Also::Compare { before, after, authority, json }) => {
                 beside(&before, &after, authority.as_deref(), json)
             }
+            Some(Also::Trend(course)) => course.run(),
             Some(Also::Report { folder, identity, require, out, json }) => {
                 let asked = Again { folder, identity, require, out, json };
                 asked.run()
