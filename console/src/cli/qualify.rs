@@ -25,7 +25,7 @@ use longhand_qualify::measure::{Given, measure as measured};
 use longhand_qualify::number::{count, whole};
 use longhand_qualify::report::run::{Ended, LoadedRun, RUN_SCHEMA, Run as Kept};
 use longhand_qualify::report::{About, Floor, Report};
-use longhand_qualify::trace;
+use longhand_qualify::trace::{self, Origin};
 use longhand_qualify::verdict::{Profile, SHIPPED, Verdict};
 use longhand_quic::clock::wall_ns;
 use longhand_quic::trust::Credentials;
@@ -102,8 +102,8 @@ enum Also {
     },
     /// Put all reports below a folder into their order: each measure's course over days, what
     /// changed when, and which runs lie outside a baseline. Exit code: 0 nothing became worse, 4
-    /// something did or a report is not what was signed, 3 too few runs to tell, 1 no report can be
-    /// read.
+    /// something did or a report is not what was signed, 3 too few runs to tell, 1 no report can
+    /// be read.
     Trend(trend::Course),
     /// Make a run's report again from its samples: after a crash, or against other requirements.
     /// Exit codes as of a run.
@@ -628,7 +628,13 @@ fn write_trace(
     let source =
         format!("longhand-console qualify, {}, {}", report.about.robot, report.about.begun);
     let samples = &session.samples;
-    trace::write(samples, given, &report.quic, &source, samples.sha256(), &mut |line| {
+    let from = Origin {
+        probe: "quic",
+        source: &source,
+        sha256: samples.sha256(),
+        notes: "measured by longhand-console qualify; the shortest round trip is shared in halves",
+    };
+    trace::write(samples, given, &report.quic, &from, &mut |line| {
         if result.is_ok() {
             result = file.write_all(line.as_bytes());
         }
