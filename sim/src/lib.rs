@@ -14,6 +14,7 @@ pub mod figures;
 pub mod hands;
 pub mod link_command;
 pub mod measure;
+pub mod peers;
 pub mod relay;
 pub mod replay_record;
 pub mod scenario;

@@ -25,6 +25,8 @@ use crate::relay::{LogFailure, Relay, RelayError, RelayHandle, RelayOptions, Rel
 
 mod check;
 mod convert;
+mod measure;
+mod reflect;
 mod show;
 
 pub(crate) use show::rtt_p50_ms;
@@ -47,6 +49,10 @@ enum LinkCommand {
     Run(RunArgs),
     /// Checks that links do what their profiles ask, in virtual time or in real time
     Check(check::CheckArgs),
+    /// Measures the way to somebody's irtt server, and writes it as a link trace
+    Measure(measure::MeasureArgs),
+    /// Answers irtt's clients and STAMP senders, so that they measure the way to this machine
+    Reflect(reflect::ReflectArgs),
     /// Converts a recording of a real link into a link trace
     Import(convert::ImportArgs),
     /// Writes a link trace in the format of another tool
@@ -219,6 +225,10 @@ pub enum LinkError {
     /// The relay.
     #[error(transparent)]
     Relay(#[from] RelayError),
+    /// Measuring against somebody's server.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Client(#[from] crate::peers::client::ClientError),
     /// Places to listen and far ends do not come in pairs.
     #[error("{listens} --listen and {tos} --to: each place to listen needs its far end")]
     #[diagnostic(help("say --listen and --to in turn, as often as there are far ends"))]
@@ -239,9 +249,11 @@ impl LinkError {
     pub const fn is_usage(&self) -> bool {
         match self {
             Self::Name { .. } | Self::Pairs { .. } | Self::Nothing => true,
-            Self::Address { .. } | Self::File { .. } | Self::Content { .. } | Self::Relay(_) => {
-                false
-            }
+            Self::Address { .. }
+            | Self::File { .. }
+            | Self::Content { .. }
+            | Self::Relay(_)
+            | Self::Client(_) => false,
         }
     }
 }
@@ -257,6 +269,8 @@ pub fn run(args: &LinkArgs, stop: &AtomicBool) -> Result<ExitCode, LinkError> {
         LinkCommand::Export(args) => convert::export(args)?,
         LinkCommand::Check(args) => return check::check(args, stop),
         LinkCommand::Run(args) => return relay(args, stop),
+        LinkCommand::Measure(args) => return measure::run(args, stop),
+        LinkCommand::Reflect(args) => return reflect::reflect(args, stop),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -565,6 +579,21 @@ fn address(text: &str, purpose: &'static str) -> Result<SocketAddr, LinkError> {
 /// Writes to standard output. A reader that has gone away (`| head`) is no error.
 fn say(text: &str) {
     let _gone = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// `30s`, `10m`, `24h`, or seconds.
+fn written_time(text: &str) -> Result<Micros, String> {
+    let (number, seconds) = match text.char_indices().next_back() {
+        Some((at, 's')) => (text.get(..at), 1.0),
+        Some((at, 'm')) => (text.get(..at), 60.0),
+        Some((at, 'h')) => (text.get(..at), 3_600.0),
+        Some(_) | None => (Some(text), 1.0),
+    };
+    let seconds = number.and_then(|number| number.parse::<f64>().ok()).map(|n| n * seconds);
+    let seconds = seconds.filter(|seconds| (0.1..=86_400.0).contains(seconds));
+    seconds
+        .map(Micros::from_secs_f64)
+        .ok_or_else(|| "0.1s to 24h are wanted, as 30s, 10m or 24h".to_owned())
 }
 
 fn whole<const LEAST: u64, const MOST: u64>(text: &str) -> Result<u64, String> {

@@ -10,6 +10,7 @@
 //! | [`measure`] | delays, losses, outages, clocks, and the watchdog replay |
 //! | [`verdict`] | PASS, FAIL or not enough, against profiles with their sources |
 //! | [`report`] | all of it as one signed object: JSON, and a page |
+//! | [`trend`] | many reports: what changed where, over days |
 #![forbid(unsafe_code)]
 
 pub mod ledger;
@@ -18,4 +19,5 @@ pub mod number;
 pub mod report;
 pub mod slot;
 pub mod trace;
+pub mod trend;
 pub mod verdict;

@@ -13,13 +13,25 @@ use crate::measure::{Given, Measures};
 use crate::number::count;
 use crate::slot::{Fate, Samples};
 
+/// Where a trace is from, for its header.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    /// What was sent: `quic` or `udp`.
+    pub probe: &'a str,
+    /// Which link, for people.
+    pub source: &'a str,
+    /// SHA-256 of the samples, hexadecimal; empty: they were not kept.
+    pub sha256: &'a str,
+    /// What measured, and how its figures are to be taken.
+    pub notes: &'a str,
+}
+
 /// Writes a run as a trace, line by line.
 pub fn write(
     samples: &dyn Samples,
     given: &Given,
     measures: &Measures,
-    source: &str,
-    sha256: &str,
+    from: &Origin<'_>,
     each: &mut dyn FnMut(&str),
 ) {
     let header = json!({
@@ -31,12 +43,11 @@ pub fn write(
         "loss_semantics": "explicit",
         "interpolation": "step",
         "clock_uncertainty_us": count(measures.up.absolute.width_ms.unwrap_or(0.0) * 500.0),
-        "probe": "quic",
-        "source": source,
+        "probe": from.probe,
+        "source": from.source,
         "licence": "as its owner says",
-        "sha256_source": sha256,
-        "notes": "measured by longhand-console qualify; the shortest round trip is shared in \
-         halves",
+        "sha256_source": from.sha256,
+        "notes": from.notes,
     });
     each(&format!("#{header}\nt_us,dir,owd_us,lost,dup,rate_bps,queue_bytes,route_id,flags\n"));
     let (clocks, mut hint): (&Clocks, usize) = (&measures.clocks, 0);

@@ -18,7 +18,7 @@ use longhand_qualify::measure::outage::Mode;
 use longhand_qualify::measure::quantile::Spread;
 use longhand_qualify::measure::{Given, Measures, measure};
 use longhand_qualify::slot::{Fate, Samples, Slot};
-use longhand_qualify::trace;
+use longhand_qualify::trace::{self, Origin};
 use longhand_qualify::verdict::{
     Metric, Profile, RUN_MAX_S, SHIPPED, Verdict, judge, judge_load, overall,
 };
@@ -595,7 +595,8 @@ const BEGUN: usize = 5_000;
 fn replayed(first: &Run) -> (Measures, Run, Measures) {
     let measures = measure(&first.slots, &first.given);
     let mut text = String::new();
-    trace::write(&first.slots, &first.given, &measures, "test", "", &mut |line| text += line);
+    let from = Origin { probe: "udp", source: "test", sha256: "", notes: "" };
+    trace::write(&first.slots, &first.given, &measures, &from, &mut |line| text += line);
     let trace = Trace::parse(&text).unwrap();
     let seconds = u64::try_from(first.slots.len()).unwrap() / 1_000 - BEGUN_S - 1;
     let second = run(LinkModel::from(trace), 1, seconds, RobotClock::default(), &[]);

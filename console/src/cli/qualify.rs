@@ -6,6 +6,7 @@
 mod again;
 mod check;
 mod tell;
+mod trend;
 
 use self::again::{Again, LOADED, NOT_LOADED, keep, make};
 use self::check::{beside, verify};
@@ -24,7 +25,7 @@ use longhand_qualify::measure::{Given, measure as measured};
 use longhand_qualify::number::{count, whole};
 use longhand_qualify::report::run::{Ended, LoadedRun, RUN_SCHEMA, Run as Kept};
 use longhand_qualify::report::{About, Floor, Report};
-use longhand_qualify::trace;
+use longhand_qualify::trace::{self, Origin};
 use longhand_qualify::verdict::{Profile, RUN_MAX_S, SHIPPED, Verdict};
 use longhand_quic::clock::wall_ns;
 use longhand_quic::trust::Credentials;
@@ -53,6 +54,7 @@ const RELEASE: &str = concat!("longhand-console ", env!("CARGO_PKG_VERSION"));
     longhand-console qualify verify longhand-report/2031-04-09-1200-UTC-qualify \
     --authority trust\n  \
     longhand-console qualify compare monday/report.json tuesday/report.json\n  \
+    longhand-console qualify trend longhand-report --authority trust --out trend.html\n  \
     longhand-console qualify report longhand-report/2031-04-09-1200-UTC-qualify \
     --require ours.toml --out elsewhere\n\n\
     Exit codes: 0 PASS; 4 FAIL; 3 INSUFFICIENT EVIDENCE; 1 nothing was measured or written (robot \
@@ -99,6 +101,11 @@ enum Also {
         #[arg(long)]
         json: bool,
     },
+    /// Put all reports below a folder into their order: each measure's course over days, what
+    /// changed when, and which runs lie outside a baseline. Exit code: 0 nothing became worse, 4
+    /// something did or a report is not what was signed, 3 too few runs to tell, 1 no report can
+    /// be read.
+    Trend(trend::Course),
     /// Make a run's report again from its samples: after a crash, or against other requirements.
     /// Exit codes as of a run.
     Report {
@@ -246,6 +253,7 @@ impl Qualify {
             Some(Also::Compare { before, after, authority, json }) => {
                 beside(&before, &after, authority.as_deref(), json)
             }
+            Some(Also::Trend(course)) => course.run(),
             Some(Also::Report { folder, identity, require, out, json }) => {
                 let asked = Again { folder, identity, require, out, json };
                 asked.run()
@@ -670,7 +678,13 @@ fn write_trace(
     let source =
         format!("longhand-console qualify, {}, {}", report.about.robot, report.about.begun);
     let samples = &session.samples;
-    trace::write(samples, given, &report.quic, &source, samples.sha256(), &mut |line| {
+    let from = Origin {
+        probe: "quic",
+        source: &source,
+        sha256: samples.sha256(),
+        notes: "measured by longhand-console qualify; the shortest round trip is shared in halves",
+    };
+    trace::write(samples, given, &report.quic, &from, &mut |line| {
         if result.is_ok() {
             result = file.write_all(line.as_bytes());
         }

@@ -56,20 +56,6 @@ pub struct Differs {
 /// What both reports should have had in common, and have not: figures of other packets, of another
 /// road or of a much shorter run are no trend.
 pub fn differs(before: &Report, after: &Report) -> Vec<Differs> {
-    let load = |report: &Report| {
-        let load = report.load.as_ref();
-        let asked = load.and_then(|load| load.up.or(load.down)).map(|traffic| traffic.asked_bps);
-        asked.map_or_else(|| "none".to_owned(), |bps| format!("{:.1} Mbit/s", real(bps) / 1e6))
-    };
-    let told = |report: &Report| {
-        [
-            ("requirements", report.profile.name.clone()),
-            ("robot", report.about.robot.clone()),
-            ("rate", format!("{} probes a second", report.about.rate_hz)),
-            ("distance", format!("{} km", report.about.distance_km)),
-            ("load", load(report)),
-        ]
-    };
     let both = told(before).into_iter().zip(told(after));
     let mut all: Vec<Differs> = both
         .filter(|((_, before), (_, after))| before != after)
@@ -81,6 +67,21 @@ pub fn differs(before: &Report, after: &Report) -> Vec<Differs> {
         all.push(Differs { what: "length", before: long(was), after: long(is) });
     }
     all
+}
+
+/// In what reports must agree for their figures to be a trend: what, and what it is.
+pub fn told(report: &Report) -> [(&'static str, String); 5] {
+    let load = report.load.as_ref();
+    let asked = load.and_then(|load| load.up.or(load.down)).map(|traffic| traffic.asked_bps);
+    let load =
+        asked.map_or_else(|| "none".to_owned(), |bps| format!("{:.1} Mbit/s", real(bps) / 1e6));
+    [
+        ("requirements", report.profile.name.clone()),
+        ("robot", report.about.robot.clone()),
+        ("rate", format!("{} probes a second", report.about.rate_hz)),
+        ("distance", format!("{} km", report.about.distance_km)),
+        ("load", load),
+    ]
 }
 
 /// One figure of both.

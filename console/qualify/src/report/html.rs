@@ -196,7 +196,7 @@ pub fn shown(value: Option<f64>, requirement: &Requirement) -> String {
 }
 
 /// Three digits that count.
-pub(super) fn figure(value: f64) -> String {
+pub fn figure(value: f64) -> String {
     match value.abs() {
         v if v < 1e-12 => "0".to_owned(),
         v if v >= 100.0 => format!("{value:.0}"),
@@ -775,6 +775,6 @@ fn joined(text: &str) -> String {
 }
 
 /// Text that cannot be taken for markup.
-pub(super) fn safe(text: &str) -> String {
+pub(crate) fn safe(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

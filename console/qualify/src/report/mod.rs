@@ -15,9 +15,10 @@ pub mod compare;
 mod html;
 mod road;
 pub mod run;
-mod svg;
+pub(crate) mod svg;
 
-pub use html::{needs, range, shown, unknown_beside};
+pub(crate) use html::safe;
+pub use html::{figure, needs, range, shown, unknown_beside};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

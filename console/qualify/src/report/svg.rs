@@ -66,6 +66,20 @@ impl Axis {
     }
 }
 
+impl Axis {
+    /// A mark's number, as short as it can be read beside its neighbours.
+    fn short(&self, mark: f64) -> String {
+        let step = (self.to - self.from) / 5.0;
+        match step {
+            _ if self.log || mark.abs() < 1.0 => short(mark),
+            step if step >= 1.0 => short(mark),
+            step if step >= 0.1 => format!("{mark:.1}"),
+            step if step >= 0.01 => format!("{mark:.2}"),
+            _ => format!("{mark:.3}"),
+        }
+    }
+}
+
 /// One drawing.
 #[derive(Debug)]
 pub struct Plot {
@@ -85,7 +99,7 @@ impl Plot {
                 "<line class=\"grid\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{TOP}\" y2=\"{bottom}\"/>\
                  <text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
                 bottom + 12.0,
-                short(mark)
+                x.short(mark)
             ));
         }
         for mark in y.marks() {
@@ -95,7 +109,7 @@ impl Plot {
                  <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
                 LEFT - 4.0,
                 at + 3.5,
-                short(mark)
+                y.short(mark)
             ));
         }
         plot.put(&format!(
@@ -148,6 +162,12 @@ impl Plot {
         self.put(&format!(
             "<line class=\"{class}\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{low:.1}\" y2=\"{high:.1}\"/>"
         ));
+    }
+
+    /// A point.
+    pub fn dot(&mut self, class: &str, x: f64, y: f64) {
+        let (x, y) = (self.at_x(x), self.at_y(y));
+        self.put(&format!("<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.6\"/>"));
     }
 
     /// The whole, with words for whoever cannot see it.

@@ -226,13 +226,13 @@ fn trusted(
 }
 
 /// A report to be compared: one that was never signed will do where nobody asks whose it is.
-struct Side {
-    report: Report,
+pub(super) struct Side {
+    pub(super) report: Report,
     sealed: Option<Sealed>,
 }
 
 impl Side {
-    fn of(path: &Path, authority: Option<&Path>) -> Result<Self, Failed> {
+    pub(super) fn of(path: &Path, authority: Option<&Path>) -> Result<Self, Failed> {
         let folder = path.is_dir().then(|| path.join(REPORTS[0]));
         let path = folder.as_deref().unwrap_or(path);
         let read = load(path)?;
@@ -242,6 +242,11 @@ impl Side {
         let base = path.parent().unwrap_or_else(|| Path::new(""));
         let (_, report, sealed) = trusted(path, authority, base)?;
         Ok(Self { report, sealed: Some(sealed) })
+    }
+
+    /// Whose seal holds; `None`: it was never signed.
+    pub(super) fn signer(&self) -> Option<String> {
+        self.sealed.as_ref().map(|sealed| sealed.who.to_string())
     }
 
     fn signed_by(&self) -> String {

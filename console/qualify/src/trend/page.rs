@@ -1,0 +1,272 @@
+//! Many runs as one page that needs nothing else: no script, no font, no network.
+//!
+//! Knows: what somebody looks for first. Does not know: any number that is not in the object.
+
+use std::fmt::Write as _;
+
+use super::course::{Point, Reading};
+use super::{Group, Measure, Trend};
+use crate::report::svg::{Axis, Plot};
+use crate::report::{figure, safe};
+use crate::verdict::Verdict;
+
+/// What this page has beyond a report's.
+const STYLE: &str = "svg circle{fill:var(--up);stroke:none}svg circle.out{fill:var(--bad)}\
+    .key i.base{color:#98a2b3;border-top-style:dashed}.worse{color:var(--bad)}";
+
+/// The page of many runs.
+pub fn page(trend: &Trend) -> String {
+    let mut parts = vec![first(trend)];
+    parts.extend(trend.groups.iter().map(group));
+    parts.push(left_out(trend));
+    parts.push(how(trend));
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
+         <title>What changed on this link</title><style>{}{STYLE}</style></head>\n\
+         <body><main>\n{}\n\
+         </main>\n</body></html>\n",
+        include_str!("../report/page.css"),
+        parts.join("\n")
+    )
+}
+
+fn first(trend: &Trend) -> String {
+    let (class, word) = match (trend.worse, trend.enough) {
+        (true, _) => ("FAIL", "Something became worse"),
+        (false, true) => ("PASS", "Nothing became worse"),
+        (false, false) => ("INSUFFICIENT", "Too few runs to tell of everything"),
+    };
+    let runs: usize = trend.groups.iter().map(|group| group.runs.len()).sum();
+    let mut found = String::new();
+    for (group, measure) in trend.groups.iter().flat_map(|g| g.measures.iter().map(move |m| (g, m)))
+    {
+        if matches!(measure.course.reads_as, Reading::Drift | Reading::Steps) {
+            let class = if measure.worse { "worse" } else { "" };
+            let says = safe(&measure.says);
+            let of = if trend.groups.len() > 1 { safe(&alike(group)) } else { String::new() };
+            let _ = write!(found, "<li class=\"{class}\">{says} <small>{of}</small></li>");
+        }
+    }
+    let found = if found.is_empty() {
+        "<p>No change was found that luck alone would not make.</p>".to_owned()
+    } else {
+        format!("<ul>{found}</ul>")
+    };
+    format!(
+        "<section class=\"card top {class}\"><h1>What changed on this link?</h1>\
+         <div class=\"verdict\">{word}</div>{found}<p class=\"soft\">Of {runs} runs in {} \
+         group(s) of runs that are alike; {} file(s) were left out.</p></section>",
+        trend.groups.len(),
+        trend.left_out.len()
+    )
+}
+
+/// What a group's runs have in common, in a line.
+pub fn alike(group: &Group) -> String {
+    let one = |alike: &super::Alike| format!("{} {}", alike.what, alike.is);
+    group.alike.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+fn group(group: &Group) -> String {
+    let mut rows = String::new();
+    for measure in &group.measures {
+        let course = &measure.course;
+        let class = if measure.worse { "worse" } else { "" };
+        let outside = outside(group, measure);
+        let _ = write!(
+            rows,
+            "<tr><td><b>{}</b></td><td class=\"n\" data-l=\"Least\">{}</td>\
+             <td class=\"n\" data-l=\"Median\">{}</td><td class=\"n\" data-l=\"Newest\">{}</td>\
+             <td class=\"{class}\">{}{outside}</td></tr>",
+            measure.gauge.name(),
+            figure(course.min),
+            figure(course.median),
+            figure(course.last),
+            safe(&measure.says),
+        );
+    }
+    let drawings: String = group
+        .measures
+        .iter()
+        .filter(|m| m.course.points.len() > 1)
+        .map(|m| drawing(group, m))
+        .collect();
+    let base = group.baseline.as_ref().map_or_else(String::new, |run| {
+        format!("<p class=\"soft\">Baseline: {} ({})</p>", safe(&run.name), safe(&run.begun))
+    });
+    format!(
+        "<section class=\"card\"><h2>{} runs alike: {}</h2>{base}<table class=\"rows\"><thead><tr>\
+         <th>Measure</th><th class=\"n\">Least</th><th class=\"n\">Median</th>\
+         <th class=\"n\">Newest</th><th>What changed</th></tr></thead><tbody>{rows}</tbody></table>\
+         </section><div class=\"grid2\">{drawings}</div>{}",
+        group.runs.len(),
+        safe(&alike(group)),
+        runs(group)
+    )
+}
+
+/// Runs outside the baseline's interval, in words.
+fn outside(group: &Group, measure: &Measure) -> String {
+    if group.baseline.is_none() || measure.outside.is_empty() {
+        return String::new();
+    }
+    let worse = measure.outside.iter().filter(|outside| outside.worse).count();
+    let newest = measure.outside.last().and_then(|outside| group.runs.get(outside.run));
+    let newest = newest.map_or("", |run| run.begun.as_str());
+    format!(
+        " <small>Outside the baseline's interval: {worse} worse, {} better; the newest of them of \
+         {}.</small>",
+        measure.outside.len() - worse,
+        safe(newest)
+    )
+}
+
+fn drawing(group: &Group, measure: &Measure) -> String {
+    let points = &measure.course.points;
+    let figures: Vec<_> = measure
+        .of_run
+        .iter()
+        .map(|run| group.runs.get(*run).and_then(|run| run.gauged(measure.gauge)))
+        .collect();
+    let base = group.baseline.as_ref().and_then(|run| run.gauged(measure.gauge));
+    let values = || points.iter().map(|point| point.value);
+    let (least, most) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
+    // An interval without an upper end must not take the drawing for itself; what is longer than
+    // the values' own span is drawn to the edge.
+    let ends = || figures.iter().flatten().chain(&base);
+    let reach = if most > 0.0 {
+        most + (most - least).max(0.05 * most)
+    } else {
+        ends().filter_map(|gauged| gauged.high).fold(0.0, f64::max)
+    };
+    let high = ends().filter_map(|g| g.high).fold(most, f64::max).min(reach).max(1e-6);
+    let low = ends().filter_map(|g| g.low).fold(least, f64::min).max(least - (reach - most));
+    // From zero, unless that would leave the course no room.
+    let from = if low < 0.5 * high || low >= high { 0.0 } else { low - 0.1 * (high - low) };
+    let days = points.last().map_or(1.0, |point| point.day).max(1e-3);
+    let since = points_begin(group);
+    let mut plot = Plot::new(
+        Axis::linear(-0.02 * days, 1.02 * days),
+        Axis::linear(from, high + 0.05 * (high - from)),
+        &format!("days since {}", safe(since)),
+        measure.gauge.name(),
+    );
+    let (start, end) = (-0.02 * days, 1.02 * days);
+    for bound in base.iter().flat_map(|base| [base.low, base.high]).flatten() {
+        plot.line("noise", [(start, bound), (end, bound)].into_iter());
+    }
+    for (point, gauged) in points.iter().zip(&figures) {
+        if let Some((low, high)) = gauged.and_then(|g| Some((g.low?, g.high.unwrap_or(reach)))) {
+            plot.stroke("up", point.day, low.max(from), high.min(reach));
+        }
+    }
+    for (point, run) in points.iter().zip(&measure.of_run) {
+        let is_out = measure.outside.iter().any(|outside| outside.run == *run && outside.worse);
+        plot.dot(if is_out { "out" } else { "in" }, point.day, point.value);
+    }
+    course(&mut plot, measure, points);
+    let label = format!("{} of {} runs. {}", measure.gauge.name(), points.len(), measure.says);
+    let base = if base.is_some() { "<i class=\"base\"></i>baseline's interval" } else { "" };
+    format!(
+        "<section class=\"card\"><h3>{}</h3>{}<p class=\"key\"><i class=\"up\"></i>a run, with its \
+         interval<i class=\"down\"></i>its course{base}</p></section>",
+        measure.gauge.name(),
+        plot.finish(&safe(&label))
+    )
+}
+
+fn points_begin(group: &Group) -> &str {
+    group.runs.first().map_or("", |run| run.begun.as_str())
+}
+
+/// The line that the course reads as: medians between steps, a slope, or one median.
+fn course(plot: &mut Plot, measure: &Measure, points: &[Point]) {
+    let course = &measure.course;
+    let Some((first, last)) = points.first().zip(points.last()) else { return };
+    match (course.reads_as, course.drift) {
+        (Reading::TooFew, _) => {}
+        (Reading::Drift, Some(drift)) => {
+            let mut starts: Vec<f64> =
+                points.iter().map(|point| point.value - drift.per_day * point.day).collect();
+            let start = super::chance::middle(&mut starts).unwrap_or(0.0);
+            let line = [first, last].map(|point| (point.day, start + drift.per_day * point.day));
+            plot.line("down", line.into_iter());
+        }
+        (Reading::Drift | Reading::Steady, _) => {
+            let line = [first, last].map(|point| (point.day, course.median));
+            plot.line("down", line.into_iter());
+        }
+        (Reading::Steps, _) => {
+            let mut line = Vec::new();
+            let mut height = course.steps.first().map_or(course.median, |step| step.before);
+            line.push((first.day, height));
+            for step in &course.steps {
+                let around = points.get(step.run - 1..=step.run).unwrap_or(&[]);
+                let days: f64 = around.iter().map(|point| point.day / 2.0).sum();
+                line.push((days, height));
+                height = step.after;
+                line.push((days, height));
+            }
+            line.push((last.day, height));
+            plot.line("down", line.into_iter());
+        }
+    }
+}
+
+fn runs(group: &Group) -> String {
+    let mut rows = String::new();
+    for run in &group.runs {
+        let class = match run.verdict {
+            Verdict::Pass => "PASS",
+            Verdict::Insufficient => "INSUFFICIENT",
+            Verdict::Fail => "FAIL",
+        };
+        let by = run.signed_by.as_deref().unwrap_or("NOT SIGNED");
+        let cut = if run.cut_short { ", ended before its time" } else { "" };
+        let _ = write!(
+            rows,
+            "<tr><td>{}</td><td><b class=\"{class}\">{}</b></td><td>{}{cut}</td><td>{}</td></tr>",
+            safe(&run.begun),
+            run.verdict.name(),
+            safe(by),
+            safe(&run.name)
+        );
+    }
+    format!(
+        "<section class=\"card\"><h2>The runs</h2><div class=\"scroll\"><table><thead><tr><th>Begun\
+         </th><th>Verdict</th><th>Signed by</th><th>File</th></tr></thead><tbody>{rows}</tbody>\
+         </table></div></section>"
+    )
+}
+
+fn left_out(trend: &Trend) -> String {
+    if trend.left_out.is_empty() {
+        return String::new();
+    }
+    let mut rows = String::new();
+    for file in &trend.left_out {
+        let class = if file.altered { "worse" } else { "" };
+        let (name, why) = (safe(&file.file), safe(&file.why));
+        let _ = write!(rows, "<tr><td>{name}</td><td class=\"{class}\">{why}</td></tr>");
+    }
+    format!(
+        "<section class=\"card\"><h2>Left out</h2><div class=\"scroll\"><table><thead><tr><th>File\
+         </th><th>Why</th></tr></thead><tbody>{rows}</tbody></table></div></section>"
+    )
+}
+
+fn how(trend: &Trend) -> String {
+    format!(
+        "<section class=\"card\"><h2>How this is told</h2><p>Of a table in which nothing changed, \
+         at most {:.0} in 100 show any change or trend at all. A trend is Theil's and Sen's slope \
+         with Mann's and Kendall's test; a change is where the ranks of a stretch differ most from \
+         the rest (circular binary segmentation), against the same runs shuffled. Runs that \
+         resemble their neighbours count as fewer; among such runs, as of every hour of a day, \
+         there are nevertheless more false alarms than that. A run is outside the baseline where \
+         its 95 % \
+         interval and the baseline's do not meet; the baseline is one run, and says nothing of how \
+         runs differ among themselves.</p></section>",
+        trend.false_alarm_rate * 100.0
+    )
+}

@@ -1,0 +1,585 @@
+//! Other people's tools: what is answered and what is not, what is made of a server's word, and
+//! Debian's irtt and PyPI's scapy against ours, over loopback and through the relay.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test: a panic is how it fails"
+)]
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use irtt_proto::{
+    Clock, FLAG_CLOSE, FLAG_OPEN, OpenReply, Params, ReceivedStats, RequestToEncode, ServerFill,
+    StampAt, decode_echo_reply, decode_open_reply, encode_request,
+};
+use longhand_link::{Disturb, Emulator, LinkModel, Profile, Trace};
+use longhand_qualify::slot::Fate;
+use longhand_sim::peers::client::{Answer, Book};
+use longhand_sim::peers::guests::{BURST, GUESTS_MAX, Guests};
+use longhand_sim::peers::irtt::Irtt;
+use longhand_sim::peers::stamp::{BASE, Stamp, ntp};
+use longhand_sim::peers::{Answers, Ignored, Now};
+use longhand_sim::relay::{Relay, RelayOptions};
+use proptest::prelude::*;
+use serde_json::Value;
+
+/// What irtt's answer to an open has more than the question: the token.
+const TOKEN: usize = 8;
+
+fn from(port: u16) -> SocketAddr {
+    ([192, 0, 2, 7], port).into()
+}
+
+fn at(ms: u64) -> Now {
+    Now { monotonic: ms * 1_000_000, wall: 1_700_000_000_000_000_000 + ms * 1_000_000 }
+}
+
+fn asked() -> Params {
+    Params {
+        duration_ns: 60_000_000_000,
+        interval_ns: 10_000_000,
+        length: 200,
+        received_stats: ReceivedStats::Both,
+        stamp_at: StampAt::Both,
+        clock: Clock::Both,
+        ..Params::with_protocol_defaults()
+    }
+}
+
+fn reflector(key: Option<&[u8]>) -> Irtt {
+    let mut next = 0x1234_5678_9abc_def0;
+    Irtt::new(key.map(<[u8]>::to_vec), move || {
+        next += 1;
+        next
+    })
+}
+
+/// One packet at a time; the answer goes out a millisecond later.
+fn ask(
+    peer: &mut dyn Answers,
+    ms: u64,
+    port: u16,
+    packet: &[u8],
+) -> Result<Option<Vec<u8>>, Ignored> {
+    peer.answer(at(ms), from(port), packet, &mut || at(ms + 1))
+}
+
+fn open(peer: &mut Irtt, ms: u64, port: u16, params: &Params, key: Option<&[u8]>) -> OpenReply {
+    let request = RequestToEncode::Open { params, no_test: false };
+    let request = encode_request(request, key).unwrap();
+    let reply = ask(peer, ms, port, &request).unwrap().unwrap();
+    assert!(reply.len() <= request.len() + TOKEN);
+    decode_open_reply(&reply, key).unwrap()
+}
+
+fn echo(reply: &OpenReply, sequence: u32, key: Option<&[u8]>) -> Vec<u8> {
+    let (token, params) = (reply.token, &reply.params);
+    encode_request(RequestToEncode::Echo { token, sequence, params, payload: &[7; 9] }, key)
+        .unwrap()
+}
+
+#[test]
+fn an_irtt_session_answers_its_probes_with_their_times_and_what_came() {
+    for key in [None, Some(&b"secret"[..])] {
+        let mut peer = reflector(key);
+        let session = open(&mut peer, 0, 1, &asked(), key);
+        assert_eq!(session.params, asked());
+        let mut answered = |ms: u64, sequence: u32| {
+            let probe = echo(&session, sequence, key);
+            let reply = ask(&mut peer, ms, 1, &probe).unwrap().unwrap();
+            assert_eq!(reply.len(), probe.len());
+            decode_echo_reply(&reply, &session.params, key).unwrap()
+        };
+        let first = answered(10, 0);
+        assert_eq!((first.recv_count, first.recv_window), (Some(1), Some(1)));
+        let stamps = &first.timestamps;
+        assert_eq!((stamps.recv_mono, stamps.send_mono), (Some(10_000_000), Some(11_000_000)));
+        assert_eq!(stamps.recv_wall, Some(1_700_000_000_010_000_000));
+        assert_eq!(first.payload[..9], [7; 9]);
+        // 1 and 3 are lost on the way; 2 comes behind 4.
+        assert_eq!(answered(40, 4).recv_window, Some(0b1_0001));
+        let behind = answered(41, 2);
+        assert_eq!((behind.recv_count, behind.recv_window), (Some(3), Some(0b101)));
+        assert_eq!(answered(50, 5).recv_window, Some(0b10_1011));
+        assert_eq!(answered(990, 80).recv_window, Some(1));
+    }
+}
+
+#[test]
+fn irtt_grants_what_it_can_and_answers_only_whom_it_should() {
+    let mut peer = reflector(None);
+    // Less is granted than is asked: the client decides.
+    let fill = Some(ServerFill { value: "rand".to_owned() });
+    let much =
+        Params { interval_ns: 1_000, length: 65_000, dscp: 184, server_fill: fill, ..asked() };
+    let granted = open(&mut peer, 0, 1, &much, None).params;
+    assert_eq!((granted.interval_ns, granted.length, granted.dscp), (250_000, 1_472, 0));
+    assert_eq!(granted.server_fill, None);
+    let session = open(&mut peer, 1, 1, &asked(), None);
+    let probe = echo(&session, 0, None);
+    // From elsewhere, to a session that there is not, cut short, without its key.
+    assert_eq!(ask(&mut peer, 2, 2, &probe), Err(Ignored::NoSession));
+    let stranger = OpenReply { token: session.token + 1, ..session.clone() };
+    assert_eq!(ask(&mut peer, 2, 1, &echo(&stranger, 0, None)), Err(Ignored::NoSession));
+    assert_eq!(ask(&mut peer, 2, 1, &probe[..199]), Err(Ignored::Short));
+    assert_eq!(ask(&mut peer, 2, 1, &echo(&session, 0, Some(b"k"))), Err(Ignored::Key));
+    assert!(ask(&mut peer, 2, 1, &probe).unwrap().is_some());
+    let close = encode_request(RequestToEncode::Close { token: session.token }, None).unwrap();
+    assert_eq!(ask(&mut peer, 3, 2, &close), Err(Ignored::NoSession));
+    assert_eq!(ask(&mut peer, 3, 1, &close), Ok(None));
+    assert_eq!(ask(&mut peer, 4, 1, &probe), Err(Ignored::NoSession));
+    // A key is asked of everything.
+    let mut keyed = reflector(Some(b"right"));
+    let request =
+        |key| encode_request(RequestToEncode::Open { params: &asked(), no_test: true }, key);
+    assert_eq!(ask(&mut keyed, 0, 1, &request(None).unwrap()), Err(Ignored::Key));
+    assert_eq!(ask(&mut keyed, 0, 1, &request(Some(b"wrong")).unwrap()), Err(Ignored::Key));
+    let none = ask(&mut keyed, 0, 1, &request(Some(b"right")).unwrap()).unwrap().unwrap();
+    let none = decode_open_reply(&none, Some(b"right")).unwrap();
+    assert_eq!((none.token, none.flags & (FLAG_OPEN | FLAG_CLOSE)), (0, FLAG_OPEN | FLAG_CLOSE));
+    let other = Params { protocol_version: 2, ..asked() };
+    let other =
+        encode_request(RequestToEncode::Open { params: &other, no_test: false }, None).unwrap();
+    assert_eq!(ask(&mut peer, 5, 1, &other), Err(Ignored::NotOurs));
+    // Opens are the only answers that are longer than what asked for them: few are given.
+    let mut peer = reflector(None);
+    let request = request(None).unwrap();
+    let given = (0..1_000).filter(|n| ask(&mut peer, 0, 9_000 + n, &request).is_ok()).count();
+    assert_eq!(given, 20);
+    assert!(ask(&mut peer, 100, 1, &request).is_ok());
+    assert_eq!(ask(&mut peer, 100, 1, &request), Err(Ignored::TooOften));
+}
+
+#[test]
+fn addresses_are_answered_so_often_and_so_many_at_once() {
+    let mut guests = Guests::default();
+    let burst = usize::try_from(BURST).unwrap();
+    let given = (0..5_000).filter(|_| guests.admit(from(1), 0).is_ok()).count();
+    assert_eq!(given, burst);
+    // A second later as many as a second is worth, and no more than fit.
+    let given = (0..5_000).filter(|_| guests.admit(from(1), 1_000_000_000).is_ok()).count();
+    assert_eq!(given, burst);
+    let others = (2..).take(GUESTS_MAX - 1);
+    assert!(others.clone().all(|port| guests.admit(from(port), 1_000_000_000).is_ok()));
+    assert_eq!(guests.admit(from(999), 1_000_000_000), Err(Ignored::Full));
+    // Whoever was silent long enough gives way.
+    assert!(guests.admit(from(999), 12_000_000_000).is_ok());
+}
+
+/// A sender's packet: number 9, session 0x0102, and what else there is.
+fn stamp_probe(more: &[u8]) -> Vec<u8> {
+    let head = [0, 0, 0, 9, 1, 2, 3, 4, 5, 6, 7, 8, 0x80, 1, 1, 2];
+    [&head[..], &[0; 28], more].concat()
+}
+
+#[test]
+fn stamp_answers_with_both_numbers_both_times_and_the_same_length() {
+    let [mut stateless, mut stateful] = [false, true].map(Stamp::new);
+    for (peer, numbers) in [(&mut stateless, [9, 9]), (&mut stateful, [0, 1])] {
+        for (ms, number) in (0..).zip(numbers) {
+            let reply = ask(peer, ms, 1, &stamp_probe(&[])).unwrap().unwrap();
+            assert_eq!(reply.len(), BASE);
+            assert_eq!(reply[..4], u32::to_be_bytes(number));
+            assert_eq!(reply[4..12], ntp(at(ms + 1).wall).to_be_bytes());
+            assert_eq!((&reply[12..14], &reply[14..16]), (&[22, 1][..], &[1, 2][..]));
+            assert_eq!(reply[16..24], ntp(at(ms).wall).to_be_bytes());
+            // The sender's own, as it came.
+            assert_eq!(reply[24..38], stamp_probe(&[])[..14]);
+            assert_eq!(reply[38..], [0, 0, 255, 0, 0, 0]);
+            // Another reflector's answer is not answered: two would do it for ever.
+            assert_eq!(ask(peer, ms, 1, &reply), Err(Ignored::NotOurs));
+        }
+        assert_eq!(ask(peer, 0, 1, &stamp_probe(&[])[..43]), Err(Ignored::NotOurs));
+    }
+    // Each session counts by itself.
+    assert_eq!(ask(&mut stateful, 0, 2, &stamp_probe(&[])).unwrap().unwrap()[..4], [0; 4]);
+    // Extensions come back as not known; one that is cut short as malformed; padding as it is.
+    let tail = |more: &[u8]| {
+        ask(&mut Stamp::new(false), 0, 1, &stamp_probe(more)).unwrap().unwrap()[BASE..].to_vec()
+    };
+    assert_eq!(tail(&[0, 1, 0, 2, 8, 9, 0, 3, 0, 0]), [0x80, 1, 0, 2, 8, 9, 0x80, 3, 0, 0]);
+    assert_eq!(tail(&[0, 1, 0, 9, 8]), [0x40, 1, 0, 9, 8]);
+    assert_eq!(tail(&[0; 7]), [0; 7]);
+    // Half a second past 1970.
+    assert_eq!(ntp(500_000_000), (2_208_988_800 << 32) | (1 << 31));
+}
+
+proptest! {
+    /// Whatever comes: nothing panics, nothing is answered by more than came, and what does not
+    /// begin as the protocol does is not answered at all.
+    #[test]
+    fn no_packet_is_answered_by_a_longer_one(
+        bytes in proptest::collection::vec(any::<u8>(), 0..1_600),
+        begins in 0..4_u8,
+        flags in 0..16_u8,
+        flips in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        cut in 0..40_usize,
+        keyed in any::<bool>(),
+    ) {
+        let key = keyed.then_some(&b"key"[..]);
+        let mut peer = reflector(key);
+        let session = open(&mut peer, 0, 1, &asked(), key);
+        let mut packet = match begins {
+            0 => bytes,
+            1 => [&[0x14, 0xa7, 0x5b, flags], &bytes[..]].concat(),
+            2 => echo(&session, 3, key),
+            _ => stamp_probe(&bytes),
+        };
+        packet.truncate(packet.len().saturating_sub(cut));
+        for (place, byte) in flips {
+            if !packet.is_empty() {
+                let place = place.index(packet.len());
+                packet[place] ^= byte;
+            }
+        }
+        let is_irtt = packet.starts_with(&[0x14, 0xa7, 0x5b]);
+        if let Ok(Some(answer)) = ask(&mut peer, 5, 1, &packet) {
+            let more = if packet[3] & FLAG_OPEN == 0 { 0 } else { TOKEN };
+            prop_assert!(is_irtt && answer.len() <= packet.len() + more);
+        }
+        for is_stateful in [false, true] {
+            match ask(&mut Stamp::new(is_stateful), 5, 1, &packet) {
+                Ok(answer) => prop_assert_eq!(answer.unwrap().len(), packet.len()),
+                Err(why) => prop_assert_eq!(why, Ignored::NotOurs),
+            }
+        }
+    }
+}
+
+/// What the server's word makes of each probe: came and lost behind it, never came, nobody knows.
+#[test]
+fn a_probes_fate_is_what_the_server_tells_and_no_more() {
+    let mut book = Book::new(10_000, 200);
+    // The server's clock is 5 s ahead; 20 ms there, 20 ms back, 1 ms in between.
+    let answer = |sequence: u32, window: Option<u64>| {
+        let due = i64::from(sequence) * 10_000;
+        let server_us = Some((due + 5_020_000, due + 5_021_000));
+        Answer { sequence, came_us: u64::try_from(due).unwrap() + 41_000, server_us, window }
+    };
+    book.answer(&answer(0, Some(1)));
+    // 1 never came, 2 did.
+    book.answer(&answer(3, Some(0b1011)));
+    // Of 4 to 75 only the last 63 are told of.
+    book.answer(&answer(76, Some(1)));
+    // Late, behind a later one: its window is not looked at, but it came.
+    book.answer(&answer(74, Some(u64::MAX)));
+    book.answer(&answer(74, None));
+    // Of another run, or with a window in which it is not itself.
+    book.answer(&answer(4_000_000, Some(1)));
+    book.answer(&answer(80, Some(0b1110)));
+    let mut late = vec![Some(3); 90];
+    late[81] = None;
+    let (slots, offset) = book.finish(&late);
+    assert_eq!(offset, 5_000_000);
+    assert_eq!(slots.len(), 200);
+    let back = Fate::Back { up_us: 20_000, down_us: 20_000 };
+    assert_eq!((slots[0].fate, slots[0].turn_16us, slots[0].late_us), (back, 62, 3));
+    assert_eq!((slots[1].fate, slots[2].fate, slots[3].fate), (Fate::LostUp, Fate::LostDown, back));
+    assert!(
+        slots[4..13].iter().all(|slot| slot.fate == Fate::LostSomewhere),
+        "{:?}",
+        &slots[4..14]
+    );
+    assert!(slots[13..74].iter().all(|slot| slot.fate == Fate::LostUp));
+    assert_eq!(
+        (slots[74].fate, slots[74].reordered_down, slots[74].duplicate_down),
+        (back, true, true)
+    );
+    assert!(slots[77..80].iter().all(|slot| slot.fate == Fate::LostSomewhere));
+    assert_eq!(
+        (slots[80].fate, slots[81].fate, slots[150].fate),
+        (back, Fate::NotSent, Fate::NotSent)
+    );
+    // Without stamps: halves, and the sum is exact.
+    let mut book = Book::new(10_000, 1);
+    book.answer(&Answer { sequence: 0, came_us: 41_001, server_us: None, window: None });
+    let (slots, _) = book.finish(&[Some(0)]);
+    assert_eq!(slots[0].rtt_us(), Some(41_001));
+}
+
+/// `longhand-sim link ...`, ended when dropped.
+struct Running(Child, BufReader<std::process::ChildStderr>);
+
+impl Running {
+    fn start(arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_longhand-sim"));
+        command.arg("link").args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let err = BufReader::new(child.stderr.take().unwrap());
+        Self(child, err)
+    }
+
+    /// Where it listens, as it says: `irtt 127.0.0.1:4711; ...`.
+    fn address(&mut self) -> SocketAddr {
+        let mut line = String::new();
+        self.1.read_line(&mut line).unwrap();
+        let word = line.split_whitespace().nth(1).unwrap_or_else(|| panic!("{line}"));
+        word.trim_end_matches(';').parse().unwrap()
+    }
+
+    fn json(mut self) -> Value {
+        let mut out = String::new();
+        self.0.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+        serde_json::from_str(&out).unwrap_or_else(|why| panic!("{why}: {out}"))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+fn sim(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_longhand-sim"));
+    command.arg("link").args(arguments).output().unwrap()
+}
+
+/// Ours against ours, as processes: a trace that can be played comes out, a wrong key and nobody
+/// there are told in words.
+#[test]
+fn our_client_measures_our_reflector_and_writes_a_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("key"), "secret\n").unwrap();
+    let keyed = ["--hmac-key-file", &path("key")];
+    let reflect =
+        ["reflect", "--irtt", "127.0.0.1:0", "--stamp", "127.0.0.1:0", "--json", "--for", "40s"];
+    let mut peer = Running::start(&[&reflect[..], &keyed].concat());
+    let (irtt, _stamp) = (peer.address().to_string(), peer.address());
+    let trace = path("link.csv");
+    let ask = ["measure", "--irtt", &irtt, "--for", "1s", "--json", "-o", &trace];
+    let told = sim(&[&ask[..], &keyed].concat());
+    assert_eq!(told.status.code(), Some(0), "{told:?}");
+    let object: Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!(
+        (&object["schema"], &object["bytes"]),
+        (&"longhand link measure v1".into(), &250.into())
+    );
+    assert_eq!((&object["stamped"], &object["tells_way"]), (&true.into(), &true.into()));
+    let measures = &object["measures"];
+    assert_eq!((&measures["own"]["slots"], &measures["rtt"]["count"]), (&100.into(), &100.into()));
+    let text = std::fs::read_to_string(&trace).unwrap();
+    assert!(
+        text.contains("\"probe\":\"udp\"") && text.contains("link measure"),
+        "{}",
+        &text[..600]
+    );
+    let _playable = Emulator::new(LinkModel::from(Trace::parse(&text).unwrap()), 1);
+    // Nobody is answered without the key; nobody is there at all.
+    let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut silent = Running::start(&["measure", "--irtt", &irtt, "--for", "1s"]);
+    let mut gone = Running::start(&["measure", "--irtt", &free, "--for", "1s"]);
+    for running in [&mut silent, &mut gone] {
+        assert_eq!(running.0.wait().unwrap().code(), Some(1));
+        let mut words = String::new();
+        running.1.read_to_string(&mut words).unwrap();
+        assert!(words.contains("no irtt server answers"), "{words}");
+    }
+    let counts = peer.json();
+    assert_eq!(counts["schema"], "longhand link reflect v1");
+    // An open, a hundred probes, a close that needs no answer; four opens without the key.
+    assert_eq!((&counts["irtt"]["came"], &counts["irtt"]["answered"]), (&106.into(), &101.into()));
+    assert_eq!(counts["irtt"]["ignored"], serde_json::json!({"key": 4}));
+}
+
+/// Somebody else's process, ended when dropped.
+struct Foreign(Child);
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+fn is_installed() -> bool {
+    let mut asked = Command::new("irtt");
+    let found = asked.arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    if !found {
+        eprintln!("irtt is not installed: `apt-get install irtt`, or see github.com/heistp/irtt");
+    }
+    found
+}
+
+/// A relay over a link whose loss is known, packet by packet, in its log.
+fn relay(to: SocketAddr, log: &Path) -> longhand_sim::relay::RelayHandle {
+    let model = LinkModel::from(Profile::by_name("national-dedicated").unwrap());
+    let options = RelayOptions {
+        disturb: Disturb { loss: Some(0.03), ..Disturb::default() },
+        log: Some(log.to_owned()),
+        ..RelayOptions::new(model, 7)
+    };
+    Relay::start_with("127.0.0.1:0".parse().unwrap(), to, options).unwrap()
+}
+
+/// What the relay did to packets of this length: lost up, lost down, and the median delay of each
+/// way together, ms.
+fn truth(log: &Path, bytes: &str) -> (u64, u64, f64) {
+    let text = std::fs::read_to_string(log).unwrap();
+    let rows: Vec<Vec<&str>> =
+        text.lines().skip(1).map(|row| row.split(',').collect::<Vec<_>>()).collect();
+    let of = |way: &str| {
+        let rows: Vec<&Vec<&str>> =
+            rows.iter().filter(|row| row[1] == way && row[2] == bytes).collect();
+        let lost = rows.iter().filter(|row| row[3] != "delivered").count();
+        let mut delays: Vec<u64> = rows
+            .iter()
+            .filter(|row| row[3] == "delivered")
+            .map(|row| row[5].parse::<u64>().unwrap() - row[0].parse::<u64>().unwrap())
+            .collect();
+        delays.sort_unstable();
+        let median = f64::from(u32::try_from(delays[delays.len() / 2]).unwrap()) / 1e3;
+        (u64::try_from(lost).unwrap(), median)
+    };
+    let ((up, there), (down, back)) = (of("up"), of("down"));
+    (up, down, there + back)
+}
+
+#[test]
+#[ignore = "needs irtt; .ci/run does it: cargo test -p longhand-sim --test peers foreign -- \
+            --ignored"]
+fn foreign_irtt_client_measures_our_reflector_through_the_relay() {
+    if !is_installed() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (log, file) = (folder.path().join("relay.csv"), folder.path().join("irtt.json"));
+    let key = folder.path().join("key");
+    std::fs::write(&key, "secret").unwrap();
+    let key = key.display().to_string();
+    let mut peer = Running::start(&[
+        "reflect",
+        "--irtt",
+        "127.0.0.1:0",
+        "--hmac-key-file",
+        &key,
+        "--for",
+        "60s",
+    ]);
+    let relay = relay(peer.address(), &log);
+    let asked = ["client", "-i", "10ms", "-d", "20s", "-l", "250", "-Q", "--hmac=secret", "-o"];
+    let at = relay.local_addr().to_string();
+    let file = file.display().to_string();
+    let mut irtt = Command::new("irtt");
+    let done = irtt.args(asked).args([&file, &at]).output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+    relay.stop().unwrap();
+    let told: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let trips = told["round_trips"].as_array().unwrap();
+    let count =
+        |way: &str| u64::try_from(trips.iter().filter(|t| t["lost"] == way).count()).unwrap();
+    let (up, down, rtt_ms) = truth(&log, "250");
+    println!(
+        "irtt says up {} down {} nobody {}; the relay {up} {down}",
+        count("true_up"),
+        count("true_down"),
+        count("true")
+    );
+    assert!(up > 20 && down > 20, "{up} {down}");
+    // Its way by the window that we send; what was lost last nobody tells it of.
+    assert_eq!(count("true_up") + count("true_down") + count("true"), up + down);
+    assert!(count("true_up").abs_diff(up) <= 2 && count("true_down").abs_diff(down) <= 2);
+    let median = told["stats"]["rtt"]["median"].as_f64().unwrap() / 1e6;
+    println!("irtt says {median:.2} ms; the relay {rtt_ms:.2} ms");
+    assert!((median - rtt_ms).abs() < 0.05 * rtt_ms + 1.0, "{median} {rtt_ms}");
+    let received = told["stats"]["server_packets_received"].as_u64().unwrap();
+    assert_eq!(received, u64::try_from(trips.len()).unwrap() - up, "the count that we send");
+}
+
+#[test]
+#[ignore = "needs irtt; .ci/run does it: cargo test -p longhand-sim --test peers foreign -- \
+            --ignored"]
+fn foreign_irtt_server_is_measured_by_our_client_through_the_relay() {
+    if !is_installed() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (log, trace) = (folder.path().join("relay.csv"), folder.path().join("link.csv"));
+    let key = folder.path().join("key");
+    std::fs::write(&key, "secret").unwrap();
+    // Free a moment ago; nobody else on this machine is asked for one meanwhile.
+    let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut server = Command::new("irtt");
+    server.args(["server", "-b", &free.to_string(), "-i", "0", "--hmac=secret"]);
+    let server = server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let _server = Foreign(server);
+    let relay = relay(free, &log);
+    let (at, key) = (relay.local_addr().to_string(), key.display().to_string());
+    let trace = trace.display().to_string();
+    let asked = ["measure", "--irtt", &at, "--for", "20s", "--rate", "100", "--bytes", "250"];
+    let more = ["--hmac-key-file", &key, "--json", "-o", &trace];
+    let told = sim(&[&asked[..], &more].concat());
+    assert_eq!(told.status.code(), Some(0), "{told:?}");
+    relay.stop().unwrap();
+    let object: Value = serde_json::from_slice(&told.stdout).unwrap();
+    let whole = |pointer: &str| object.pointer(pointer).unwrap().as_u64().unwrap();
+    let said = [
+        whole("/measures/up/loss/events"),
+        whole("/measures/down/loss/events"),
+        whole("/measures/lost_unknown/events"),
+    ];
+    let (up, down, rtt_ms) = truth(&log, "250");
+    println!("we say up, down, nobody {said:?}; the relay {up} {down}");
+    assert!(up > 20 && down > 20, "{up} {down}");
+    assert_eq!(said.iter().sum::<u64>(), up + down);
+    assert!(said[0].abs_diff(up) <= 2 && said[1].abs_diff(down) <= 2 && said[2] <= 2);
+    let median = object.pointer("/measures/rtt/quantiles/0/ms").unwrap().as_f64().unwrap();
+    println!("we say {median:.2} ms; the relay {rtt_ms:.2} ms");
+    assert!((median - rtt_ms).abs() < 0.05 * rtt_ms + 1.0, "{median} {rtt_ms}");
+    let text = std::fs::read_to_string(&trace).unwrap();
+    let _playable = Emulator::new(LinkModel::from(Trace::parse(&text).unwrap()), 1);
+}
+
+fn must(command: &mut Command) -> Vec<u8> {
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {said}");
+    output.stdout
+}
+
+fn python() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("scapy");
+    let python = folder.join("bin/python");
+    must(Command::new("python3").args(["-m", "venv"]).arg(&folder));
+    must(Command::new(&python).args(["-m", "pip", "install", "--quiet", "scapy==2.6.1"]));
+    python
+}
+
+#[test]
+#[ignore = "installs a package from PyPI; .ci/run does it: cargo test -p longhand-sim --test peers \
+            foreign -- --ignored"]
+fn foreign_stamp_sender_reads_our_answers() {
+    let python = python();
+    for mode in ["stateless", "stateful"] {
+        let stamp = ["--stamp", "127.0.0.1:0", "--stamp-mode", mode, "--for", "60s"];
+        let mut peer = Running::start(&[&["reflect"], &stamp[..]].concat());
+        let at = peer.address();
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/stamp.py");
+        let mut sender = Command::new(&python);
+        let told = must(sender.args([script, &at.port().to_string()]));
+        let told: Value = serde_json::from_slice(&told).unwrap();
+        let answers = told.as_array().unwrap();
+        assert_eq!(answers.len(), 20, "{told}");
+        for (n, answer) in answers.iter().enumerate() {
+            let asked = 100 + n;
+            let number = if mode == "stateless" { asked } else { n };
+            assert_eq!(answer["seq"], number, "{answer}");
+            assert_eq!(
+                (&answer["seq_sender"], &answer["ttl_sender"]),
+                (&asked.into(), &255.into())
+            );
+            assert_eq!((&answer["ssid"], &answer["bytes"]), (&7.into(), &44.into()));
+            let s = |key: &str| answer[key].as_f64().unwrap();
+            assert!((s("ts_sender") - s("sent")).abs() < 1e-3, "{answer}");
+            // One machine, one wall clock: sent, had, answered, in that order.
+            assert!(s("sent") - 0.001 <= s("ts_rx") && s("ts_rx") <= s("ts"), "{answer}");
+            assert!(s("ts") <= s("came") + 0.001, "{answer}");
+        }
+    }
+}
