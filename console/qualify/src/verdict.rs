@@ -651,8 +651,8 @@ impl Events {
     }
 }
 
-/// The longest run that there is, s. Chosen: six nines need 34.7 days (`--require
-/// atis-laparoscopic`), and a day more bears an outage of half a second.
+/// The longest run that there is, s. Chosen: six nines need 34.7 days without an outage (`--require
+/// atis-laparoscopic`), and a day more is what a run that lasts for weeks loses by the way.
 pub const RUN_MAX_S: f64 = 36.0 * 86_400.0;
 /// How long an outage may be that was not seen, s. Chosen: a second, what a radio takes to come
 /// back (links.md section 6: outages of 150 ms to 4 s at p99); where longer ones were seen, as long

@@ -571,9 +571,15 @@ fn comparing_tells_a_worse_link_from_the_same_one() {
 
 /// A run of so many seconds with outages of these lengths, ms, one a minute.
 fn dark_for(seconds: f64, lengths_ms: &[f64]) -> Report {
+    let minutes = (0..).map(|minute| 60.0 * longhand_qualify::number::real(minute));
+    dark_at(seconds, &minutes.zip(lengths_ms.iter().copied()).collect::<Vec<_>>())
+}
+
+/// The same, each with its time, s.
+fn dark_at(seconds: f64, outages: &[(f64, f64)]) -> Report {
     let mut report = full();
-    let one = |(minute, ms): (u64, &f64)| Outage {
-        at_s: 60.0 * longhand_qualify::number::real(minute),
+    let one = |(at_s, ms): &(f64, f64)| Outage {
+        at_s: *at_s,
         ms: *ms,
         low_ms: ms - 1.0,
         high_ms: ms + 1.0,
@@ -582,12 +588,12 @@ fn dark_for(seconds: f64, lengths_ms: &[f64]) -> Report {
     };
     report.quic.seconds = seconds;
     report.quic.outages = Outages {
-        list: (0..).zip(lengths_ms).map(one).collect(),
-        count: len(lengths_ms),
-        sure: len(lengths_ms),
-        possible: len(lengths_ms),
-        longest_ms: lengths_ms.iter().copied().fold(0.0, f64::max),
-        dark_s: lengths_ms.iter().sum::<f64>() / 1e3,
+        list: outages.iter().map(one).collect(),
+        count: len(outages),
+        sure: len(outages),
+        possible: len(outages),
+        longest_ms: outages.iter().map(|(_, ms)| *ms).fold(0.0, f64::max),
+        dark_s: outages.iter().map(|(_, ms)| ms / 1e3).sum(),
         ..Outages::default()
     };
     report
@@ -653,21 +659,26 @@ fn two_runs_of_one_link_are_seldom_told_apart() {
             state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         longhand_qualify::number::real(state >> 11) / 2_f64.powi(53)
     };
-    // Gaps and lengths are exponential: about ten outages an hour, of 200 ms on average.
-    let mut lengths = || {
+    // Gaps and lengths are exponential: about ten an hour, of 200 ms on average; every other is a
+    // link that goes on and off for a while.
+    let mut outages = || {
         let (mut at_s, mut all) = (0.0, Vec::new());
         loop {
             at_s -= 360.0 * (1.0 - dice()).ln();
             if at_s > 3_600.0 {
                 return all;
             }
-            all.push(10.0 - 200.0 * (1.0 - dice()).ln());
+            all.push((at_s, 10.0 - 200.0 * (1.0 - dice()).ln()));
+            while all.len() % 2 == 0 && dice() < 0.8 {
+                at_s += 0.4 + 0.5 * dice();
+                all.push((at_s, 15.0));
+            }
         }
     };
     let (mut often, mut long) = (0, 0);
-    let mut before = dark_for(3_600.0, &lengths());
+    let mut before = dark_at(3_600.0, &outages());
     for _ in 0..1_000 {
-        let after = dark_for(3_600.0, &lengths());
+        let after = dark_at(3_600.0, &outages());
         let (by_count, by_length) = dark_changes(&before, &after);
         often += u64::from(by_count != Change::Same);
         long += u64::from(by_length != Change::Same);

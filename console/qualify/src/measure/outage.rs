@@ -39,6 +39,10 @@ const FRAMES_SHARE: u64 = 2;
 const UNUSUAL_SHARE: u64 = 100;
 /// Lost in a row they are an outage; fewer are single losses. Chosen: the fewest that are a row.
 const ROW: u64 = 2;
+/// Outages no farther apart are of one cause, and one where somebody asks how often they come, s.
+/// Chosen: a second; a handover that fails, or a cell at its edge, goes on and off for as long
+/// (links.md section 6: outages of 150 ms to 4 s at p99).
+pub const TOGETHER_S: f64 = 1.0;
 /// Outages kept in a report. When full the newest are only counted.
 const KEPT_MAX: usize = 1_000;
 
@@ -94,7 +98,7 @@ pub struct Outages {
     pub list: Vec<Outage>,
     /// How many were seen.
     pub count: u64,
-    /// How many of them surely lasted 10 ms.
+    /// How many surely lasted 10 ms, those of one cause ([`TOGETHER_S`]) as one.
     pub sure: u64,
     /// How many there may be: with single losses that may have lasted as long, and `unknown`.
     pub possible: u64,
@@ -206,6 +210,8 @@ pub struct Finder {
     blind: Blind,
     dark: Dark,
     dark_sure: Dark,
+    /// When the last of those ended, s.
+    sure_until_s: Option<f64>,
     dark_possible: Dark,
 }
 
@@ -261,6 +267,16 @@ struct Lost {
     came: Option<u64>,
     begin: Option<u64>,
     until: u64,
+    /// The lost ones one behind the other, up to the newest.
+    piece: Piece,
+    longest: Piece,
+}
+
+/// Lost slots with nothing between them that was not seen to be lost on this way.
+#[derive(Clone, Copy, Debug, Default)]
+struct Piece {
+    begin: u64,
+    slots: u64,
 }
 
 #[derive(Debug, Default)]
@@ -283,13 +299,17 @@ struct Gap {
     until: u64,
     /// The first that got through behind it.
     before: u64,
+    /// The longest of its pieces: the only one that surely was one outage. Between two, nobody
+    /// looked: this machine sent nothing, or what it sent was lost on the other way or unknown.
+    sure: Piece,
 }
 
 /// What is known of an outage: us, but for the place of its first slot.
 struct Told {
     begin: u64,
     us: i64,
-    least_us: i64,
+    /// What surely was: from which slot on, how long.
+    least: (u64, i64),
     /// From when until when it may have been.
     most: (i64, i64),
     is_row: bool,
@@ -316,6 +336,7 @@ impl Finder {
             blind: Blind::default(),
             dark: Dark::default(),
             dark_sure: Dark::default(),
+            sure_until_s: None,
             dark_possible: Dark::default(),
         }
     }
@@ -391,9 +412,9 @@ impl Finder {
         let told = Told {
             begin: gap.begin,
             us: self.us(slots),
-            least_us: self.us(slots.saturating_sub(1)),
+            least: (gap.sure.begin, self.us(gap.sure.slots.saturating_sub(1))),
             most: (self.us(gap.after), self.us(gap.before)),
-            is_row: slots >= ROW,
+            is_row: gap.sure.slots >= ROW,
         };
         self.tell(&told, way, Mode::Dropped);
     }
@@ -403,7 +424,8 @@ impl Finder {
         let Some(held) = held.filter(|held| held.us > usual.up_to_us) else { return };
         let begin_us = self.us(held.begin);
         let most = (self.us(held.after), begin_us.saturating_add(held.us));
-        let told = Told { begin: held.begin, us: held.us, least_us: held.us, most, is_row: true };
+        let least = (held.begin, held.us);
+        let told = Told { begin: held.begin, us: held.us, least, most, is_row: true };
         self.tell(&told, way, Mode::Held);
     }
 
@@ -423,7 +445,7 @@ impl Finder {
         if told.us < SHORTEST_US || !told.is_row {
             return;
         }
-        let [ms, low_ms, high_ms] = [told.us, told.least_us, most_us].map(|us| signed(us) / 1e3);
+        let [ms, low_ms, high_ms] = [told.us, told.least.1, most_us].map(|us| signed(us) / 1e3);
         if self.found.list.len() < KEPT_MAX {
             self.found.list.push(Outage { at_s, ms, low_ms, high_ms, way, mode });
         }
@@ -434,10 +456,13 @@ impl Finder {
         self.found.count += 1;
         self.found.longest_ms = self.found.longest_ms.max(ms);
         self.dark.add(at_s, at_s + ms / 1e3);
-        if told.least_us >= SHORTEST_US {
-            self.found.sure += 1;
+        if told.least.1 >= SHORTEST_US {
+            let at_s = signed(self.us(told.least.0)) * 1e-6;
+            let end_s = at_s + low_ms / 1e3;
+            let until_s = self.sure_until_s.replace(end_s.max(self.sure_until_s.unwrap_or(end_s)));
+            self.found.sure += u64::from(until_s.is_none_or(|until| at_s > until + TOGETHER_S));
             self.found.longest_sure_ms = self.found.longest_sure_ms.max(low_ms);
-            self.dark_sure.add(at_s, at_s + low_ms / 1e3);
+            self.dark_sure.add(at_s, end_s);
         }
     }
 }
@@ -446,8 +471,15 @@ impl Lost {
     /// A run of lost slots that ends here.
     fn next(&mut self, place: u64, lost: bool, came: bool) -> Option<Gap> {
         if lost {
+            if self.begin.is_none() || self.until != place {
+                self.piece = Piece { begin: place, slots: 0 };
+            }
+            self.piece.slots += 1;
             self.begin.get_or_insert(place);
             self.until = place + 1;
+            if self.piece.slots > self.longest.slots {
+                self.longest = self.piece;
+            }
             return None;
         }
         if !came {
@@ -461,7 +493,8 @@ impl Lost {
     /// The run that is open, where the next that comes through is at this place.
     fn take(&mut self, before: u64) -> Option<Gap> {
         let begin = self.begin.take()?;
-        Some(Gap { after: self.came.unwrap_or(0), begin, until: self.until, before })
+        let sure = std::mem::take(&mut self.longest);
+        Some(Gap { after: self.came.unwrap_or(0), begin, until: self.until, before, sure })
     }
 }
 
@@ -553,6 +586,64 @@ mod tests {
         assert_eq!((found.count, found.hidden), (0, 1), "{found:?}");
         assert!((found.hidden_s - 0.040).abs() < 1e-6, "{found:?}");
         assert!((found.longest_possible_ms - 40.0).abs() < 1e-6, "{found:?}");
+    }
+
+    /// One lost on each side of a stall, or of a hole the other way: two single losses, and who
+    /// knows what between them.
+    #[test]
+    fn what_nobody_looked_at_joins_no_sure_outage() {
+        let among = |edge: Fate, between: Fate| {
+            let mut finder = finder();
+            for place in 0..40_000 {
+                let fate = match place {
+                    20_000 | 20_501 => edge,
+                    20_001..20_501 => between,
+                    _ => Fate::Back { up_us: 0, down_us: 0 },
+                };
+                finder.slot(place, &Slot::of(fate), Some((0, 0)));
+            }
+            finder.finish()
+        };
+        for unseen in [Fate::NotSent, Fate::NoSession, Fate::LostSomewhere] {
+            let found = among(Fate::LostUp, unseen);
+            assert_eq!((found.count, found.sure), (0, 0), "{unseen:?}: {found:?}");
+            assert!(found.longest_possible_ms > 500.0, "{unseen:?}: {found:?}");
+            assert!(found.dark_sure_s <= 0.0, "{unseen:?}: {found:?}");
+        }
+        // Up it was seen, all of it; down nobody looked.
+        let found = among(Fate::LostDown, Fate::LostUp);
+        assert_eq!((found.count, found.sure), (1, 1), "{found:?}");
+        assert!(found.list.iter().all(|outage| outage.way == Way::Up), "{found:?}");
+        // A hole through which this machine stalled for a moment is one, of which a part is sure.
+        let mut finder = finder();
+        for place in 0..10_000 {
+            let fate = match place {
+                3_000..3_020 => Fate::NotSent,
+                1_000..6_000 => Fate::LostUp,
+                _ => Fate::Back { up_us: 0, down_us: 0 },
+            };
+            finder.slot(place, &Slot::of(fate), Some((0, 0)));
+        }
+        let found = finder.finish();
+        let outage = found.list.first().unwrap();
+        assert_eq!((found.count, found.sure), (1, 1), "{found:?}");
+        assert!((outage.ms - 5_000.0).abs() < 1e-6, "{outage:?}");
+        assert!((outage.low_ms - 2_979.0).abs() < 1e-6, "{outage:?}");
+        assert!((outage.high_ms - 5_001.0).abs() < 1e-6, "{outage:?}");
+    }
+
+    /// How often is a question of causes: a second in which a link goes on and off is one.
+    #[test]
+    fn what_goes_on_and_off_is_counted_once_as_sure() {
+        let mut finder = finder();
+        for place in 0..20_000_u64 {
+            let flaps = (1_000..2_000).contains(&place) || (9_000..10_000).contains(&place);
+            let lost = flaps && place % 125 < 15;
+            let fate = if lost { Fate::LostUp } else { Fate::Back { up_us: 0, down_us: 0 } };
+            finder.slot(place, &Slot::of(fate), Some((0, 0)));
+        }
+        let found = finder.finish();
+        assert_eq!((found.count, found.sure, found.list.len()), (16, 2, 16), "{found:?}");
     }
 
     /// A session ends three seconds into a hole; what was due from then on has no way.

@@ -13,7 +13,8 @@
 use serde::Serialize;
 
 use super::Report;
-use crate::measure::outage::{Outages, Way};
+use crate::measure::load::Within;
+use crate::measure::outage::{Outages, TOGETHER_S, Way};
 use crate::measure::quantile::{Quantile, Share};
 use crate::measure::replay::Played;
 use crate::measure::{Measures, long};
@@ -25,6 +26,8 @@ use crate::number::{len, real};
 const CHANCE: f64 = 0.005;
 /// Up to so many events every way in which they may have fallen is tried: 65536 at most.
 const TRIED_MAX: usize = 16;
+/// Up to so many events chances are summed one by one. Chosen: milliseconds.
+const COUNTED_MAX: u64 = 1_000_000;
 /// Of a normal distribution, [`CHANCE`] on one side.
 const Z: f64 = 2.576;
 
@@ -73,8 +76,19 @@ pub fn differs(before: &Report, after: &Report) -> Vec<Differs> {
 pub fn told(report: &Report) -> [(&'static str, String); 5] {
     let load = report.load.as_ref();
     let asked = load.and_then(|load| load.up.or(load.down)).map(|traffic| traffic.asked_bps);
-    let load =
-        asked.map_or_else(|| "none".to_owned(), |bps| format!("{:.1} Mbit/s", real(bps) / 1e6));
+    let way = load.map_or("", |load| match (load.up.is_some(), load.down.is_some()) {
+        (true, true) => " both ways",
+        (true, false) => " up",
+        (false, _) => " down",
+    });
+    let within = load.map_or("", |load| match load.within {
+        Within::Session => "in the session",
+        Within::Udp => "on plain UDP",
+    });
+    let load = asked.map_or_else(
+        || "none".to_owned(),
+        |bps| format!("{:.1} Mbit/s{way} {within}", real(bps) / 1e6),
+    );
     [
         ("requirements", report.profile.name.clone()),
         ("robot", report.about.robot.clone()),
@@ -124,20 +138,20 @@ pub fn compare(before: &Report, after: &Report) -> Vec<Compared> {
         after: a.outages.longest_ms,
         change: Change::Unjudged,
     });
-    if let Some((b, a)) = b.replay.as_ref().zip(a.replay.as_ref()) {
-        for (b_played, a_played) in b.played.iter().zip(&a.played) {
+    if let Some((was, is)) = b.replay.as_ref().zip(a.replay.as_ref()) {
+        for (b_played, a_played) in was.played.iter().zip(&is.played) {
             let stops = b_played.stops.first().zip(a_played.stops.first());
             let Some((was, is)) = stops.filter(|_| [20, 100].contains(&b_played.playout_ms)) else {
                 continue;
             };
             let what = format!("safe stops an hour, playout {} ms", b_played.playout_ms);
-            let counted = |played: &Played, seen: u64| {
+            let counted = |of: &Measures, played: &Played, seen: u64| {
                 let first = |list: &Vec<u64>| list.first().copied();
                 let sure = first(&played.stops_sure).unwrap_or(seen);
                 let seconds = played.moving_s.first().copied().unwrap_or(0.0);
-                Counted { seen, sure, possible: seen, seconds }
+                Counted { seen, sure, possible: seen.saturating_add(of.outages.hidden), seconds }
             };
-            all.push(counted(b_played, *was).against(what, &counted(a_played, *is)));
+            all.push(counted(b, b_played, *was).against(what, &counted(a, a_played, *is)));
         }
     }
     all
@@ -168,9 +182,14 @@ impl Counted {
 
 /// How likely at least `here` of all events fall here, if each does with this chance.
 fn at_least_by_chance(there: u64, here: u64, chance: f64) -> f64 {
-    let (all, chance) = (there + here, chance.clamp(1e-12, 1.0 - 1e-12));
+    let all = there.saturating_add(here);
+    let chance = chance.clamp(1e-12, 1.0 - 1e-12);
     if here == 0 {
         return 1.0;
+    }
+    // A report says what it likes; one by one it would take for ever.
+    if all > COUNTED_MAX {
+        return by_normal(all, here, chance);
     }
     // From one count to the next, in logarithms: of a thousand events the first is nothing.
     let step = (chance / (1.0 - chance)).ln();
@@ -192,21 +211,28 @@ fn at_least_by_chance(there: u64, here: u64, chance: f64) -> f64 {
     above
 }
 
+/// The same of very many.
+fn by_normal(all: u64, here: u64, chance: f64) -> f64 {
+    let spread = (real(all) * chance * (1.0 - chance)).sqrt();
+    // Far enough is sure, nearer is nothing: only whether it is seldomer than CHANCE is asked.
+    if real(here) - real(all) * chance > Z * spread { 0.0 } else { 1.0 }
+}
+
 fn outages_an_hour(before: &Measures, after: &Measures) -> Compared {
     let counted = |measures: &Measures| {
         let Outages { count, possible, unknown, hidden, .. } = measures.outages;
         let events = of_one_cause(measures);
-        let one_by_one = events.as_ref().map_or(count, |events| len(events));
+        let one_by_one = events.as_ref().map_or(measures.outages.sure, |events| len(events));
         // Losses that stood alone are told by the loss.
-        let unseen = unknown.min(possible) + hidden;
-        let possible = one_by_one + unseen;
+        let unseen = unknown.min(possible).saturating_add(hidden);
+        let possible = one_by_one.saturating_add(unseen);
         Counted { seen: count, sure: one_by_one, possible, seconds: measures.seconds }
     };
     counted(before).against("outages an hour".to_owned(), &counted(after))
 }
 
-/// The lengths of what was seen dark, s, ways that were dark together as one; `None` where more was
-/// seen than is kept.
+/// How long it was dark of each cause, s: ways that were dark together are one, and what is nearer
+/// to each other than [`TOGETHER_S`]. `None` where more was seen than is kept.
 fn of_one_cause(measures: &Measures) -> Option<Vec<f64>> {
     let outages = &measures.outages;
     let seen = outages.list.iter().filter(|outage| outage.way != Way::Unknown);
@@ -216,14 +242,18 @@ fn of_one_cause(measures: &Measures) -> Option<Vec<f64>> {
         return None;
     }
     parts.sort_by(|a, b| a.0.total_cmp(&b.0));
+    // Until when, and how long of it.
     let mut joined: Vec<(f64, f64)> = Vec::new();
     for (begin, end) in parts {
         match joined.last_mut() {
-            Some(last) if begin <= last.1 => last.1 = last.1.max(end),
-            Some(_) | None => joined.push((begin, end)),
+            Some((until, dark)) if begin <= *until + TOGETHER_S => {
+                *dark += (end - begin.max(*until)).max(0.0);
+                *until = until.max(end);
+            }
+            Some(_) | None => joined.push((end, end - begin)),
         }
     }
-    Some(joined.into_iter().map(|(begin, end)| end - begin).collect())
+    Some(joined.into_iter().map(|(_, dark)| dark).collect())
 }
 
 /// How much of the time was dark, in percent.
