@@ -64,8 +64,12 @@ impl Scene {
     /// Writes `run.json`, changed.
     fn keep(&self, change: impl FnOnce(&mut Run)) {
         let given = Given { period_us: 1_000, slots: SLOTS, ..Given::default() };
-        let traffic =
-            Traffic { asked_bps: 33_000_000, offered_bps: 33_000_000, came_bps: 32_000_000 };
+        let traffic = Traffic {
+            asked_bps: 33_000_000,
+            offered_bps: 33_000_000,
+            came_bps: 32_000_000,
+            untold_s: 0.1,
+        };
         let load = LoadedRun {
             up: Some(traffic),
             down: Some(traffic),

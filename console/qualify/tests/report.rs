@@ -71,7 +71,12 @@ fn full() -> Report {
 
 fn made_in_full() -> Report {
     let (run, measures) = &*CITY;
-    let traffic = Traffic { asked_bps: 20_000_000, offered_bps: 19_873_000, came_bps: 11_954_321 };
+    let traffic = Traffic {
+        asked_bps: 20_000_000,
+        offered_bps: 19_873_000,
+        came_bps: 11_954_321,
+        untold_s: 0.1,
+    };
     let mark = Mark::of(Way::Up, 0xba, 20, &[Some(2); 17], true);
     let source = |at_s| Source { address: "10.0.0.7:4711".to_owned(), at_s, local_port: 4_711 };
     let path = PathFound {

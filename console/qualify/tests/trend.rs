@@ -317,7 +317,12 @@ fn runs_that_are_not_alike_are_groups_and_one_run_is_counted_once() {
     runs.push(of_day(6, 40.0, |report| report.about.robot = "or4:7400".to_owned()));
     runs.push(of_day(7, 40.0, |report| report.profile.name = "xu-200".to_owned()));
     runs.push(of_day(8, 40.0, |report| report.about.distance_km = 2_200.0));
-    let traffic = Traffic { asked_bps: 20_000_000, offered_bps: 20_000_000, came_bps: 19_000_000 };
+    let traffic = Traffic {
+        asked_bps: 20_000_000,
+        offered_bps: 20_000_000,
+        came_bps: 19_000_000,
+        untold_s: 0.1,
+    };
     let loaded = Loaded { up: Some(traffic), ..Loaded::default() };
     runs.push(of_day(9, 40.0, |report| report.load = Some(loaded)));
     runs.push(of_day(10, 40.0, |report| report.quic.seconds *= 0.89));

@@ -71,6 +71,8 @@ struct Keeper {
     run: u64,
     begin: Option<Instant<Console>>,
     end: Option<Instant<Console>>,
+    /// When the newest datagram left of which an answer told.
+    told: Option<Instant<Console>>,
     bytes: u16,
     headers: u64,
     up: Counts,
@@ -85,7 +87,7 @@ impl Keeper {
         };
         let load = Load { bps: load.bps.min(LOAD_MAX_BPS), ..load };
         let (up, down) = (Counts::default(), Counts::default());
-        Self { load, run, begin: None, end: None, bytes, headers, up, down }
+        Self { load, run, begin: None, end: None, told: None, bytes, headers, up, down }
     }
 
     /// The next datagram that is due: its head, and how long it is with its fill.
@@ -126,21 +128,25 @@ impl Keeper {
             // What came of the load up, and of the small questions beside it.
             let headers = answer.came.saturating_mul(self.headers);
             self.up.came = self.up.came.max(answer.came_bytes.saturating_add(headers));
+            self.told = self.told.max(Some(answer.sent_at));
         }
     }
 
     fn put(&self) -> Put {
         let span = self.begin.zip(self.end).map_or(Micros::ZERO, |(begin, end)| end.since(begin));
         let seconds = (real(span.as_micros()) * 1e-6).max(1e-3);
-        let told = |is_on: bool, counts: Counts| {
+        let untold = self.end.zip(self.told.or(self.begin)).map(|(end, told)| end.since(told));
+        let untold_s = real(untold.unwrap_or(span).as_micros()) * 1e-6;
+        let told = |is_on: bool, counts: Counts, untold_s: f64| {
             let bps = |bytes: u64| count(real(bytes) * 8.0 / seconds);
             is_on.then(|| Traffic {
                 asked_bps: self.load.bps,
                 offered_bps: bps(counts.offered),
                 came_bps: bps(counts.came),
+                untold_s,
             })
         };
-        (told(self.load.up, self.up), told(self.load.down, self.down))
+        (told(self.load.up, self.up, untold_s), told(self.load.down, self.down, 0.0))
     }
 }
 

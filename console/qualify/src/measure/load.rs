@@ -14,10 +14,6 @@ pub const COUNTED_EVERY: u64 = 32;
 /// The most that one of them takes of the link, bytes: 1200 of payload with 28 of IP and UDP, or
 /// 1100 in the session with QUIC's.
 pub const DATAGRAM_BYTES: u64 = 1_228;
-/// How surely an answer that tells of the last datagrams came back: of a chance. Chosen: as for
-/// every interval here.
-const SURELY: f64 = 0.05;
-
 /// What carried the load.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -38,6 +34,9 @@ pub struct Traffic {
     pub offered_bps: u64,
     /// Came through, bit/s.
     pub came_bps: u64,
+    /// Of the load up: what was offered in so many seconds at its end no answer told of, because it
+    /// was under way, or the answers were lost.
+    pub untold_s: f64,
 }
 
 /// One road, idle and loaded.
@@ -97,7 +96,7 @@ pub struct Came {
     pub counted: f64,
     /// The least that the link carried.
     pub least: f64,
-    /// The most; `None`: the load was too short, or too little of it was answered, to say.
+    /// The most; `None`: the load was too short to say.
     pub most: Option<f64>,
     /// The least that was offered to the loaded way.
     pub offered: f64,
@@ -107,24 +106,18 @@ impl Loaded {
     /// What came up.
     pub fn came_up(&self) -> Option<Came> {
         let (road, traffic) = (self.road()?, self.up?);
-        // Of those asked for, an answer comes where neither its datagram nor itself is lost. What
-        // came behind the last answer is not counted: how many rows of it, at most?
-        let passed = real(traffic.came_bps) / real(traffic.offered_bps.max(1));
-        let comes = passed.min(1.0 - road.loss_up.1.share) * (1.0 - road.loss_down.1.share);
-        let rows = match comes {
-            comes if comes >= 1.0 => 1.0,
-            comes if comes > 0.0 => (SURELY.ln() / (1.0 - comes).ln()).ceil().max(1.0),
-            _ => f64::INFINITY,
-        };
-        let untold = rows * real(COUNTED_EVERY.saturating_mul(DATAGRAM_BYTES)) * 8.0 / 1e6;
-        Some(self.came(road, traffic, untold, real(traffic.offered_bps) / 1e6))
+        // What came behind the datagram of which the newest answer told, and a row that none did.
+        let offered = real(traffic.offered_bps) / 1e6;
+        let row = real(COUNTED_EVERY.saturating_mul(DATAGRAM_BYTES)) * 8.0 / 1e6;
+        let untold = traffic.untold_s.max(0.0) * offered + row;
+        Some(self.came(road, traffic, Some(untold), offered))
     }
 
     /// What came down: each datagram is counted, but the robot only sends what it was asked for.
     pub fn came_down(&self) -> Option<Came> {
         let (road, traffic) = (self.road()?, self.down?);
         let asked = real(traffic.offered_bps) / 1e6 * (1.0 - road.loss_up.1.high);
-        Some(self.came(road, traffic, 0.0, asked))
+        Some(self.came(road, traffic, None, asked))
     }
 
     /// The road that the load went.
@@ -136,16 +129,17 @@ impl Loaded {
     }
 
     /// What was counted came within the time of the load, give or take a round trip: what was under
-    /// way at its end is not counted, or came when nothing was offered any more.
-    fn came(&self, road: &Effect, traffic: Traffic, untold: f64, offered: f64) -> Came {
+    /// way at its end is not counted, or came when nothing was offered any more. Where it is known
+    /// how much was not counted (Mbit), that is the most.
+    fn came(&self, road: &Effect, traffic: Traffic, untold: Option<f64>, offered: f64) -> Came {
         let counted = real(traffic.came_bps) / 1e6;
         let trip_s = road.loaded.max_ms.map(|ms| ms / 1e3);
         let Some(trip_s) = trip_s.filter(|trip_s| self.seconds > 2.0 * trip_s) else {
             return Came { counted, least: 0.0, most: None, offered };
         };
         let all = counted * self.seconds;
-        let (least, most) =
-            (all / (self.seconds + trip_s), (all + untold) / (self.seconds - trip_s));
-        Came { counted, least, most: most.is_finite().then_some(most), offered }
+        let most = untold
+            .map_or_else(|| all / (self.seconds - trip_s), |untold| (all + untold) / self.seconds);
+        Came { counted, least: all / (self.seconds + trip_s), most: Some(most), offered }
     }
 }

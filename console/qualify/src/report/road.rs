@@ -21,7 +21,7 @@ pub(super) fn load(report: &Report) -> String {
     };
     let mut told = String::new();
     for (words, traffic) in [("to the robot", load.up), ("to the surgeon", load.down)] {
-        let Some(Traffic { asked_bps, offered_bps, came_bps }) = traffic else { continue };
+        let Some(Traffic { asked_bps, offered_bps, came_bps, .. }) = traffic else { continue };
         let mbit = |bps: u64| figure(real(bps) / 1e6);
         let _ = write!(
             told,
