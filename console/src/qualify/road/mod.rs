@@ -17,7 +17,8 @@ use std::fs::File;
 use std::path::Path;
 
 /// How often what is known, but not final, is put on disk. Chosen: what a crash takes away is then
-/// about a second, for at most 24 kB/s more of writing.
+/// about a second. A lost probe is open for 40 s, and all behind it is written again meanwhile: up to
+/// 480 kB/s at 1 kHz where something is lost all the time, 24 kB/s where nothing is.
 const AHEAD_EVERY: Micros = Micros::from_secs(1);
 
 /// One road: the session, or plain UDP.
