@@ -704,6 +704,27 @@ fn a_load_shows_what_it_does_to_delay_and_loss_and_ends_by_itself() {
     agent.must_stay("Disabled", 0, agent.moments().len() - 1);
 }
 
+/// The run is over then, and what the robot did not answer since is no hole of the link's.
+#[test]
+fn a_surgeon_who_takes_the_robot_ends_the_run() {
+    let (scene, agent, _) = with_twin();
+    let measuring = begun(&scene, &agent.addr, 2_000);
+    let console = scene.console(&agent.addr);
+    let done = measuring.ended();
+    let report = done.json();
+    assert_eq!(report["about"]["cut_short"], true, "{}", report["about"]);
+    let notes = report["about"]["notes"].to_string();
+    assert!(notes.contains("ended the run before its time"), "{notes}");
+    for road in ["quic", "twin"] {
+        let told = |pointer: &str| report.pointer(&format!("/{road}{pointer}")).unwrap();
+        assert_eq!(told("/down/loss/events"), 0, "{road}: {done:?}");
+        let list = told("/outages/list").as_array().unwrap();
+        assert!(list.iter().all(|outage| outage["mode"] != "dropped"), "{road}: {list:?}");
+    }
+    let surgeon = console.stop();
+    assert_eq!(surgeon.code, Some(0), "{surgeon:?}");
+}
+
 #[test]
 fn nobody_measures_while_a_surgeon_holds_the_robot() {
     let scene = Scene::new();

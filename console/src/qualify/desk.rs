@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
 /// The pacer's priority. Chosen: the leader's place, just above the pump (70).
@@ -45,6 +45,7 @@ pub(super) struct Desk {
     last_due: AtomicU64,
     dropped: AtomicU64,
     words: Mutex<(String, bool)>,
+    over: OnceLock<(String, u64)>,
     tell: SyncSender<Event>,
     told: Mutex<Receiver<Event>>,
 }
@@ -66,6 +67,7 @@ impl Desk {
             last_due: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             words: Mutex::default(),
+            over: OnceLock::new(),
             tell,
             told: Mutex::new(told),
         })
@@ -101,6 +103,17 @@ impl Desk {
 
     pub(super) fn say(&self, words: String, lasting: bool) {
         *lock(&self.words) = (words, lasting);
+    }
+
+    /// The robot will not be measured any more, for this reason.
+    pub(super) fn be_over(&self, words: String) {
+        // The first reason is the reason.
+        let _known = self.over.set((words, self.last_due()));
+    }
+
+    /// Why it will not be measured any more, and the newest number that was due when it said so.
+    pub(super) fn over(&self) -> Option<&(String, u64)> {
+        self.over.get()
     }
 
     pub(super) fn tell(&self, event: Event) {

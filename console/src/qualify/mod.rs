@@ -147,6 +147,9 @@ const READY_WITHIN: Micros = Micros::from_secs(8);
 /// How long behind a short run the look at the path may take. Chosen: twice what it takes where
 /// every size must be tried over a satellite.
 const PATH_WITHIN: Micros = Micros::from_secs(60);
+/// Before the robot's word that it is over came here, it no longer answered for so long, at most:
+/// what left then would look lost. Chosen: the longest way back that a robot may be driven over.
+const SILENT_BEFORE: Micros = Micros::from_secs(1);
 /// How long after the last slot answers are waited for where something is still open.
 const DRAIN: Micros = Micros::from_secs(3);
 /// How long where the robot has not yet told which way something was lost. Chosen: a hole of 5 s at
@@ -203,6 +206,9 @@ pub fn measure(
     let books = [Some(Arc::clone(&desk)), twin.as_ref().map(twin::Twin::desk)];
     let books: Vec<Arc<Desk>> = books.into_iter().flatten().collect();
     let cut_short = keep(&books, &mut roads, config, slots, &mut look)?;
+    if let Some((words, _)) = desk.over() {
+        notes.push(format!("The robot ended the run before its time: {words}."));
+    }
     if let Some(survey) = looking.as_ref().filter(|_| !cut_short) {
         wait_path(survey, &mut look);
     }
@@ -360,6 +366,14 @@ fn keep_all(
             roads: roads.iter_mut().map(Road::live).collect(),
             words: desks.first().map(|desk| desk.words().0).unwrap_or_default(),
         };
+        if let Some((_, last)) = desks.first().and_then(|desk| desk.over()) {
+            let unanswered = SILENT_BEFORE.as_micros() / config.period.as_micros().max(1);
+            for (desk, road) in desks.iter().zip(roads.iter_mut()) {
+                road.take(desk, now)?;
+                road.end_at(last.saturating_sub(unanswered));
+            }
+            return Ok(true);
+        }
         if !look(&live) && end_at.is_none() {
             cut_short = true;
             for (desk, road) in desks.iter().zip(roads.iter_mut()) {

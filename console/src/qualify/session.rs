@@ -192,6 +192,9 @@ impl Link for ProbeLink {
         }
         self.desk.end();
         if why.how != How::Stopped {
+            if is_lasting(why) {
+                self.desk.be_over(why.to_string());
+            }
             self.desk.say(why.to_string(), is_lasting(why));
         }
     }

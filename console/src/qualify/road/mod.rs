@@ -17,8 +17,8 @@ use std::fs::File;
 use std::path::Path;
 
 /// How often what is known, but not final, is put on disk. Chosen: what a crash takes away is then
-/// about a second. A lost probe is open for 40 s, and all behind it is written again meanwhile: up to
-/// 480 kB/s at 1 kHz where something is lost all the time, 24 kB/s where nothing is.
+/// about a second. A lost probe is open for 40 s, and all behind it is written again meanwhile: up
+/// to 480 kB/s at 1 kHz where something is lost all the time, 24 kB/s where nothing is.
 const AHEAD_EVERY: Micros = Micros::from_secs(1);
 
 /// One road: the session, or plain UDP.
@@ -77,7 +77,12 @@ impl Road {
 
     /// The schedule ends with what was due so far.
     pub(super) fn end_now(&mut self, desk: &Desk) {
-        self.slots = self.slots.min(desk.last_due().max(1));
+        self.end_at(desk.last_due());
+    }
+
+    /// The schedule ends with this number.
+    pub(super) fn end_at(&mut self, last: u64) {
+        self.slots = self.slots.min(last.max(1));
         if let Some(ledger) = &mut self.ledger {
             ledger.end_at(self.slots);
         }
