@@ -154,6 +154,45 @@ fn irtt_grants_what_it_can_and_answers_only_whom_it_should() {
     assert_eq!(ask(&mut peer, 100, 1, &request), Err(Ignored::TooOften));
 }
 
+/// An open that came twice, or that somebody else sent in the client's name, ends no measurement.
+#[test]
+fn an_open_ends_no_session_that_is_measured_in() {
+    let mut peer = reflector(None);
+    let first = open(&mut peer, 0, 1, &asked(), None);
+    // Asked again as long as a client waits, before a probe and behind one: the same session.
+    assert_eq!(open(&mut peer, 1_000, 1, &asked(), None), first);
+    assert!(ask(&mut peer, 2_000, 1, &echo(&first, 0, None)).unwrap().is_some());
+    assert_eq!(open(&mut peer, 15_000, 1, &asked(), None), first);
+    // Later, for other things, or of another address it is another one; the first goes on.
+    let other = Params { length: 300, ..asked() };
+    let others = [
+        open(&mut peer, 15_001, 1, &asked(), None),
+        open(&mut peer, 15_001, 1, &other, None),
+        open(&mut peer, 15_001, 2, &asked(), None),
+    ];
+    assert!(others.iter().all(|session| session.token != first.token));
+    assert!(ask(&mut peer, 15_002, 1, &echo(&first, 1, None)).unwrap().is_some());
+    assert!(ask(&mut peer, 15_002, 1, &echo(&others[1], 0, None)).unwrap().is_some());
+    // Where there is no place, those in which nobody measures give way, the oldest first.
+    let count = u16::try_from(GUESTS_MAX).unwrap();
+    let more: Vec<OpenReply> = (0..count)
+        .map(|n| open(&mut peer, 15_100 + u64::from(n) * 200, 100 + n, &asked(), None))
+        .collect();
+    assert!(ask(&mut peer, 28_000, 1, &echo(&first, 2, None)).unwrap().is_some());
+    assert!(ask(&mut peer, 28_000, 1, &echo(&others[1], 1, None)).unwrap().is_some());
+    let gone = [(&others[0], 1), (&others[2], 2), (&more[0], 100), (&more[1], 101)];
+    for (session, port) in gone {
+        let answer = ask(&mut peer, 28_000, port, &echo(session, 0, None));
+        assert_eq!(answer, Err(Ignored::NoSession));
+    }
+    for (n, session) in (0..count).zip(&more).skip(2) {
+        assert!(ask(&mut peer, 28_000, 100 + n, &echo(session, 0, None)).is_ok());
+    }
+    let request = RequestToEncode::Open { params: &asked(), no_test: false };
+    let request = encode_request(request, None).unwrap();
+    assert_eq!(ask(&mut peer, 28_001, 999, &request), Err(Ignored::Full));
+}
+
 #[test]
 fn addresses_are_answered_so_often_and_so_many_at_once() {
     let mut guests = Guests::default();

@@ -23,6 +23,10 @@ use super::{Answers, Ignored, LONGEST, Now};
 const OPENS: (u64, u64) = (10, 20);
 /// A session that was silent so long is over, ns. Chosen: a minute, as long as irtt's own server.
 const SILENT_NS: u64 = 60_000_000_000;
+/// An open that comes again so soon is the same open, ns: one that the client sent again because it
+/// had not heard the answer yet, or that the network doubled. Source: irtt's client waits 1, 2, 4
+/// and 8 s for an answer.
+const OPEN_WAITS_NS: u64 = 15_000_000_000;
 /// The shortest interval, ns: the rate at which one address is answered.
 const INTERVAL_MIN_NS: i64 = 250_000;
 /// The longest test, ns. Chosen: a day.
@@ -34,6 +38,7 @@ struct Session {
     count: u32,
     /// The highest number that came, and which of the 64 before it did: bit 0 is its own.
     came: Option<(u32, u64)>,
+    opened_ns: u64,
     heard_ns: u64,
 }
 
@@ -76,21 +81,38 @@ impl Irtt {
         if no_test {
             flags |= FLAG_CLOSE;
         } else {
-            // Whoever asks again did not hear the answer.
-            let is_over = |session: &Session| {
-                session.from == from || now_ns.saturating_sub(session.heard_ns) > SILENT_NS
-            };
-            self.sessions.retain(|_, session| !is_over(session));
-            if self.sessions.len() >= GUESTS_MAX {
-                return Err(Ignored::Full);
-            }
-            token = (self.draw)().max(1);
-            let session =
-                Session { from, params: params.clone(), count: 0, came: None, heard_ns: now_ns };
-            self.sessions.insert(token, session);
+            token = self.session(now_ns, from, &params)?;
         }
         let reply = OpenReply { flags, token, params };
         encode_open_reply(&reply, self.key.as_deref()).map_err(|_| Ignored::NotOurs)
+    }
+
+    /// The token of the session that this open asks for. Whoever can write an address into a packet
+    /// can send an open in its name, so an open ends no session that had a probe: not its address's
+    /// own, and not another's where there is no place.
+    fn session(&mut self, now_ns: u64, from: SocketAddr, params: &Params) -> Result<u64, Ignored> {
+        let is_same = |session: &Session| {
+            session.from == from
+                && session.params == *params
+                && now_ns.saturating_sub(session.opened_ns) <= OPEN_WAITS_NS
+        };
+        if let Some((token, _)) = self.sessions.iter().find(|(_, session)| is_same(session)) {
+            return Ok(*token);
+        }
+        self.sessions.retain(|_, session| now_ns.saturating_sub(session.heard_ns) <= SILENT_NS);
+        if self.sessions.len() >= GUESTS_MAX {
+            // Nobody measures in it; at ten opens a second it had its time to begin.
+            let unused = self.sessions.iter().filter(|(_, session)| session.count == 0);
+            let oldest = unused.min_by_key(|(_, session)| session.opened_ns);
+            let oldest = oldest.map(|(token, _)| *token).ok_or(Ignored::Full)?;
+            self.sessions.remove(&oldest);
+        }
+        let token = (self.draw)().max(1);
+        let (opened_ns, heard_ns) = (now_ns, now_ns);
+        let params = params.clone();
+        let session = Session { from, params, count: 0, came: None, opened_ns, heard_ns };
+        self.sessions.insert(token, session);
+        Ok(token)
     }
 
     fn echo(
