@@ -7,8 +7,9 @@
     reason = "a test: a panic is how it fails"
 )]
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -19,9 +20,9 @@ use irtt_proto::{
 use longhand_link::{Disturb, Emulator, LinkModel, Profile, Trace};
 use longhand_qualify::slot::Fate;
 use longhand_sim::peers::client::{Answer, Book};
-use longhand_sim::peers::guests::{BURST, GUESTS_MAX, Guests};
+use longhand_sim::peers::guests::{BURST, FIRST, GUESTS_MAX, Guests, RATE, TOTAL};
 use longhand_sim::peers::irtt::Irtt;
-use longhand_sim::peers::stamp::{BASE, Stamp, ntp};
+use longhand_sim::peers::stamp::{BASE, SESSIONS_MAX, Stamp, ntp};
 use longhand_sim::peers::{Answers, Ignored, Now};
 use longhand_sim::relay::{Relay, RelayOptions};
 use proptest::prelude::*;
@@ -148,7 +149,8 @@ fn irtt_grants_what_it_can_and_answers_only_whom_it_should() {
     // Opens are the only answers that are longer than what asked for them: few are given.
     let mut peer = reflector(None);
     let request = request(None).unwrap();
-    let given = (0..1_000).filter(|n| ask(&mut peer, 0, 9_000 + n, &request).is_ok()).count();
+    let asks = |n: &u16| peer.answer(at(0), (host(*n), 9).into(), &request, &mut || at(0)).is_ok();
+    let given = (0..1_000).filter(asks).count();
     assert_eq!(given, 20);
     assert!(ask(&mut peer, 100, 1, &request).is_ok());
     assert_eq!(ask(&mut peer, 100, 1, &request), Err(Ignored::TooOften));
@@ -193,20 +195,92 @@ fn an_open_ends_no_session_that_is_measured_in() {
     assert_eq!(ask(&mut peer, 28_001, 999, &request), Err(Ignored::Full));
 }
 
+/// The address 10.0.x.y of this number.
+fn host(n: u16) -> IpAddr {
+    let [x, y] = n.to_be_bytes();
+    [10, 0, x, y].into()
+}
+
+/// How many of 10,000 questions of this address are answered at this moment.
+fn given(guests: &mut Guests, from: IpAddr, ms: u64, shows: bool) -> u64 {
+    let admits = |_: &u64| guests.admit(from, ms * 1_000_000, shows).is_ok();
+    u64::try_from((0..10_000).filter(admits).count()).unwrap()
+}
+
 #[test]
-fn addresses_are_answered_so_often_and_so_many_at_once() {
+fn an_address_is_answered_so_often_whatever_its_port() {
     let mut guests = Guests::default();
-    let burst = usize::try_from(BURST).unwrap();
-    let given = (0..5_000).filter(|_| guests.admit(from(1), 0).is_ok()).count();
-    assert_eq!(given, burst);
-    // A second later as many as a second is worth, and no more than fit.
-    let given = (0..5_000).filter(|_| guests.admit(from(1), 1_000_000_000).is_ok()).count();
-    assert_eq!(given, burst);
-    let others = (2..).take(GUESTS_MAX - 1);
-    assert!(others.clone().all(|port| guests.admit(from(port), 1_000_000_000).is_ok()));
-    assert_eq!(guests.admit(from(999), 1_000_000_000), Err(Ignored::Full));
-    // Whoever was silent long enough gives way.
-    assert!(guests.admit(from(999), 12_000_000_000).is_ok());
+    // Few until it has shown that its address is its own, then as many as are saved up.
+    assert_eq!(given(&mut guests, host(1), 0, false), FIRST);
+    assert_eq!(given(&mut guests, host(1), 1_000, false), FIRST);
+    assert_eq!(given(&mut guests, host(1), 1_000, true), BURST);
+    assert_eq!(given(&mut guests, host(1), 2_000, true), BURST);
+    assert_eq!(given(&mut guests, host(1), 2_001, true), RATE / 1_000);
+    // A house of IPv6 is one guest, however it writes its addresses; so is IPv4 within IPv6.
+    let house = |text: &str| text.parse::<IpAddr>().unwrap();
+    assert_eq!(given(&mut guests, house("2001:db8:1:2::1"), 3_000, false), FIRST);
+    assert_eq!(given(&mut guests, house("2001:db8:1:2:ffff::9"), 3_000, false), 0);
+    assert_eq!(given(&mut guests, house("2001:db8:1:3::1"), 3_000, false), FIRST);
+    assert_eq!(given(&mut guests, house("::ffff:10.0.0.1"), 3_000, true), BURST);
+    assert_eq!(given(&mut guests, host(1), 3_000, true), 0);
+    // Ports of one address, as whoever writes another's address into packets invents them.
+    let mut peer = Stamp::new(false);
+    let ports = 1_000..11_000_u16;
+    let answered = ports.filter(|port| ask(&mut peer, 0, *port, &stamp_probe(&[])).is_ok()).count();
+    assert_eq!(u64::try_from(answered).unwrap(), FIRST);
+}
+
+#[test]
+fn all_addresses_together_are_answered_so_often() {
+    let mut guests = Guests::default();
+    let mut all = |ms: u64, shows: bool| -> u64 {
+        (0..5_000).map(|n| u64::from(guests.admit(host(n), ms * 1_000_000, shows).is_ok())).sum()
+    };
+    let (rate, burst) = TOTAL;
+    assert_eq!(all(0, false), burst);
+    assert_eq!(all(10, false), rate / 100);
+    // One that asks too often takes nothing from the others.
+    assert_eq!(given(&mut guests, host(1), 1_000, false), FIRST);
+    assert_eq!(given(&mut guests, host(2), 1_000, true), BURST);
+    assert_eq!(given(&mut guests, host(3), 1_000, true), burst - BURST - FIRST);
+}
+
+#[test]
+fn a_newcomer_takes_the_place_of_one_that_has_shown_nothing() {
+    let mut guests = Guests::default();
+    let mut admit = |n: u16, ms: u64, shows| guests.admit(host(n), ms * 1_000_000, shows);
+    assert_eq!(admit(0, 0, true), Ok(()));
+    // However many come: the first goes on, and has what it saved up; nobody is refused.
+    for n in 1..1_000 {
+        assert_eq!(admit(n, u64::from(n), false), Ok(()));
+    }
+    assert_eq!(given(&mut guests, host(0), 1_000, true), BURST);
+    // Whoever was forgotten and comes back begins with few.
+    assert_eq!(given(&mut guests, host(1), 1_000, false), FIRST);
+    // Where all measure, nobody is added, until one was silent long enough.
+    let mut admit = |n: u16, ms: u64, shows| guests.admit(host(n), ms * 1_000_000, shows);
+    for n in (1..).take(GUESTS_MAX - 1) {
+        assert_eq!(admit(n, 2_000, true), Ok(()));
+    }
+    assert_eq!(admit(0, 2_001, true), Ok(()));
+    assert_eq!(admit(999, 12_000 - 1, true), Err(Ignored::Full));
+    assert_eq!(admit(999, 12_000, false), Ok(()));
+    assert_eq!(admit(0, 12_000, true), Ok(()));
+}
+
+/// Stateful STAMP: strangers that come once take no place of one that goes on.
+#[test]
+fn a_stamp_session_that_goes_on_keeps_its_count() {
+    let mut peer = Stamp::new(true);
+    let number = |peer: &mut Stamp, ms: u64, from: SocketAddr| {
+        let answer = peer.answer(at(ms), from, &stamp_probe(&[]), &mut || at(ms)).unwrap().unwrap();
+        u32::from_be_bytes(*answer.first_chunk().unwrap())
+    };
+    assert_eq!([0, 1].map(|ms| number(&mut peer, ms, from(1))), [0, 1]);
+    for n in (0..).take(2 * SESSIONS_MAX) {
+        assert_eq!(number(&mut peer, 2 + u64::from(n), (host(n), 9).into()), 0);
+    }
+    assert_eq!(number(&mut peer, 2_000, from(1)), 2);
 }
 
 /// A sender's packet: number 9, session 0x0102, and what else there is.
@@ -374,6 +448,17 @@ impl Drop for Running {
     }
 }
 
+/// How the threads of a process are scheduled. Source: proc_pid_stat(5), field 41; what stands
+/// behind the name's closing bracket begins with field 3.
+fn policies(process: u32) -> BTreeSet<String> {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let stat = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("stat")).unwrap();
+    let policy = |stat: String| {
+        stat.rsplit(')').next().unwrap().split_whitespace().nth(38).unwrap().to_owned()
+    };
+    tasks.map(|task| policy(stat(task.unwrap()))).collect()
+}
+
 fn sim(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_longhand-sim"));
     command.arg("link").args(arguments).output().unwrap()
@@ -395,6 +480,7 @@ fn our_client_measures_our_reflector_and_writes_a_trace() {
     let ask = ["measure", "--irtt", &irtt, "--for", "1s", "--json", "-o", &trace];
     let told = sim(&[&ask[..], &keyed].concat());
     assert_eq!(told.status.code(), Some(0), "{told:?}");
+    assert_eq!(policies(peer.0.id()), BTreeSet::from(["0".to_owned()]), "SCHED_OTHER");
     let object: Value = serde_json::from_slice(&told.stdout).unwrap();
     assert_eq!(
         (&object["schema"], &object["bytes"]),

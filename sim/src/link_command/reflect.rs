@@ -28,7 +28,10 @@ const EXAMPLES: &str = "Examples:
 
 It answers whoever asks, so it is of no use to who would harm others: only what parses is answered,
 an answer is never longer than its question (irtt's open: eight bytes more, ten a second in all),
-64 addresses at once, 4000 answers a second each. STAMP's well-known port, 862, needs privileges.
+64 addresses at once, 4000 answers a second each (all ports of an address, a /64 of IPv6), 8000 in
+all. Keep --stamp off the internet: whoever writes another's address into a question has it answered
+there; irtt's clients show that theirs is their own. STAMP's well-known port, 862, needs privileges.
+It runs at normal priority, behind whatever has real time on this machine, as a robot's threads.
 
 Exit codes: 0 done; 1 an address cannot be had; 2 wrong usage.";
 

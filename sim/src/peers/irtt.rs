@@ -27,7 +27,7 @@ const SILENT_NS: u64 = 60_000_000_000;
 /// had not heard the answer yet, or that the network doubled. Source: irtt's client waits 1, 2, 4
 /// and 8 s for an answer.
 const OPEN_WAITS_NS: u64 = 15_000_000_000;
-/// The shortest interval, ns: the rate at which one address is answered.
+/// The shortest interval, ns: the rate at which one guest is answered.
 const INTERVAL_MIN_NS: i64 = 250_000;
 /// The longest test, ns. Chosen: a day.
 const DURATION_MAX_NS: i64 = 86_400_000_000_000;
@@ -74,7 +74,7 @@ impl Irtt {
         if !opens.take(now_ns, rate, burst) {
             return Err(Ignored::TooOften);
         }
-        self.guests.admit(from, now_ns)?;
+        self.guests.admit(from.ip(), now_ns, false)?;
         let params = granted(asked);
         let mut flags = FLAG_OPEN | FLAG_REPLY;
         let mut token = 0;
@@ -130,7 +130,8 @@ impl Irtt {
         if packet.len() < len {
             return Err(Ignored::Short);
         }
-        self.guests.admit(from, came.monotonic)?;
+        // Its token was only told to this address.
+        self.guests.admit(from.ip(), came.monotonic, true)?;
         session.heard_ns = came.monotonic;
         session.count = session.count.wrapping_add(1);
         let window = session.take(sequence);
