@@ -363,6 +363,58 @@ proptest! {
     }
 }
 
+/// An open of these parameters, each a tag and a value, with none of the others.
+fn small_open(no_test: bool, params: &[(u8, i64)]) -> Vec<u8> {
+    let flags = if no_test { FLAG_OPEN | FLAG_CLOSE } else { FLAG_OPEN };
+    let mut packet = vec![0x14, 0xa7, 0x5b, flags, 1, 2];
+    for (tag, value) in params {
+        packet.push(*tag);
+        let mut zigzag = u64::from_ne_bytes(((value << 1) ^ (value >> 63)).to_ne_bytes());
+        while zigzag >= 0x80 {
+            packet.push(u8::try_from(zigzag & 0x7f).unwrap() | 0x80);
+            zigzag >>= 7;
+        }
+        packet.push(u8::try_from(zigzag).unwrap());
+    }
+    packet
+}
+
+/// An open that leaves out what its answer says, or asks in few bytes for what is granted in more.
+#[test]
+fn an_open_that_is_shorter_than_its_answer_is_not_answered() {
+    for no_test in [false, true] {
+        let mut peer = reflector(None);
+        let open = small_open(no_test, &[]);
+        assert_eq!((open.len(), ask(&mut peer, 0, 1, &open)), (6, Err(Ignored::Short)));
+        // An interval in two bytes, where the one that is granted needs three.
+        let all = |interval_ns| small_open(no_test, &[(2, 9), (3, interval_ns), (7, 1)]);
+        assert_eq!(ask(&mut peer, 0, 1, &all(8_191)), Err(Ignored::Short));
+        let open = all(8_192);
+        assert_eq!(ask(&mut peer, 0, 1, &open).unwrap().unwrap().len(), open.len() + TOKEN);
+    }
+}
+
+proptest! {
+    /// Valid opens, of any of the parameters: none is answered by more than a token's bytes more.
+    #[test]
+    fn no_open_is_answered_by_more_than_its_token(
+        no_test in any::<bool>(),
+        bits in proptest::collection::vec((2..9_u8, any::<i64>(), 0..64_u32), 0..10),
+    ) {
+        let known = |(tag, value, shift): (u8, i64, u32)| match tag {
+            5 | 6 => (tag, value & 3),
+            7 => (tag, (value & 1) + 1),
+            _ => (tag, value >> shift),
+        };
+        let params: Vec<(u8, i64)> = bits.into_iter().map(known).collect();
+        let packet = small_open(no_test, &params);
+        match ask(&mut reflector(None), 5, 1, &packet) {
+            Ok(answer) => prop_assert!(answer.unwrap().len() <= packet.len() + TOKEN),
+            Err(why) => prop_assert_eq!(why, Ignored::Short),
+        }
+    }
+}
+
 /// What the server's word makes of each probe: came and lost behind it, never came, nobody knows.
 #[test]
 fn a_probes_fate_is_what_the_server_tells_and_no_more() {

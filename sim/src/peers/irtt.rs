@@ -19,6 +19,8 @@ use irtt_proto::{
 use super::guests::{Bucket, GUESTS_MAX, Guests};
 use super::{Answers, Ignored, LONGEST, Now};
 
+/// What the answer to an open may have more than the question: the token, bytes.
+const TOKEN: usize = 8;
 /// Opens a second, of all together, and at once.
 const OPENS: (u64, u64) = (10, 20);
 /// A session that was silent so long is over, ns. Chosen: a minute, as long as irtt's own server.
@@ -62,12 +64,26 @@ impl Irtt {
         &mut self,
         now_ns: u64,
         from: SocketAddr,
-        asked: &[u8],
+        (packet, asked): (&[u8], &[u8]),
         no_test: bool,
     ) -> Result<Vec<u8>, Ignored> {
         let asked = Params::decode(asked).map_err(|_| Ignored::NotOurs)?;
         if asked.protocol_version != PROTOCOL_VERSION {
             return Err(Ignored::NotOurs);
+        }
+        let mut flags = FLAG_OPEN | FLAG_REPLY;
+        if no_test {
+            flags |= FLAG_CLOSE;
+        }
+        // Any token is as long as the one that is given below.
+        let mut reply = OpenReply { flags, token: u64::MAX, params: granted(asked) };
+        let key = self.key.clone();
+        let encode = |reply: &OpenReply| {
+            encode_open_reply(reply, key.as_deref()).map_err(|_| Ignored::NotOurs)
+        };
+        // An interval that it leaves out, or that is too short, is answered by one of more bytes.
+        if encode(&reply)?.len() > packet.len().saturating_add(TOKEN) {
+            return Err(Ignored::Short);
         }
         let (rate, burst) = OPENS;
         let opens = self.opens.get_or_insert(Bucket::full(burst, now_ns));
@@ -75,16 +91,8 @@ impl Irtt {
             return Err(Ignored::TooOften);
         }
         self.guests.admit(from.ip(), now_ns, false)?;
-        let params = granted(asked);
-        let mut flags = FLAG_OPEN | FLAG_REPLY;
-        let mut token = 0;
-        if no_test {
-            flags |= FLAG_CLOSE;
-        } else {
-            token = self.session(now_ns, from, &params)?;
-        }
-        let reply = OpenReply { flags, token, params };
-        encode_open_reply(&reply, self.key.as_deref()).map_err(|_| Ignored::NotOurs)
+        reply.token = if no_test { 0 } else { self.session(now_ns, from, &reply.params)? };
+        encode(&reply)
     }
 
     /// The token of the session that this open asks for. Whoever can write an address into a packet
@@ -165,7 +173,7 @@ impl Answers for Irtt {
         }
         match request.kind {
             DecodedRequestKind::Open { no_test, params } => {
-                self.open(came.monotonic, from, params, no_test).map(Some)
+                self.open(came.monotonic, from, (packet, params), no_test).map(Some)
             }
             DecodedRequestKind::Close { token } => {
                 match self.sessions.get(&token) {

@@ -55,7 +55,7 @@ pub enum Ignored {
     Key,
     /// Of no session that there is, or not from where that session was opened.
     NoSession,
-    /// Shorter than its answer would be.
+    /// Shorter than its answer would be; an open, by more than the token.
     Short,
     /// As many as there may be are measuring already.
     Full,
