@@ -10,6 +10,7 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -55,7 +56,7 @@ fn reflector(key: Option<&[u8]>) -> Irtt {
     let mut next = 0x1234_5678_9abc_def0;
     Irtt::new(key.map(<[u8]>::to_vec), move || {
         next += 1;
-        next
+        NonZeroU64::new(next)
     })
 }
 
@@ -154,6 +155,17 @@ fn irtt_grants_what_it_can_and_answers_only_whom_it_should() {
     assert_eq!(given, 20);
     assert!(ask(&mut peer, 100, 1, &request).is_ok());
     assert_eq!(ask(&mut peer, 100, 1, &request), Err(Ignored::TooOften));
+}
+
+#[test]
+fn without_randomness_nobody_opens_a_session() {
+    let mut peer = Irtt::new(None, || None);
+    let request = |no_test| {
+        encode_request(RequestToEncode::Open { params: &asked(), no_test }, None).unwrap()
+    };
+    assert_eq!(ask(&mut peer, 0, 1, &request(false)), Err(Ignored::NoToken));
+    // Which needs no token.
+    assert!(ask(&mut peer, 0, 1, &request(true)).is_ok());
 }
 
 /// An open that came twice, or that somebody else sent in the client's name, ends no measurement.

@@ -3,6 +3,7 @@
 //! Knows: arguments, threads and what is printed. Does not know: any protocol (`crate::peers`).
 
 use std::net::UdpSocket;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -87,8 +88,9 @@ pub(super) fn reflect(args: &ReflectArgs, stop: &AtomicBool) -> Result<ExitCode,
     let random = SystemRandom::new();
     let draw = move || {
         let mut bytes = [0; 8];
-        // Without the system's randomness no token: 0 is none, and nobody would be answered by it.
-        random.fill(&mut bytes).map_or(1, |()| u64::from_le_bytes(bytes))
+        // Without the system's randomness no token, and no session.
+        random.fill(&mut bytes).ok()?;
+        NonZeroU64::new(u64::from_le_bytes(bytes))
     };
     let is_stateful = args.stamp_mode == Mode::Stateful;
     let mut doors: Vec<(&str, UdpSocket, Box<dyn Answers>)> = Vec::new();

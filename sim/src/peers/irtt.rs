@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 
 use irtt_proto::{
     DecodedRequestKind, EchoReply, FLAG_CLOSE, FLAG_OPEN, FLAG_REPLY, OpenReply, PROTOCOL_VERSION,
@@ -47,15 +48,19 @@ struct Session {
 /// The reflector.
 pub struct Irtt {
     key: Option<Vec<u8>>,
-    draw: Box<dyn FnMut() -> u64 + Send>,
+    draw: Box<dyn FnMut() -> Option<NonZeroU64> + Send>,
     sessions: HashMap<u64, Session>,
     guests: Guests,
     opens: Option<Bucket>,
 }
 
 impl Irtt {
-    /// With a key, or for everybody. `draw` gives numbers that nobody can guess.
-    pub fn new(key: Option<Vec<u8>>, draw: impl FnMut() -> u64 + Send + 'static) -> Self {
+    /// With a key, or for everybody. `draw` gives numbers that nobody can guess, or nothing where
+    /// there are none: then nobody opens a session.
+    pub fn new(
+        key: Option<Vec<u8>>,
+        draw: impl FnMut() -> Option<NonZeroU64> + Send + 'static,
+    ) -> Self {
         let (sessions, guests) = (HashMap::new(), Guests::default());
         Self { key, draw: Box::new(draw), sessions, guests, opens: None }
     }
@@ -108,6 +113,7 @@ impl Irtt {
             return Ok(*token);
         }
         self.sessions.retain(|_, session| now_ns.saturating_sub(session.heard_ns) <= SILENT_NS);
+        let token = (self.draw)().ok_or(Ignored::NoToken)?.get();
         if self.sessions.len() >= GUESTS_MAX {
             // Nobody measures in it; at ten opens a second it had its time to begin.
             let unused = self.sessions.iter().filter(|(_, session)| session.count == 0);
@@ -115,7 +121,6 @@ impl Irtt {
             let oldest = oldest.map(|(token, _)| *token).ok_or(Ignored::Full)?;
             self.sessions.remove(&oldest);
         }
-        let token = (self.draw)().max(1);
         let (opened_ns, heard_ns) = (now_ns, now_ns);
         let params = params.clone();
         let session = Session { from, params, count: 0, came: None, opened_ns, heard_ns };

@@ -57,6 +57,8 @@ pub enum Ignored {
     NoSession,
     /// Shorter than its answer would be; an open, by more than the token.
     Short,
+    /// An open, while the system gives no number that nobody can guess.
+    NoToken,
     /// As many as there may be are measuring already.
     Full,
     /// This address, or all together, is answered as often as it may be.
@@ -71,6 +73,7 @@ impl Ignored {
             Self::Key => "key",
             Self::NoSession => "no_session",
             Self::Short => "short",
+            Self::NoToken => "no_token",
             Self::Full => "full",
             Self::TooOften => "too_often",
         }
