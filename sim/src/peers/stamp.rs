@@ -22,8 +22,10 @@ const SILENT_NS: u64 = 60_000_000_000;
 /// Between the NTP era's beginning and 1970, s. Source: RFC 868.
 const ERA_S: u64 = 2_208_988_800;
 /// What is said of this clock: not kept by anything that this program knows of (S 0), NTP format
-/// (Z 0), within 2^22 * 2^-32 s, about a millisecond. Chosen: what an unwatched clock is good for.
-const ERROR: [u8; 2] = [22, 1];
+/// (Z 0), and an error of the most that the field can say (scale 63, multiplier 255: centuries).
+/// Nobody watches the clock, so any smaller one would be made up; a multiplier of zero would have
+/// the packet thrown away. Source: RFC 4656 section 4.1.2.
+const ERROR: [u8; 2] = [63, 255];
 /// Where the sender's time to live is not known, as here. Source: RFC 5357 section 4.2, where
 /// this field is from.
 const TTL_UNKNOWN: u8 = 255;
