@@ -13,6 +13,8 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use irtt_proto::{
     Clock, FLAG_CLOSE, FLAG_OPEN, OpenReply, Params, ReceivedStats, RequestToEncode, ServerFill,
@@ -24,7 +26,7 @@ use longhand_sim::peers::client::{Answer, Book};
 use longhand_sim::peers::guests::{BURST, FIRST, GUESTS_MAX, Guests, RATE, TOTAL};
 use longhand_sim::peers::irtt::Irtt;
 use longhand_sim::peers::stamp::{BASE, SESSIONS_MAX, Stamp, ntp};
-use longhand_sim::peers::{Answers, Ignored, Now};
+use longhand_sim::peers::{Answers, Ignored, Now, serve};
 use longhand_sim::relay::{Relay, RelayOptions};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -477,6 +479,39 @@ fn a_probes_fate_is_what_the_server_tells_and_no_more() {
     book.answer(&Answer { sequence: 0, came_us: 41_001, server_us: None, window: None });
     let (slots, _) = book.finish(&[Some(0)]);
     assert_eq!(slots[0].rtt_us(), Some(41_001));
+}
+
+/// Ends the serving with the first packet.
+struct Once(Arc<AtomicBool>);
+
+impl Answers for Once {
+    fn answer(
+        &mut self,
+        _came: Now,
+        _from: SocketAddr,
+        packet: &[u8],
+        _sends: &mut dyn FnMut() -> Now,
+    ) -> Result<Option<Vec<u8>>, Ignored> {
+        self.0.store(true, Ordering::Release);
+        Ok(Some(packet.to_vec()))
+    }
+}
+
+#[test]
+fn a_read_that_fails_is_counted_and_the_next_packet_is_answered() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (at, gone) = (socket.local_addr().unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+    let there = gone.local_addr().unwrap();
+    drop(gone);
+    // Nobody there: the system says so at the next read.
+    socket.connect(there).unwrap();
+    socket.send(&[1]).unwrap();
+    let asker = UdpSocket::bind(there).unwrap();
+    asker.send_to(&[7], at).unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let counts = serve(&socket, Box::new(Once(Arc::clone(&stop))), &stop).unwrap();
+    assert_eq!((counts.not_read, counts.came), (1, 1));
+    assert_eq!(counts.answered + counts.not_sent, 1);
 }
 
 /// `longhand-sim link ...`, ended when dropped.

@@ -119,10 +119,10 @@ pub(super) fn reflect(args: &ReflectArgs, stop: &AtomicBool) -> Result<ExitCode,
     let mut lines = String::new();
     for (name, thread) in threads {
         let counts: Counts = thread.join().ok().and_then(Result::ok).unwrap_or_default();
-        let Counts { came, answered, not_sent, ignored } = &counts;
+        let Counts { came, not_read, answered, not_sent, ignored } = &counts;
         let why: Vec<String> = ignored.iter().map(|(why, n)| format!(", {why} {n}")).collect();
         lines += &format!(
-            "{name}: {came} came, {answered} answered, {not_sent} not sent{}\n",
+            "{name}: {came} came, {not_read} not read, {answered} answered, {not_sent} not sent{}\n",
             why.concat()
         );
         if let Some(members) = all.as_object_mut() {

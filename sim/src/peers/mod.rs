@@ -17,6 +17,7 @@ pub mod stamp;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -99,6 +100,8 @@ pub trait Answers: Send {
 pub struct Counts {
     /// Packets that came.
     pub came: u64,
+    /// Times that the system could not say what came.
+    pub not_read: u64,
     /// Answered.
     pub answered: u64,
     /// Answers that the system did not take.
@@ -124,7 +127,15 @@ pub fn serve(
     let mut counts = Counts::default();
     let mut buffer = [0; LONGEST + 1];
     while !stop.load(Ordering::Acquire) {
-        let Ok((len, from)) = socket.recv_from(&mut buffer) else { continue };
+        let (len, from) = match socket.recv_from(&mut buffer) {
+            Ok(came) => came,
+            // Nothing came meanwhile.
+            Err(why) if matches!(why.kind(), WouldBlock | TimedOut | Interrupted) => continue,
+            Err(_) => {
+                counts.not_read += 1;
+                continue;
+            }
+        };
         let came = Now::read();
         counts.came += 1;
         let packet = buffer.get(..len).filter(|packet| packet.len() <= LONGEST);
