@@ -559,6 +559,38 @@ fn policies(process: u32) -> BTreeSet<String> {
     tasks.map(|task| policy(stat(task.unwrap()))).collect()
 }
 
+/// What is in a folder, in order.
+fn names(folder: &Path) -> Vec<String> {
+    let all = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> =
+        all.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// A path that cannot be written is told before anybody is asked, what is no file is written as it
+/// is, and a link stays one.
+#[test]
+fn measure_replaces_a_file_only_by_what_was_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let mut peer = Running::start(&["reflect", "--irtt", "127.0.0.1:0", "--for", "60s"]);
+    let irtt = peer.address().to_string();
+    let ask = |out: &str| sim(&["measure", "--irtt", &irtt, "--for", "0.1s", "-o", out]);
+    let none = ask(&path("no/link.csv"));
+    assert_eq!((none.status.code(), none.stdout.as_slice()), (Some(1), &b""[..]));
+    let device = ask("/dev/stdout");
+    assert_eq!(device.status.code(), Some(0), "{device:?}");
+    assert!(String::from_utf8(device.stdout).unwrap().contains("\"probe\":\"udp\""));
+    assert_eq!(names(folder.path()), Vec::<String>::new());
+    std::os::unix::fs::symlink(path("link.csv"), path("latest.csv")).unwrap();
+    std::fs::write(path("link.csv"), "of before").unwrap();
+    assert_eq!(ask(&path("latest.csv")).status.code(), Some(0));
+    assert!(std::fs::read_link(path("latest.csv")).is_ok());
+    assert!(std::fs::read_to_string(path("link.csv")).unwrap().contains("link measure"));
+    assert_eq!(names(folder.path()), ["latest.csv", "link.csv"]);
+}
+
 fn sim(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_longhand-sim"));
     command.arg("link").args(arguments).output().unwrap()
@@ -577,6 +609,7 @@ fn our_client_measures_our_reflector_and_writes_a_trace() {
     let mut peer = Running::start(&[&reflect[..], &keyed].concat());
     let (irtt, _stamp) = (peer.address().to_string(), peer.address());
     let trace = path("link.csv");
+    std::fs::write(&trace, "of before\n".repeat(100_000)).unwrap();
     let ask = ["measure", "--irtt", &irtt, "--for", "1s", "--json", "-o", &trace];
     let told = sim(&[&ask[..], &keyed].concat());
     assert_eq!(told.status.code(), Some(0), "{told:?}");
@@ -598,7 +631,7 @@ fn our_client_measures_our_reflector_and_writes_a_trace() {
     let _playable = Emulator::new(LinkModel::from(Trace::parse(&text).unwrap()), 1);
     // Nobody is answered without the key; nobody is there at all.
     let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let mut silent = Running::start(&["measure", "--irtt", &irtt, "--for", "1s"]);
+    let mut silent = Running::start(&["measure", "--irtt", &irtt, "--for", "1s", "-o", &trace]);
     let mut gone = Running::start(&["measure", "--irtt", &free, "--for", "1s"]);
     for running in [&mut silent, &mut gone] {
         assert_eq!(running.0.wait().unwrap().code(), Some(1));
@@ -606,6 +639,9 @@ fn our_client_measures_our_reflector_and_writes_a_trace() {
         running.1.read_to_string(&mut words).unwrap();
         assert!(words.contains("no irtt server answers"), "{words}");
     }
+    // What was measured before is still there, whole, and nothing beside it.
+    assert_eq!(std::fs::read_to_string(&trace).unwrap(), text);
+    assert_eq!(names(folder.path()), ["key", "link.csv"]);
     let counts = peer.json();
     assert_eq!(counts["schema"], "longhand link reflect v1");
     // An open, a hundred probes, a close that needs no answer; four opens without the key.
