@@ -122,7 +122,8 @@ pub(super) fn reflect(args: &ReflectArgs, stop: &AtomicBool) -> Result<ExitCode,
         let Counts { came, not_read, answered, not_sent, ignored } = &counts;
         let why: Vec<String> = ignored.iter().map(|(why, n)| format!(", {why} {n}")).collect();
         lines += &format!(
-            "{name}: {came} came, {not_read} not read, {answered} answered, {not_sent} not sent{}\n",
+            "{name}: {came} came, {not_read} not read, {answered} answered, {not_sent} not \
+             sent{}\n",
             why.concat()
         );
         if let Some(members) = all.as_object_mut() {

@@ -7,8 +7,8 @@
 //! answers only what parses; an answer is never longer than its question, but for irtt's open,
 //! whose answer has eight bytes more (the token) and is given ten times a second at most; each
 //! address, whatever its port, is answered so often and no oftener, all together too, and so many
-//! addresses at once. Who asks for STAMP shows nothing, so a third can still be sent what a stranger
-//! spends on it: not for the open internet.
+//! addresses at once. Who asks for STAMP shows nothing, so a third can still be sent what a
+//! stranger spends on it: not for the open internet.
 
 pub mod client;
 pub mod guests;
@@ -112,8 +112,8 @@ pub struct Counts {
 
 /// Answers what comes to a socket until `stop`.
 ///
-/// Asks for no real time, of whatever priority: on a robot's machine a stranger's flood gets a share
-/// of a processor as any program does, and never the time of a thread that moves or hears an arm.
+/// Asks for no real time, of whatever priority: on a robot's machine a stranger's flood gets a
+/// share of a processor as any program does, never the time of a thread that moves or hears an arm.
 /// Source: `longhand_quic::pace`: servo 80, network 70. What that costs a probe, irtt's client and
 /// STAMP's sender see between the two times of an answer, but for the wake before the first.
 ///
