@@ -7,10 +7,14 @@
     reason = "a test: a panic is how it fails"
 )]
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use irtt_proto::{
     Clock, FLAG_CLOSE, FLAG_OPEN, OpenReply, Params, ReceivedStats, RequestToEncode, ServerFill,
@@ -19,10 +23,10 @@ use irtt_proto::{
 use longhand_link::{Disturb, Emulator, LinkModel, Profile, Trace};
 use longhand_qualify::slot::Fate;
 use longhand_sim::peers::client::{Answer, Book};
-use longhand_sim::peers::guests::{BURST, GUESTS_MAX, Guests};
+use longhand_sim::peers::guests::{BURST, FIRST, GUESTS_MAX, Guests, RATE, TOTAL};
 use longhand_sim::peers::irtt::Irtt;
-use longhand_sim::peers::stamp::{BASE, Stamp, ntp};
-use longhand_sim::peers::{Answers, Ignored, Now};
+use longhand_sim::peers::stamp::{BASE, SESSIONS_MAX, Stamp, ntp};
+use longhand_sim::peers::{Answers, Ignored, Now, serve};
 use longhand_sim::relay::{Relay, RelayOptions};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -54,7 +58,7 @@ fn reflector(key: Option<&[u8]>) -> Irtt {
     let mut next = 0x1234_5678_9abc_def0;
     Irtt::new(key.map(<[u8]>::to_vec), move || {
         next += 1;
-        next
+        NonZeroU64::new(next)
     })
 }
 
@@ -148,26 +152,149 @@ fn irtt_grants_what_it_can_and_answers_only_whom_it_should() {
     // Opens are the only answers that are longer than what asked for them: few are given.
     let mut peer = reflector(None);
     let request = request(None).unwrap();
-    let given = (0..1_000).filter(|n| ask(&mut peer, 0, 9_000 + n, &request).is_ok()).count();
+    let asks = |n: &u16| peer.answer(at(0), (host(*n), 9).into(), &request, &mut || at(0)).is_ok();
+    let given = (0..1_000).filter(asks).count();
     assert_eq!(given, 20);
     assert!(ask(&mut peer, 100, 1, &request).is_ok());
     assert_eq!(ask(&mut peer, 100, 1, &request), Err(Ignored::TooOften));
 }
 
 #[test]
-fn addresses_are_answered_so_often_and_so_many_at_once() {
+fn without_randomness_nobody_opens_a_session() {
+    let mut peer = Irtt::new(None, || None);
+    let request = |no_test| {
+        encode_request(RequestToEncode::Open { params: &asked(), no_test }, None).unwrap()
+    };
+    assert_eq!(ask(&mut peer, 0, 1, &request(false)), Err(Ignored::NoToken));
+    // Which needs no token.
+    assert!(ask(&mut peer, 0, 1, &request(true)).is_ok());
+}
+
+/// An open that came twice, or that somebody else sent in the client's name, ends no measurement.
+#[test]
+fn an_open_ends_no_session_that_is_measured_in() {
+    let mut peer = reflector(None);
+    let first = open(&mut peer, 0, 1, &asked(), None);
+    // Asked again as long as a client waits, before a probe and behind one: the same session.
+    assert_eq!(open(&mut peer, 1_000, 1, &asked(), None), first);
+    assert!(ask(&mut peer, 2_000, 1, &echo(&first, 0, None)).unwrap().is_some());
+    assert_eq!(open(&mut peer, 15_000, 1, &asked(), None), first);
+    // Later, for other things, or of another address it is another one; the first goes on.
+    let other = Params { length: 300, ..asked() };
+    let others = [
+        open(&mut peer, 15_001, 1, &asked(), None),
+        open(&mut peer, 15_001, 1, &other, None),
+        open(&mut peer, 15_001, 2, &asked(), None),
+    ];
+    assert!(others.iter().all(|session| session.token != first.token));
+    assert!(ask(&mut peer, 15_002, 1, &echo(&first, 1, None)).unwrap().is_some());
+    assert!(ask(&mut peer, 15_002, 1, &echo(&others[1], 0, None)).unwrap().is_some());
+    // Where there is no place, those in which nobody measures give way, the oldest first.
+    let count = u16::try_from(GUESTS_MAX).unwrap();
+    let more: Vec<OpenReply> = (0..count)
+        .map(|n| open(&mut peer, 15_100 + u64::from(n) * 200, 100 + n, &asked(), None))
+        .collect();
+    assert!(ask(&mut peer, 28_000, 1, &echo(&first, 2, None)).unwrap().is_some());
+    assert!(ask(&mut peer, 28_000, 1, &echo(&others[1], 1, None)).unwrap().is_some());
+    let gone = [(&others[0], 1), (&others[2], 2), (&more[0], 100), (&more[1], 101)];
+    for (session, port) in gone {
+        let answer = ask(&mut peer, 28_000, port, &echo(session, 0, None));
+        assert_eq!(answer, Err(Ignored::NoSession));
+    }
+    for (n, session) in (0..count).zip(&more).skip(2) {
+        assert!(ask(&mut peer, 28_000, 100 + n, &echo(session, 0, None)).is_ok());
+    }
+    let request = RequestToEncode::Open { params: &asked(), no_test: false };
+    let request = encode_request(request, None).unwrap();
+    assert_eq!(ask(&mut peer, 28_001, 999, &request), Err(Ignored::Full));
+}
+
+/// The address 10.0.x.y of this number.
+fn host(n: u16) -> IpAddr {
+    let [x, y] = n.to_be_bytes();
+    [10, 0, x, y].into()
+}
+
+/// How many of 10,000 questions of this address are answered at this moment.
+fn given(guests: &mut Guests, from: IpAddr, ms: u64, shows: bool) -> u64 {
+    let admits = |_: &u64| guests.admit(from, ms * 1_000_000, shows).is_ok();
+    u64::try_from((0..10_000).filter(admits).count()).unwrap()
+}
+
+#[test]
+fn an_address_is_answered_so_often_whatever_its_port() {
     let mut guests = Guests::default();
-    let burst = usize::try_from(BURST).unwrap();
-    let given = (0..5_000).filter(|_| guests.admit(from(1), 0).is_ok()).count();
-    assert_eq!(given, burst);
-    // A second later as many as a second is worth, and no more than fit.
-    let given = (0..5_000).filter(|_| guests.admit(from(1), 1_000_000_000).is_ok()).count();
-    assert_eq!(given, burst);
-    let others = (2..).take(GUESTS_MAX - 1);
-    assert!(others.clone().all(|port| guests.admit(from(port), 1_000_000_000).is_ok()));
-    assert_eq!(guests.admit(from(999), 1_000_000_000), Err(Ignored::Full));
-    // Whoever was silent long enough gives way.
-    assert!(guests.admit(from(999), 12_000_000_000).is_ok());
+    // Few until it has shown that its address is its own, then as many as are saved up.
+    assert_eq!(given(&mut guests, host(1), 0, false), FIRST);
+    assert_eq!(given(&mut guests, host(1), 1_000, false), FIRST);
+    assert_eq!(given(&mut guests, host(1), 1_000, true), BURST);
+    assert_eq!(given(&mut guests, host(1), 2_000, true), BURST);
+    assert_eq!(given(&mut guests, host(1), 2_001, true), RATE / 1_000);
+    // A house of IPv6 is one guest, however it writes its addresses; so is IPv4 within IPv6.
+    let house = |text: &str| text.parse::<IpAddr>().unwrap();
+    assert_eq!(given(&mut guests, house("2001:db8:1:2::1"), 3_000, false), FIRST);
+    assert_eq!(given(&mut guests, house("2001:db8:1:2:ffff::9"), 3_000, false), 0);
+    assert_eq!(given(&mut guests, house("2001:db8:1:3::1"), 3_000, false), FIRST);
+    assert_eq!(given(&mut guests, house("::ffff:10.0.0.1"), 3_000, true), BURST);
+    assert_eq!(given(&mut guests, host(1), 3_000, true), 0);
+    // Ports of one address, as whoever writes another's address into packets invents them.
+    let mut peer = Stamp::new(false);
+    let ports = 1_000..11_000_u16;
+    let answered = ports.filter(|port| ask(&mut peer, 0, *port, &stamp_probe(&[])).is_ok()).count();
+    assert_eq!(u64::try_from(answered).unwrap(), FIRST);
+}
+
+#[test]
+fn all_addresses_together_are_answered_so_often() {
+    let mut guests = Guests::default();
+    let mut all = |ms: u64, shows: bool| -> u64 {
+        (0..5_000).map(|n| u64::from(guests.admit(host(n), ms * 1_000_000, shows).is_ok())).sum()
+    };
+    let (rate, burst) = TOTAL;
+    assert_eq!(all(0, false), burst);
+    assert_eq!(all(10, false), rate / 100);
+    // One that asks too often takes nothing from the others.
+    assert_eq!(given(&mut guests, host(1), 1_000, false), FIRST);
+    assert_eq!(given(&mut guests, host(2), 1_000, true), BURST);
+    assert_eq!(given(&mut guests, host(3), 1_000, true), burst - BURST - FIRST);
+}
+
+#[test]
+fn a_newcomer_takes_the_place_of_one_that_has_shown_nothing() {
+    let mut guests = Guests::default();
+    let mut admit = |n: u16, ms: u64, shows| guests.admit(host(n), ms * 1_000_000, shows);
+    assert_eq!(admit(0, 0, true), Ok(()));
+    // However many come: the first goes on, and has what it saved up; nobody is refused.
+    for n in 1..1_000 {
+        assert_eq!(admit(n, u64::from(n), false), Ok(()));
+    }
+    assert_eq!(given(&mut guests, host(0), 1_000, true), BURST);
+    // Whoever was forgotten and comes back begins with few.
+    assert_eq!(given(&mut guests, host(1), 1_000, false), FIRST);
+    // Where all measure, nobody is added, until one was silent long enough.
+    let mut admit = |n: u16, ms: u64, shows| guests.admit(host(n), ms * 1_000_000, shows);
+    for n in (1..).take(GUESTS_MAX - 1) {
+        assert_eq!(admit(n, 2_000, true), Ok(()));
+    }
+    assert_eq!(admit(0, 2_001, true), Ok(()));
+    assert_eq!(admit(999, 12_000 - 1, true), Err(Ignored::Full));
+    assert_eq!(admit(999, 12_000, false), Ok(()));
+    assert_eq!(admit(0, 12_000, true), Ok(()));
+}
+
+/// Stateful STAMP: strangers that come once take no place of one that goes on.
+#[test]
+fn a_stamp_session_that_goes_on_keeps_its_count() {
+    let mut peer = Stamp::new(true);
+    let number = |peer: &mut Stamp, ms: u64, from: SocketAddr| {
+        let answer = peer.answer(at(ms), from, &stamp_probe(&[]), &mut || at(ms)).unwrap().unwrap();
+        u32::from_be_bytes(*answer.first_chunk().unwrap())
+    };
+    assert_eq!([0, 1].map(|ms| number(&mut peer, ms, from(1))), [0, 1]);
+    for n in (0..).take(2 * SESSIONS_MAX) {
+        assert_eq!(number(&mut peer, 2 + u64::from(n), (host(n), 9).into()), 0);
+    }
+    assert_eq!(number(&mut peer, 2_000, from(1)), 2);
 }
 
 /// A sender's packet: number 9, session 0x0102, and what else there is.
@@ -185,7 +312,8 @@ fn stamp_answers_with_both_numbers_both_times_and_the_same_length() {
             assert_eq!(reply.len(), BASE);
             assert_eq!(reply[..4], u32::to_be_bytes(number));
             assert_eq!(reply[4..12], ntp(at(ms + 1).wall).to_be_bytes());
-            assert_eq!((&reply[12..14], &reply[14..16]), (&[22, 1][..], &[1, 2][..]));
+            // A clock that is not synchronised, its error the largest there is.
+            assert_eq!((&reply[12..14], &reply[14..16]), (&[0x3f, 0xff][..], &[1, 2][..]));
             assert_eq!(reply[16..24], ntp(at(ms).wall).to_be_bytes());
             // The sender's own, as it came.
             assert_eq!(reply[24..38], stamp_probe(&[])[..14]);
@@ -250,6 +378,58 @@ proptest! {
     }
 }
 
+/// An open of these parameters, each a tag and a value, with none of the others.
+fn small_open(no_test: bool, params: &[(u8, i64)]) -> Vec<u8> {
+    let flags = if no_test { FLAG_OPEN | FLAG_CLOSE } else { FLAG_OPEN };
+    let mut packet = vec![0x14, 0xa7, 0x5b, flags, 1, 2];
+    for (tag, value) in params {
+        packet.push(*tag);
+        let mut zigzag = u64::from_ne_bytes(((value << 1) ^ (value >> 63)).to_ne_bytes());
+        while zigzag >= 0x80 {
+            packet.push(u8::try_from(zigzag & 0x7f).unwrap() | 0x80);
+            zigzag >>= 7;
+        }
+        packet.push(u8::try_from(zigzag).unwrap());
+    }
+    packet
+}
+
+/// An open that leaves out what its answer says, or asks in few bytes for what is granted in more.
+#[test]
+fn an_open_that_is_shorter_than_its_answer_is_not_answered() {
+    for no_test in [false, true] {
+        let mut peer = reflector(None);
+        let open = small_open(no_test, &[]);
+        assert_eq!((open.len(), ask(&mut peer, 0, 1, &open)), (6, Err(Ignored::Short)));
+        // An interval in two bytes, where the one that is granted needs three.
+        let all = |interval_ns| small_open(no_test, &[(2, 9), (3, interval_ns), (7, 1)]);
+        assert_eq!(ask(&mut peer, 0, 1, &all(8_191)), Err(Ignored::Short));
+        let open = all(8_192);
+        assert_eq!(ask(&mut peer, 0, 1, &open).unwrap().unwrap().len(), open.len() + TOKEN);
+    }
+}
+
+proptest! {
+    /// Valid opens, of any of the parameters: none is answered by more than a token's bytes more.
+    #[test]
+    fn no_open_is_answered_by_more_than_its_token(
+        no_test in any::<bool>(),
+        bits in proptest::collection::vec((2..9_u8, any::<i64>(), 0..64_u32), 0..10),
+    ) {
+        let known = |(tag, value, shift): (u8, i64, u32)| match tag {
+            5 | 6 => (tag, value & 3),
+            7 => (tag, (value & 1) + 1),
+            _ => (tag, value >> shift),
+        };
+        let params: Vec<(u8, i64)> = bits.into_iter().map(known).collect();
+        let packet = small_open(no_test, &params);
+        match ask(&mut reflector(None), 5, 1, &packet) {
+            Ok(answer) => prop_assert!(answer.unwrap().len() <= packet.len() + TOKEN),
+            Err(why) => prop_assert_eq!(why, Ignored::Short),
+        }
+    }
+}
+
 /// What the server's word makes of each probe: came and lost behind it, never came, nobody knows.
 #[test]
 fn a_probes_fate_is_what_the_server_tells_and_no_more() {
@@ -301,6 +481,39 @@ fn a_probes_fate_is_what_the_server_tells_and_no_more() {
     assert_eq!(slots[0].rtt_us(), Some(41_001));
 }
 
+/// Ends the serving with the first packet.
+struct Once(Arc<AtomicBool>);
+
+impl Answers for Once {
+    fn answer(
+        &mut self,
+        _came: Now,
+        _from: SocketAddr,
+        packet: &[u8],
+        _sends: &mut dyn FnMut() -> Now,
+    ) -> Result<Option<Vec<u8>>, Ignored> {
+        self.0.store(true, Ordering::Release);
+        Ok(Some(packet.to_vec()))
+    }
+}
+
+#[test]
+fn a_read_that_fails_is_counted_and_the_next_packet_is_answered() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (at, gone) = (socket.local_addr().unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+    let there = gone.local_addr().unwrap();
+    drop(gone);
+    // Nobody there: the system says so at the next read.
+    socket.connect(there).unwrap();
+    socket.send(&[1]).unwrap();
+    let asker = UdpSocket::bind(there).unwrap();
+    asker.send_to(&[7], at).unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let counts = serve(&socket, Box::new(Once(Arc::clone(&stop))), &stop).unwrap();
+    assert_eq!((counts.not_read, counts.came), (1, 1));
+    assert_eq!(counts.answered + counts.not_sent, 1);
+}
+
 /// `longhand-sim link ...`, ended when dropped.
 struct Running(Child, BufReader<std::process::ChildStderr>);
 
@@ -335,6 +548,49 @@ impl Drop for Running {
     }
 }
 
+/// How the threads of a process are scheduled. Source: proc_pid_stat(5), field 41; what stands
+/// behind the name's closing bracket begins with field 3.
+fn policies(process: u32) -> BTreeSet<String> {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let stat = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("stat")).unwrap();
+    let policy = |stat: String| {
+        stat.rsplit(')').next().unwrap().split_whitespace().nth(38).unwrap().to_owned()
+    };
+    tasks.map(|task| policy(stat(task.unwrap()))).collect()
+}
+
+/// What is in a folder, in order.
+fn names(folder: &Path) -> Vec<String> {
+    let all = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> =
+        all.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// A path that cannot be written is told before anybody is asked, what is no file is written as it
+/// is, and a link stays one.
+#[test]
+fn measure_replaces_a_file_only_by_what_was_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let mut peer = Running::start(&["reflect", "--irtt", "127.0.0.1:0", "--for", "60s"]);
+    let irtt = peer.address().to_string();
+    let ask = |out: &str| sim(&["measure", "--irtt", &irtt, "--for", "0.1s", "-o", out]);
+    let none = ask(&path("no/link.csv"));
+    assert_eq!((none.status.code(), none.stdout.as_slice()), (Some(1), &b""[..]));
+    let device = ask("/dev/stdout");
+    assert_eq!(device.status.code(), Some(0), "{device:?}");
+    assert!(String::from_utf8(device.stdout).unwrap().contains("\"probe\":\"udp\""));
+    assert_eq!(names(folder.path()), Vec::<String>::new());
+    std::os::unix::fs::symlink(path("link.csv"), path("latest.csv")).unwrap();
+    std::fs::write(path("link.csv"), "of before").unwrap();
+    assert_eq!(ask(&path("latest.csv")).status.code(), Some(0));
+    assert!(std::fs::read_link(path("latest.csv")).is_ok());
+    assert!(std::fs::read_to_string(path("link.csv")).unwrap().contains("link measure"));
+    assert_eq!(names(folder.path()), ["latest.csv", "link.csv"]);
+}
+
 fn sim(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_longhand-sim"));
     command.arg("link").args(arguments).output().unwrap()
@@ -353,9 +609,11 @@ fn our_client_measures_our_reflector_and_writes_a_trace() {
     let mut peer = Running::start(&[&reflect[..], &keyed].concat());
     let (irtt, _stamp) = (peer.address().to_string(), peer.address());
     let trace = path("link.csv");
+    std::fs::write(&trace, "of before\n".repeat(100_000)).unwrap();
     let ask = ["measure", "--irtt", &irtt, "--for", "1s", "--json", "-o", &trace];
     let told = sim(&[&ask[..], &keyed].concat());
     assert_eq!(told.status.code(), Some(0), "{told:?}");
+    assert_eq!(policies(peer.0.id()), BTreeSet::from(["0".to_owned()]), "SCHED_OTHER");
     let object: Value = serde_json::from_slice(&told.stdout).unwrap();
     assert_eq!(
         (&object["schema"], &object["bytes"]),
@@ -373,7 +631,7 @@ fn our_client_measures_our_reflector_and_writes_a_trace() {
     let _playable = Emulator::new(LinkModel::from(Trace::parse(&text).unwrap()), 1);
     // Nobody is answered without the key; nobody is there at all.
     let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let mut silent = Running::start(&["measure", "--irtt", &irtt, "--for", "1s"]);
+    let mut silent = Running::start(&["measure", "--irtt", &irtt, "--for", "1s", "-o", &trace]);
     let mut gone = Running::start(&["measure", "--irtt", &free, "--for", "1s"]);
     for running in [&mut silent, &mut gone] {
         assert_eq!(running.0.wait().unwrap().code(), Some(1));
@@ -381,6 +639,9 @@ fn our_client_measures_our_reflector_and_writes_a_trace() {
         running.1.read_to_string(&mut words).unwrap();
         assert!(words.contains("no irtt server answers"), "{words}");
     }
+    // What was measured before is still there, whole, and nothing beside it.
+    assert_eq!(std::fs::read_to_string(&trace).unwrap(), text);
+    assert_eq!(names(folder.path()), ["key", "link.csv"]);
     let counts = peer.json();
     assert_eq!(counts["schema"], "longhand link reflect v1");
     // An open, a hundred probes, a close that needs no answer; four opens without the key.

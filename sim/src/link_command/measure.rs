@@ -3,9 +3,9 @@
 //! Knows: arguments and what is printed. Does not know: the protocol (`crate::peers::client`), or
 //! statistics (`longhand_qualify`).
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
@@ -51,7 +51,7 @@ pub struct MeasureArgs {
     /// The server's key: the file's bytes, without a line's end at its end
     #[arg(long, value_name = "FILE")]
     hmac_key_file: Option<PathBuf>,
-    /// Write what was measured as a link trace
+    /// Write what was measured as a link trace; what is there stays where nothing was measured
     #[arg(short = 'o', long = "out", value_name = "FILE")]
     out: Option<PathBuf>,
     /// Print what was measured as one JSON object
@@ -62,31 +62,67 @@ pub struct MeasureArgs {
 /// Measures until it is done, or `stop`.
 pub(super) fn run(args: &MeasureArgs, stop: &AtomicBool) -> Result<ExitCode, LinkError> {
     let key = args.hmac_key_file.as_deref().map(key).transpose()?;
+    let out = args.out.as_deref().map(|path| Place::at(path).map_err(written(path)));
     // Before anything is measured: a file that cannot be written is told now.
-    let out = args.out.as_deref().map(|path| {
-        File::create(path).map_err(|why| LinkError::File {
-            doing: "write",
-            path: path.to_owned(),
-            why,
-        })
-    });
     let out = out.transpose()?;
     let to = address(&args.irtt, "measure against")?;
     let (lasts, rate_hz, bytes) = (args.lasts, args.rate, args.bytes);
     let found = measure(&Ask { to, lasts, rate_hz, bytes, key }, stop)?;
-    if let Some((file, path)) = out.zip(args.out.as_ref()) {
-        write(&found, &args.irtt, file).map_err(|why| LinkError::File {
-            doing: "write",
-            path: path.clone(),
-            why,
-        })?;
+    let is_empty = found.measures.rtt.count == 0;
+    if let Some(place) = out.filter(|_| !is_empty) {
+        let path = place.path.clone();
+        place.fill(|file| write(&found, &args.irtt, file)).map_err(written(&path))?;
     }
     say(&if args.json { object(args, &found) } else { text(&found) });
-    let is_empty = found.measures.rtt.count == 0;
     Ok(if is_empty { ExitCode::from(3) } else { ExitCode::SUCCESS })
 }
 
-fn write(found: &Found, server: &str, file: File) -> std::io::Result<()> {
+fn written(path: &Path) -> impl FnOnce(std::io::Error) -> LinkError {
+    let path = path.to_owned();
+    move |why| LinkError::File { doing: "write", path, why }
+}
+
+/// Where a file is to be: written beside it, so that what is there stays until all is written.
+struct Place {
+    path: PathBuf,
+    file: File,
+    /// Gone when this is dropped; none where the path is no file, as `/dev/stdout`.
+    beside: Option<PathBuf>,
+}
+
+impl Place {
+    fn at(path: &Path) -> std::io::Result<Self> {
+        // A link stays a link: what it leads to is replaced.
+        let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        if path.exists() && !path.is_file() {
+            let file = OpenOptions::new().write(true).open(&path)?;
+            return Ok(Self { path, file, beside: None });
+        }
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}.part", std::process::id()));
+        let beside = path.with_file_name(name);
+        let file = OpenOptions::new().write(true).create_new(true).open(&beside)?;
+        Ok(Self { path, file, beside: Some(beside) })
+    }
+
+    fn fill(self, write: impl FnOnce(&File) -> std::io::Result<()>) -> std::io::Result<()> {
+        write(&self.file)?;
+        let Some(beside) = &self.beside else { return Ok(()) };
+        self.file.sync_all()?;
+        std::fs::rename(beside, &self.path)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(beside) = &self.beside {
+            // Renamed already, where all went well.
+            let _gone = std::fs::remove_file(beside);
+        }
+    }
+}
+
+fn write(found: &Found, server: &str, file: &File) -> std::io::Result<()> {
     let mut file = BufWriter::new(file);
     let mut done = Ok(());
     let source = format!("irtt server {server}");

@@ -3,6 +3,7 @@
 //! Knows: arguments, threads and what is printed. Does not know: any protocol (`crate::peers`).
 
 use std::net::UdpSocket;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -28,7 +29,10 @@ const EXAMPLES: &str = "Examples:
 
 It answers whoever asks, so it is of no use to who would harm others: only what parses is answered,
 an answer is never longer than its question (irtt's open: eight bytes more, ten a second in all),
-64 addresses at once, 4000 answers a second each. STAMP's well-known port, 862, needs privileges.
+64 addresses at once, 4000 answers a second each (all ports of an address, a /64 of IPv6), 8000 in
+all. Keep --stamp off the internet: whoever writes another's address into a question has it answered
+there; irtt's clients show that theirs is their own. STAMP's well-known port, 862, needs privileges.
+It runs at normal priority, behind whatever has real time on this machine, as a robot's threads.
 
 Exit codes: 0 done; 1 an address cannot be had; 2 wrong usage.";
 
@@ -84,8 +88,9 @@ pub(super) fn reflect(args: &ReflectArgs, stop: &AtomicBool) -> Result<ExitCode,
     let random = SystemRandom::new();
     let draw = move || {
         let mut bytes = [0; 8];
-        // Without the system's randomness no token: 0 is none, and nobody would be answered by it.
-        random.fill(&mut bytes).map_or(1, |()| u64::from_le_bytes(bytes))
+        // Without the system's randomness no token, and no session.
+        random.fill(&mut bytes).ok()?;
+        NonZeroU64::new(u64::from_le_bytes(bytes))
     };
     let is_stateful = args.stamp_mode == Mode::Stateful;
     let mut doors: Vec<(&str, UdpSocket, Box<dyn Answers>)> = Vec::new();
@@ -114,10 +119,11 @@ pub(super) fn reflect(args: &ReflectArgs, stop: &AtomicBool) -> Result<ExitCode,
     let mut lines = String::new();
     for (name, thread) in threads {
         let counts: Counts = thread.join().ok().and_then(Result::ok).unwrap_or_default();
-        let Counts { came, answered, not_sent, ignored } = &counts;
+        let Counts { came, not_read, answered, not_sent, ignored } = &counts;
         let why: Vec<String> = ignored.iter().map(|(why, n)| format!(", {why} {n}")).collect();
         lines += &format!(
-            "{name}: {came} came, {answered} answered, {not_sent} not sent{}\n",
+            "{name}: {came} came, {not_read} not read, {answered} answered, {not_sent} not \
+             sent{}\n",
             why.concat()
         );
         if let Some(members) = all.as_object_mut() {

@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 
 use irtt_proto::{
     DecodedRequestKind, EchoReply, FLAG_CLOSE, FLAG_OPEN, FLAG_REPLY, OpenReply, PROTOCOL_VERSION,
@@ -19,11 +20,17 @@ use irtt_proto::{
 use super::guests::{Bucket, GUESTS_MAX, Guests};
 use super::{Answers, Ignored, LONGEST, Now};
 
+/// What the answer to an open may have more than the question: the token, bytes.
+const TOKEN: usize = 8;
 /// Opens a second, of all together, and at once.
 const OPENS: (u64, u64) = (10, 20);
 /// A session that was silent so long is over, ns. Chosen: a minute, as long as irtt's own server.
 const SILENT_NS: u64 = 60_000_000_000;
-/// The shortest interval, ns: the rate at which one address is answered.
+/// An open that comes again so soon is the same open, ns: one that the client sent again because it
+/// had not heard the answer yet, or that the network doubled. Source: irtt's client waits 1, 2, 4
+/// and 8 s for an answer.
+const OPEN_WAITS_NS: u64 = 15_000_000_000;
+/// The shortest interval, ns: the rate at which one guest is answered.
 const INTERVAL_MIN_NS: i64 = 250_000;
 /// The longest test, ns. Chosen: a day.
 const DURATION_MAX_NS: i64 = 86_400_000_000_000;
@@ -34,21 +41,26 @@ struct Session {
     count: u32,
     /// The highest number that came, and which of the 64 before it did: bit 0 is its own.
     came: Option<(u32, u64)>,
+    opened_ns: u64,
     heard_ns: u64,
 }
 
 /// The reflector.
 pub struct Irtt {
     key: Option<Vec<u8>>,
-    draw: Box<dyn FnMut() -> u64 + Send>,
+    draw: Box<dyn FnMut() -> Option<NonZeroU64> + Send>,
     sessions: HashMap<u64, Session>,
     guests: Guests,
     opens: Option<Bucket>,
 }
 
 impl Irtt {
-    /// With a key, or for everybody. `draw` gives numbers that nobody can guess.
-    pub fn new(key: Option<Vec<u8>>, draw: impl FnMut() -> u64 + Send + 'static) -> Self {
+    /// With a key, or for everybody. `draw` gives numbers that nobody can guess, or nothing where
+    /// there are none: then nobody opens a session.
+    pub fn new(
+        key: Option<Vec<u8>>,
+        draw: impl FnMut() -> Option<NonZeroU64> + Send + 'static,
+    ) -> Self {
         let (sessions, guests) = (HashMap::new(), Guests::default());
         Self { key, draw: Box::new(draw), sessions, guests, opens: None }
     }
@@ -57,40 +69,63 @@ impl Irtt {
         &mut self,
         now_ns: u64,
         from: SocketAddr,
-        asked: &[u8],
+        (packet, asked): (&[u8], &[u8]),
         no_test: bool,
     ) -> Result<Vec<u8>, Ignored> {
         let asked = Params::decode(asked).map_err(|_| Ignored::NotOurs)?;
         if asked.protocol_version != PROTOCOL_VERSION {
             return Err(Ignored::NotOurs);
         }
+        let mut flags = FLAG_OPEN | FLAG_REPLY;
+        if no_test {
+            flags |= FLAG_CLOSE;
+        }
+        // Any token is as long as the one that is given below.
+        let mut reply = OpenReply { flags, token: u64::MAX, params: granted(asked) };
+        let key = self.key.clone();
+        let encode = |reply: &OpenReply| {
+            encode_open_reply(reply, key.as_deref()).map_err(|_| Ignored::NotOurs)
+        };
+        // An interval that it leaves out, or that is too short, is answered by one of more bytes.
+        if encode(&reply)?.len() > packet.len().saturating_add(TOKEN) {
+            return Err(Ignored::Short);
+        }
         let (rate, burst) = OPENS;
         let opens = self.opens.get_or_insert(Bucket::full(burst, now_ns));
         if !opens.take(now_ns, rate, burst) {
             return Err(Ignored::TooOften);
         }
-        self.guests.admit(from, now_ns)?;
-        let params = granted(asked);
-        let mut flags = FLAG_OPEN | FLAG_REPLY;
-        let mut token = 0;
-        if no_test {
-            flags |= FLAG_CLOSE;
-        } else {
-            // Whoever asks again did not hear the answer.
-            let is_over = |session: &Session| {
-                session.from == from || now_ns.saturating_sub(session.heard_ns) > SILENT_NS
-            };
-            self.sessions.retain(|_, session| !is_over(session));
-            if self.sessions.len() >= GUESTS_MAX {
-                return Err(Ignored::Full);
-            }
-            token = (self.draw)().max(1);
-            let session =
-                Session { from, params: params.clone(), count: 0, came: None, heard_ns: now_ns };
-            self.sessions.insert(token, session);
+        self.guests.admit(from.ip(), now_ns, false)?;
+        reply.token = if no_test { 0 } else { self.session(now_ns, from, &reply.params)? };
+        encode(&reply)
+    }
+
+    /// The token of the session that this open asks for. Whoever can write an address into a packet
+    /// can send an open in its name, so an open ends no session that had a probe: not its address's
+    /// own, and not another's where there is no place.
+    fn session(&mut self, now_ns: u64, from: SocketAddr, params: &Params) -> Result<u64, Ignored> {
+        let is_same = |session: &Session| {
+            session.from == from
+                && session.params == *params
+                && now_ns.saturating_sub(session.opened_ns) <= OPEN_WAITS_NS
+        };
+        if let Some((token, _)) = self.sessions.iter().find(|(_, session)| is_same(session)) {
+            return Ok(*token);
         }
-        let reply = OpenReply { flags, token, params };
-        encode_open_reply(&reply, self.key.as_deref()).map_err(|_| Ignored::NotOurs)
+        self.sessions.retain(|_, session| now_ns.saturating_sub(session.heard_ns) <= SILENT_NS);
+        let token = (self.draw)().ok_or(Ignored::NoToken)?.get();
+        if self.sessions.len() >= GUESTS_MAX {
+            // Nobody measures in it; at ten opens a second it had its time to begin.
+            let unused = self.sessions.iter().filter(|(_, session)| session.count == 0);
+            let oldest = unused.min_by_key(|(_, session)| session.opened_ns);
+            let oldest = oldest.map(|(token, _)| *token).ok_or(Ignored::Full)?;
+            self.sessions.remove(&oldest);
+        }
+        let (opened_ns, heard_ns) = (now_ns, now_ns);
+        let params = params.clone();
+        let session = Session { from, params, count: 0, came: None, opened_ns, heard_ns };
+        self.sessions.insert(token, session);
+        Ok(token)
     }
 
     fn echo(
@@ -108,7 +143,8 @@ impl Irtt {
         if packet.len() < len {
             return Err(Ignored::Short);
         }
-        self.guests.admit(from, came.monotonic)?;
+        // Its token was only told to this address.
+        self.guests.admit(from.ip(), came.monotonic, true)?;
         session.heard_ns = came.monotonic;
         session.count = session.count.wrapping_add(1);
         let window = session.take(sequence);
@@ -142,7 +178,7 @@ impl Answers for Irtt {
         }
         match request.kind {
             DecodedRequestKind::Open { no_test, params } => {
-                self.open(came.monotonic, from, params, no_test).map(Some)
+                self.open(came.monotonic, from, (packet, params), no_test).map(Some)
             }
             DecodedRequestKind::Close { token } => {
                 match self.sessions.get(&token) {

@@ -6,7 +6,9 @@
 //! A reflector answers strangers, so it must not be of use to one who would harm a third: it
 //! answers only what parses; an answer is never longer than its question, but for irtt's open,
 //! whose answer has eight bytes more (the token) and is given ten times a second at most; each
-//! address is answered so often and no oftener, and so many addresses at once.
+//! address, whatever its port, is answered so often and no oftener, all together too, and so many
+//! addresses at once. Who asks for STAMP shows nothing, so a third can still be sent what a
+//! stranger spends on it: not for the open internet.
 
 pub mod client;
 pub mod guests;
@@ -15,12 +17,12 @@ pub mod stamp;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use longhand_quic::clock::{monotonic_ns, wall_ns};
-use longhand_quic::pace::{PUMP_PRIORITY, RealTime};
 use serde::Serialize;
 
 /// The longest datagram that is looked at. Source: what an Ethernet frame of 1500 bytes carries
@@ -54,11 +56,13 @@ pub enum Ignored {
     Key,
     /// Of no session that there is, or not from where that session was opened.
     NoSession,
-    /// Shorter than its answer would be.
+    /// Shorter than its answer would be; an open, by more than the token.
     Short,
-    /// As many addresses as there may be are being answered already.
+    /// An open, while the system gives no number that nobody can guess.
+    NoToken,
+    /// As many as there may be are measuring already.
     Full,
-    /// This address is answered as often as it may be.
+    /// This address, or all together, is answered as often as it may be.
     TooOften,
 }
 
@@ -70,6 +74,7 @@ impl Ignored {
             Self::Key => "key",
             Self::NoSession => "no_session",
             Self::Short => "short",
+            Self::NoToken => "no_token",
             Self::Full => "full",
             Self::TooOften => "too_often",
         }
@@ -95,6 +100,8 @@ pub trait Answers: Send {
 pub struct Counts {
     /// Packets that came.
     pub came: u64,
+    /// Times that the system could not say what came.
+    pub not_read: u64,
     /// Answered.
     pub answered: u64,
     /// Answers that the system did not take.
@@ -105,6 +112,11 @@ pub struct Counts {
 
 /// Answers what comes to a socket until `stop`.
 ///
+/// Asks for no real time, of whatever priority: on a robot's machine a stranger's flood gets a
+/// share of a processor as any program does, never the time of a thread that moves or hears an arm.
+/// Source: `longhand_quic::pace`: servo 80, network 70. What that costs a probe, irtt's client and
+/// STAMP's sender see between the two times of an answer, but for the wake before the first.
+///
 /// Errors: the socket cannot be set up. One that fails later is counted, packet by packet.
 pub fn serve(
     socket: &UdpSocket,
@@ -112,11 +124,18 @@ pub fn serve(
     stop: &AtomicBool,
 ) -> io::Result<Counts> {
     socket.set_read_timeout(Some(LOOKS_EVERY))?;
-    let _held = RealTime::acquire(PUMP_PRIORITY, None);
     let mut counts = Counts::default();
     let mut buffer = [0; LONGEST + 1];
     while !stop.load(Ordering::Acquire) {
-        let Ok((len, from)) = socket.recv_from(&mut buffer) else { continue };
+        let (len, from) = match socket.recv_from(&mut buffer) {
+            Ok(came) => came,
+            // Nothing came meanwhile.
+            Err(why) if matches!(why.kind(), WouldBlock | TimedOut | Interrupted) => continue,
+            Err(_) => {
+                counts.not_read += 1;
+                continue;
+            }
+        };
         let came = Now::read();
         counts.came += 1;
         let packet = buffer.get(..len).filter(|packet| packet.len() <= LONGEST);

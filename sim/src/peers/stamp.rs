@@ -15,15 +15,17 @@ use super::{Answers, Ignored, Now};
 
 /// The base packet, of either side. Source: RFC 8762 section 4.2.1 and 4.3.1.
 pub const BASE: usize = 44;
-/// Sessions that are counted at once. Chosen: a few of every address.
-const SESSIONS_MAX: usize = 4 * GUESTS_MAX;
+/// Sessions that are counted at once. Chosen: a few of every guest.
+pub const SESSIONS_MAX: usize = 4 * GUESTS_MAX;
 /// A session that was silent so long is over, ns. Chosen: a minute, as irtt's.
 const SILENT_NS: u64 = 60_000_000_000;
 /// Between the NTP era's beginning and 1970, s. Source: RFC 868.
 const ERA_S: u64 = 2_208_988_800;
 /// What is said of this clock: not kept by anything that this program knows of (S 0), NTP format
-/// (Z 0), within 2^22 * 2^-32 s, about a millisecond. Chosen: what an unwatched clock is good for.
-const ERROR: [u8; 2] = [22, 1];
+/// (Z 0), and an error of the most that the field can say (scale 63, multiplier 255: centuries).
+/// Nobody watches the clock, so any smaller one would be made up; a multiplier of zero would have
+/// the packet thrown away. Source: RFC 4656 section 4.1.2.
+const ERROR: [u8; 2] = [63, 255];
 /// Where the sender's time to live is not known, as here. Source: RFC 5357 section 4.2, where
 /// this field is from.
 const TTL_UNKNOWN: u8 = 255;
@@ -53,7 +55,12 @@ impl Stamp {
         if numbers.len() >= SESSIONS_MAX && !numbers.contains_key(&session) {
             numbers.retain(|_, (_, heard)| now_ns.saturating_sub(*heard) < SILENT_NS);
             if numbers.len() >= SESSIONS_MAX {
-                return Err(Ignored::Full);
+                // One that came once and not again; one that goes on would count anew, and would
+                // call that loss.
+                let once = numbers.iter().filter(|(_, (number, _))| *number == 1);
+                let oldest = once.min_by_key(|(_, (_, heard))| *heard);
+                let oldest = oldest.map(|(session, _)| *session).ok_or(Ignored::Full)?;
+                numbers.remove(&oldest);
             }
         }
         let (number, heard) = numbers.entry(session).or_default();
@@ -80,7 +87,8 @@ impl Answers for Stamp {
         if zero.iter().any(|byte| *byte != 0) {
             return Err(Ignored::NotOurs);
         }
-        self.guests.admit(from, came.monotonic)?;
+        // Its questions show nothing: any address can be written into one.
+        self.guests.admit(from.ip(), came.monotonic, false)?;
         let number = self.number(came.monotonic, (from, session), u32::from_be_bytes(number))?;
         let mut answer = Vec::with_capacity(packet.len());
         answer.extend(number.to_be_bytes());
