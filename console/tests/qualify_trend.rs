@@ -14,8 +14,8 @@ use std::process::{Command, Output};
 use longhand_console::qualify::{RawFile, SESSION_SAMPLES};
 use longhand_protocol::units::Micros;
 use longhand_qualify::measure::Given;
-use longhand_qualify::report::About;
 use longhand_qualify::report::run::{Ended, RUN_SCHEMA, Run};
+use longhand_qualify::report::{About, SCHEMA};
 use longhand_qualify::slot::{Fate, Slot};
 use longhand_qualify::verdict::Profile;
 use longhand_quic::trust::{Role, Trust};
@@ -168,7 +168,7 @@ fn what_is_altered_unsigned_of_another_schema_or_no_report_is_told_by_name() {
         fs::write(report(day), was.replacen(from, to, 1)).unwrap();
     };
     change("01", "\"sessions\":0", "\"sessions\":1");
-    change("02", "qualify report v2", "qualify report v1");
+    change("02", SCHEMA, "longhand qualify report v0");
     fs::write(report("03"), "{\"half\":").unwrap();
     // Its page says the same: it is read where the object is gone.
     fs::remove_file(report("04")).unwrap();
