@@ -22,7 +22,7 @@ use longhand_qualify::trend::chance::{
     Dice, ranks, resemblance, rise_chance, runs_for_change, runs_for_trend, slope, two_sided,
 };
 use longhand_qualify::trend::course::{Course, Point, RATE, Reading, course};
-use longhand_qualify::trend::{Gauge, MOST_RUNS, Run, Trend, page, trend};
+use longhand_qualify::trend::{Gauge, MOST_RUNS, Reason, Run, Trend, page, trend};
 use longhand_qualify::verdict::Profile;
 
 /// Measures of a table, all of which may change.
@@ -335,6 +335,7 @@ fn runs_that_are_not_alike_are_groups_and_one_run_is_counted_once() {
     assert_eq!(sizes, [6, 1, 1, 1, 1, 1, 1]);
     assert_eq!(all.left_out.len(), 1);
     assert!(all.left_out[0].why.contains("the same run as"), "{:?}", all.left_out);
+    assert_eq!(all.left_out[0].reason, Reason::Twice);
     let up = all.groups.iter().flat_map(|group| &group.measures);
     let up = up.filter(|measure| measure.gauge == Gauge::ThroughputUp).collect::<Vec<_>>();
     assert_eq!(up.len(), 1);

@@ -52,10 +52,28 @@ pub struct Trend {
 pub struct LeftOut {
     /// Its name.
     pub file: String,
-    /// Why.
+    /// Why, in words.
     pub why: String,
-    /// Whether it is so because it is not what was signed.
-    pub altered: bool,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why a file is in no table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// It, or a file that it names, is not what was signed.
+    Altered,
+    /// Nobody signed it, and it was asked under whose authority.
+    Unsigned,
+    /// It is signed under another authority than the one asked for.
+    Foreign,
+    /// It is no report, of another schema, or without a place in time.
+    Unread,
+    /// The same run is there already.
+    Twice,
+    /// There are too many newer ones.
+    Old,
 }
 
 /// What runs of a group have in common.
@@ -145,20 +163,24 @@ fn grouped(mut runs: Vec<Run>, left_out: &mut Vec<LeftOut>) -> Vec<Vec<Run>> {
     }
     for group in &mut groups {
         group.sort_by(|a, b| (a.minute, &a.name).cmp(&(b.minute, &b.name)));
-        let mut out = |run: &Run, why: String| {
-            left_out.push(LeftOut { file: run.name.clone(), why, altered: false });
+        let mut out = |run: &Run, why: String, reason: Reason| {
+            left_out.push(LeftOut { file: run.name.clone(), why, reason });
         };
         let mut kept: Vec<Run> = Vec::new();
         for run in std::mem::take(group) {
             let same = |other: &&Run| run.samples.is_some() && other.samples == run.samples;
             match kept.iter().find(same) {
-                Some(other) => out(&run, format!("the same run as {}, counted once", other.name)),
+                Some(other) => {
+                    let why = format!("the same run as {}, counted once", other.name);
+                    out(&run, why, Reason::Twice);
+                }
                 None => kept.push(run),
             }
         }
         let old = kept.len().saturating_sub(MOST_RUNS);
         for run in kept.drain(..old) {
-            out(&run, format!("only the newest {MOST_RUNS} runs of a kind are looked at"));
+            let why = format!("only the newest {MOST_RUNS} runs of a kind are looked at");
+            out(&run, why, Reason::Old);
         }
         *group = kept;
     }

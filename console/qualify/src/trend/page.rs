@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use super::course::{Point, Reading};
-use super::{Group, Measure, Trend};
+use super::{Group, Measure, Reason, Trend};
 use crate::report::svg::{Axis, Plot};
 use crate::report::{figure, safe};
 use crate::verdict::Verdict;
@@ -246,7 +246,7 @@ fn left_out(trend: &Trend) -> String {
     }
     let mut rows = String::new();
     for file in &trend.left_out {
-        let class = if file.altered { "worse" } else { "" };
+        let class = if file.reason == Reason::Altered { "worse" } else { "" };
         let (name, why) = (safe(&file.file), safe(&file.why));
         let _ = write!(rows, "<tr><td>{name}</td><td class=\"{class}\">{why}</td></tr>");
     }

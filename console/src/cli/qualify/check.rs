@@ -9,6 +9,7 @@ use longhand_console::qualify::sha256_of_file;
 use longhand_qualify::measure::long;
 use longhand_qualify::report::compare::{Change, compare, differs};
 use longhand_qualify::report::{RawFile, Read, ReadError, Report, Seal, read};
+use longhand_qualify::trend::Reason;
 use longhand_quic::trust::{self, Sealed, authority_fingerprint};
 use serde_json::json;
 use std::io::Write as _;
@@ -20,6 +21,31 @@ macro_rules! say {
     ($($words:tt)*) => {{
         let _gone = writeln!(std::io::stdout().lock(), $($words)*);
     }};
+}
+
+/// What is not believed, and why.
+pub(super) struct Refused {
+    pub(super) reason: Reason,
+    pub(super) failed: Failed,
+}
+
+impl Refused {
+    fn altered(what: String, advice: &str) -> Self {
+        Self { reason: Reason::Altered, failed: failed(ANSWER_NO, what, advice) }
+    }
+}
+
+/// What fails otherwise cannot be read.
+impl From<Failed> for Refused {
+    fn from(failed: Failed) -> Self {
+        Self { reason: Reason::Unread, failed }
+    }
+}
+
+impl From<Refused> for Failed {
+    fn from(refused: Refused) -> Self {
+        refused.failed
+    }
 }
 
 /// Says whether a report, or all of a run's folder, is what was signed.
@@ -81,25 +107,25 @@ fn files_beside(
     base: &Path,
     named: &[RawFile],
     is_folder: bool,
-) -> Result<Vec<(String, bool)>, Failed> {
+) -> Result<Vec<(String, bool)>, Refused> {
     let mut found = Vec::new();
     for file in named {
         let name = Path::new(&file.name);
         // Signed or not, a report must not make anybody read elsewhere.
         if !name.components().all(|part| matches!(part, Component::Normal(_))) {
             let what = format!("the report names a file outside its folder: {}", file.name);
-            return Err(failed(ANSWER_NO, what, "do not believe it"));
+            return Err(Refused::altered(what, "do not believe it"));
         }
         let path = base.join(name);
         let is_here = path.is_file();
         if is_here && sha256_of_file(&path).map_err(wrong)?.0 != file.sha256 {
             let what = format!("{} is not the file that the report was made from", path.display());
-            return Err(failed(ANSWER_NO, what, "restore it from where the run was made"));
+            return Err(Refused::altered(what, "restore it from where the run was made"));
         }
         if is_folder && !is_here {
             let what = format!("{} is missing: the folder is not whole", path.display());
             let advice = "verify its report.json alone, or restore the file";
-            return Err(failed(FAILED, what, advice));
+            return Err(failed(FAILED, what, advice).into());
         }
         found.push((file.name.clone(), is_here));
     }
@@ -138,14 +164,14 @@ fn report_of(path: &Path, read: &Read, sealed: Option<&Sealed>) -> Result<Report
 }
 
 /// Who sealed it, the page too where that has a seal of its own.
-fn sealed(path: &Path, seal: &Seal, read: &Read) -> Result<Sealed, Failed> {
+fn sealed(path: &Path, seal: &Seal, read: &Read) -> Result<Sealed, Refused> {
     let with = |signature: &String| trust::Seal {
         signature: signature.clone(),
         certificate: seal.certificate.clone(),
         authority: seal.authority.clone(),
     };
     let not_genuine =
-        |what: String| failed(ANSWER_NO, what, "ask whoever gave it to you for the original");
+        |what: String| Refused::altered(what, "ask whoever gave it to you for the original");
     let who = with(&seal.signature).verify(read.signed.as_bytes());
     let who = who.map_err(|error| not_genuine(format!("{}: {error}", path.display())))?;
     if let Some((signature, page)) = seal.page.as_ref().zip(read.page_signed.as_ref()) {
@@ -189,18 +215,20 @@ fn page_state(path: &Path, read: &Read, report: &Report) -> Result<Option<&'stat
     }
 }
 
-fn unsigned(path: &Path) -> Failed {
+fn unsigned(path: &Path) -> Refused {
     let what = format!("{}: the report carries no signature", path.display());
-    failed(ANSWER_NO, what, "nobody can tell whether it was altered; ask for a signed one")
+    let advice = "nobody can tell whether it was altered; ask for a signed one";
+    Refused { reason: Reason::Unsigned, failed: failed(ANSWER_NO, what, advice) }
 }
 
-fn of_authority(path: &Path, sealed: &Sealed, authority: Option<&Path>) -> Result<(), Failed> {
+fn of_authority(path: &Path, sealed: &Sealed, authority: Option<&Path>) -> Result<(), Refused> {
     let Some(folder) = authority else { return Ok(()) };
     if authority_fingerprint(folder).map_err(wrong)? == sealed.authority {
         return Ok(());
     }
     let what = format!("{}: signed under another authority than yours", path.display());
-    Err(failed(ANSWER_NO, what, "ask who issued the signer's certificate"))
+    let failed = failed(ANSWER_NO, what, "ask who issued the signer's certificate");
+    Err(Refused { reason: Reason::Foreign, failed })
 }
 
 /// A report whose seal holds.
@@ -210,7 +238,7 @@ fn trusted(
     path: &Path,
     authority: Option<&Path>,
     base: &Path,
-) -> Result<(Read, Report, Sealed), Failed> {
+) -> Result<(Read, Report, Sealed), Refused> {
     let read = load(path)?;
     let seal = read.seal.as_ref().ok_or_else(|| unsigned(path))?;
     let sealed = sealed(path, seal, &read)?;
@@ -219,7 +247,7 @@ fn trusted(
         Ok(report) => report,
         Err(of_another) => {
             files_beside(base, &read.files(), false)?;
-            return Err(of_another);
+            return Err(of_another.into());
         }
     };
     Ok((read, report, sealed))
@@ -232,7 +260,7 @@ pub(super) struct Side {
 }
 
 impl Side {
-    pub(super) fn of(path: &Path, authority: Option<&Path>) -> Result<Self, Failed> {
+    pub(super) fn of(path: &Path, authority: Option<&Path>) -> Result<Self, Refused> {
         let folder = path.is_dir().then(|| path.join(REPORTS[0]));
         let path = folder.as_deref().unwrap_or(path);
         let read = load(path)?;

@@ -9,7 +9,7 @@ use super::check::Side;
 use longhand_qualify::report::figure;
 use longhand_qualify::trend::chance::middle;
 use longhand_qualify::trend::course::Reading;
-use longhand_qualify::trend::{Group, LeftOut, Measure, Run, Trend, alike, page, trend};
+use longhand_qualify::trend::{Group, LeftOut, Measure, Reason, Run, Trend, alike, page, trend};
 use longhand_qualify::verdict::Verdict;
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -71,7 +71,8 @@ impl Course {
             let advice = "each `longhand-console qualify` run files one; name the folder above \
                           them \
                           (longhand-report)";
-            return Err(failed(FAILED, what.trim_end(), advice));
+            let code = if any_altered(&left_out) { ANSWER_NO } else { FAILED };
+            return Err(failed(code, what.trim_end(), advice));
         }
         let told = trend(runs, baseline.as_ref(), left_out);
         if let Some(path) = &self.out {
@@ -81,7 +82,7 @@ impl Course {
             })?;
         }
         self.tell(&told, baseline.as_ref())?;
-        let altered = told.left_out.iter().any(|out| out.altered);
+        let altered = any_altered(&told.left_out);
         Ok(match (told.worse || altered, told.enough) {
             (true, _) => ExitCode::from(ANSWER_NO),
             (false, false) => ExitCode::from(CANNOT_TELL),
@@ -100,7 +101,7 @@ impl Course {
     fn find(&self, left_out: &mut Vec<LeftOut>) -> Vec<PathBuf> {
         let (mut found, mut open) = (Vec::new(), vec![(self.folder.clone(), 0)]);
         while let Some((folder, depth)) = open.pop() {
-            let mut out = |why: String| left_out.push(self.out(&folder, why, false));
+            let mut out = |why: String| left_out.push(self.out(&folder, why, Reason::Unread));
             let entries = match std::fs::read_dir(&folder) {
                 Ok(_) if depth > DEEPEST => {
                     out(format!("more than {DEEPEST} folders deep: not looked into"));
@@ -141,19 +142,20 @@ impl Course {
     fn read(&self, path: &Path) -> Result<Run, LeftOut> {
         let bytes = std::fs::metadata(path).map_or(0, |file| file.len());
         if bytes > LARGEST {
-            return Err(self.out(path, format!("{bytes} bytes: no report is so long"), false));
+            let why = format!("{bytes} bytes: no report is so long");
+            return Err(self.out(path, why, Reason::Unread));
         }
-        let side = Side::of(path, self.authority.as_deref()).map_err(|failed| {
-            let said = failed.report.to_string();
+        let side = Side::of(path, self.authority.as_deref()).map_err(|refused| {
+            let said = refused.failed.report.to_string();
             let why = said.strip_prefix(&format!("{}: ", path.display())).unwrap_or(&said);
-            self.out(path, why.to_owned(), failed.code == ExitCode::from(ANSWER_NO))
+            self.out(path, why.to_owned(), refused.reason)
         })?;
-        let out = |why| self.out(path, why, false);
+        let out = |why| self.out(path, why, Reason::Unread);
         Run::of(self.name(path), side.signer(), &side.report).map_err(out)
     }
 
-    fn out(&self, path: &Path, why: String, altered: bool) -> LeftOut {
-        LeftOut { file: self.name(path), why, altered }
+    fn out(&self, path: &Path, why: String, reason: Reason) -> LeftOut {
+        LeftOut { file: self.name(path), why, reason }
     }
 
     /// A file's name from the folder on; of a run's report the run's.
@@ -193,6 +195,11 @@ impl Course {
         }
         lines.join("\n") + "\n"
     }
+}
+
+/// What is only unsigned, or another's, is left out and no more: it would be so for ever.
+fn any_altered(left_out: &[LeftOut]) -> bool {
+    left_out.iter().any(|out| out.reason == Reason::Altered)
 }
 
 fn line_of(out: &LeftOut) -> String {
