@@ -3,7 +3,6 @@
 //! Knows: seals, and the files that a report names. Does not know: what its figures mean.
 
 use super::super::{ANSWER_NO, CANNOT_TELL, Done, FAILED, Failed, failed, wrong};
-use super::RELEASE;
 use super::again::REPORTS;
 use longhand_console::qualify::sha256_of_file;
 use longhand_qualify::measure::long;
@@ -55,10 +54,10 @@ pub(super) fn verify(path: &Path, authority: Option<&Path>, as_json: bool) -> Do
     let base = if is_folder { path } else { path.parent().unwrap_or_else(|| Path::new("")) };
     let (read, report, sealed) =
         trusted(if is_folder { object.as_path() } else { path }, authority, base)?;
-    let mut drawn = page_state(path, &read, &report)?;
+    let mut drawn = page_state(&read, &report)?;
     if is_folder {
         let (beside, ..) = trusted(&page, authority, base)?;
-        drawn = page_state(&page, &beside, &report)?;
+        drawn = page_state(&beside, &report)?;
         if (&beside.signed, &beside.seal) != (&read.signed, &read.seal) {
             let what = "report.html is of another run than report.json";
             return Err(failed(ANSWER_NO, what, "ask whoever gave it to you for the original"));
@@ -144,22 +143,28 @@ fn load(path: &Path) -> Result<Read, Failed> {
 /// schema.
 fn report_of(path: &Path, read: &Read, sealed: Option<&Sealed>) -> Result<Report, Failed> {
     read.report().map_err(|error| {
+        let what = format!("{}: {error}", path.display());
         let of_another = matches!(error, ReadError::Schema { .. });
-        let advice = match sealed.filter(|_| of_another) {
-            Some(sealed) => {
-                let page = match read.seal.as_ref().and_then(|seal| seal.page.as_ref()) {
-                    Some(_) if read.page_signed.is_some() => ", and so does the page's",
-                    Some(_) | None => "",
-                };
-                format!(
-                    "its signature holds{page}: it is as {} signed it; files that it names and \
-                     that lie beside it are those it was made from",
-                    sealed.who
-                )
-            }
-            None => "name a report as `qualify` wrote it".to_owned(),
+        let Some(sealed) = sealed.filter(|_| of_another) else {
+            return failed(FAILED, what, "name a report as `qualify` wrote it");
         };
-        failed(FAILED, format!("{}: {error}", path.display()), advice)
+        let has_seal = read.seal.as_ref().is_some_and(|seal| seal.page.is_some());
+        let (code, page) = match (&read.page_signed, has_seal) {
+            (None, _) => (FAILED, ""),
+            (Some(_), true) => (FAILED, ", and so does the page's"),
+            // Its seal is over the report in it alone.
+            (Some(_), false) => (
+                CANNOT_TELL,
+                " for the report in it; of the page around it, which has no seal of its own, \
+                 nobody can tell whether it was altered",
+            ),
+        };
+        let advice = format!(
+            "its signature holds{page}: it is as {} signed it; files that it names and that lie \
+             beside it are those it was made from",
+            sealed.who
+        );
+        failed(code, what, advice)
     })
 }
 
@@ -174,6 +179,10 @@ fn sealed(path: &Path, seal: &Seal, read: &Read) -> Result<Sealed, Refused> {
         |what: String| Refused::altered(what, "ask whoever gave it to you for the original");
     let who = with(&seal.signature).verify(read.signed.as_bytes());
     let who = who.map_err(|error| not_genuine(format!("{}: {error}", path.display())))?;
+    if read.lost_its_page_seal() {
+        let what = "the report in it holds, and the seal of the page around it was taken away";
+        return Err(not_genuine(format!("{}: {what}", path.display())));
+    }
     if let Some((signature, page)) = seal.page.as_ref().zip(read.page_signed.as_ref()) {
         with(signature).verify(page.as_bytes()).map_err(|error| {
             let what = "the report in it holds, and the page around it does not";
@@ -183,36 +192,15 @@ fn sealed(path: &Path, seal: &Seal, read: &Read) -> Result<Sealed, Refused> {
     Ok(who)
 }
 
-/// What is known of a page whose report's seal holds, and its own where it has one; `None`: it is
-/// no page.
-fn page_state(path: &Path, read: &Read, report: &Report) -> Result<Option<&'static str>, Failed> {
+/// What is known of a page whose seals hold, its report's and its own; `None`: it is no page.
+fn page_state(read: &Read, report: &Report) -> Result<Option<&'static str>, Failed> {
     if read.page_signed.is_none() {
         return Ok(None);
     }
-    let is_signed = read.seal.as_ref().is_some_and(|seal| seal.page.is_some());
-    let is_alike = read.is_as_drawn_here(report).map_err(wrong)?;
-    let by = &report.about.release;
-    match (is_signed, is_alike) {
-        (true, true) => Ok(Some("as signed")),
-        (true, false) => Ok(Some("as signed, and drawn by another release than this one")),
-        (false, true) => Ok(Some("as made from its report")),
-        (false, false) if by == RELEASE => {
-            let what =
-                format!("{}: the page is not the one made from the report in it", path.display());
-            Err(failed(ANSWER_NO, what, "it was altered: ask for the original"))
-        }
-        // Its seal is over the report in it alone.
-        (false, false) => {
-            let what = format!(
-                "{}: the report in it holds, and is as it was signed; of the page around it, by \
-                 {by}, nobody can tell whether it was altered: it has no seal of its own, and this \
-                 release draws another",
-                path.display()
-            );
-            let advice = "believe the report.json beside it, or `qualify report` its folder anew";
-            Err(failed(CANNOT_TELL, what, advice))
-        }
-    }
+    Ok(Some(match read.is_as_drawn_here(report).map_err(wrong)? {
+        true => "as signed",
+        false => "as signed, and drawn by another release than this one",
+    }))
 }
 
 fn unsigned(path: &Path) -> Refused {
