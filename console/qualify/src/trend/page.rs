@@ -41,7 +41,7 @@ fn first(trend: &Trend) -> String {
     let mut found = String::new();
     for (group, measure) in trend.groups.iter().flat_map(|g| g.measures.iter().map(move |m| (g, m)))
     {
-        if matches!(measure.course.reads_as, Reading::Drift | Reading::Steps) {
+        if measure.worse || matches!(measure.course.reads_as, Reading::Drift | Reading::Steps) {
             let class = if measure.worse { "worse" } else { "" };
             let says = safe(&measure.says);
             let of = if trend.groups.len() > 1 { safe(&alike(group)) } else { String::new() };
@@ -266,7 +266,10 @@ fn how(trend: &Trend) -> String {
          there are nevertheless more false alarms than that. A run is outside the baseline where \
          its 95 % \
          interval and the baseline's do not meet; the baseline is one run, and says nothing of how \
-         runs differ among themselves.</p></section>",
+         runs differ among themselves, so that alone makes nothing worse: the newest runs must be \
+         worse than the baseline and than every other run here, as many of them (three of twenty, \
+         with few measures two) as luck alone puts there no oftener than the rate above \
+         allows.</p></section>",
         trend.false_alarm_rate * 100.0
     )
 }

@@ -254,7 +254,7 @@ fn rows(group: &Group, measure: &Measure) -> Vec<String> {
         figure(course.last),
         signs(&course.points.iter().map(|point| point.value).collect::<Vec<_>>()),
     )];
-    if course.reads_as != Reading::Steady {
+    if course.reads_as != Reading::Steady || measure.worse {
         lines.push(format!("{:6}{}", "", measure.says));
     }
     let outside = |worse: bool| -> Vec<&str> {
