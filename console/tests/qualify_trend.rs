@@ -277,3 +277,27 @@ fn a_baseline_one_run_no_run_and_what_is_no_folder_are_answered_in_words() {
     let gone = scene.trend(&["--baseline", "nowhere"]);
     assert_eq!(gone.status.code(), Some(1));
 }
+
+#[test]
+fn a_page_is_written_over_an_earlier_one_and_over_nothing_else() {
+    let scene = Scene::steady();
+    let filed = scene.at("filed");
+    let report = filed.join("2031/04/07/report.html");
+    let whole = fs::read(&report).unwrap();
+    let over = scene.trend(&["--out", &text(&report)]);
+    assert_eq!(over.status.code(), Some(1), "{over:?}");
+    assert!(said(&over.stderr).contains("no page of `trend`"), "{over:?}");
+    assert_eq!(fs::read(&report).unwrap(), whole);
+    // From within the folder, by other names of the same file: it is not taken for a report.
+    for out in ["trend.html", "./trend.html", "2031/../trend.html"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_longhand-console"));
+        let command = command.args(["qualify", "trend", ".", "--out", out]).current_dir(&filed);
+        let told = command.output().unwrap();
+        let words = said(&told.stdout);
+        assert!(told.status.code() == Some(0) && !words.contains("LEFT OUT"), "{out}: {words}");
+    }
+    let names = fs::read_dir(&filed).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    assert_eq!(names, ["2031", "trend.html"]);
+}

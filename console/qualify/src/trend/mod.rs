@@ -12,7 +12,7 @@ mod gauge;
 mod page;
 
 pub use gauge::{Gauge, Gauged, Run};
-pub use page::{alike, page};
+pub use page::{alike, is_page, page};
 
 use serde::Serialize;
 

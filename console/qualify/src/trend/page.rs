@@ -14,6 +14,14 @@ use crate::verdict::Verdict;
 const STYLE: &str = "svg circle{fill:var(--up);stroke:none}svg circle.out{fill:var(--bad)}\
     .key i.base{color:#98a2b3;border-top-style:dashed}.worse{color:var(--bad)}";
 
+/// What this page is called, and no other.
+const TITLE: &str = "<title>What changed on this link</title>";
+
+/// Whether a text is a page of many runs, of whichever release.
+pub fn is_page(text: &str) -> bool {
+    text.starts_with("<!DOCTYPE html>") && text.contains(TITLE)
+}
+
 /// The page of many runs.
 pub fn page(trend: &Trend) -> String {
     let mut parts = vec![first(trend)];
@@ -23,7 +31,7 @@ pub fn page(trend: &Trend) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-         <title>What changed on this link</title><style>{}{STYLE}</style></head>\n\
+         {TITLE}<style>{}{STYLE}</style></head>\n\
          <body><main>\n{}\n\
          </main>\n</body></html>\n",
         include_str!("../report/page.css"),

@@ -9,7 +9,9 @@ use super::check::Side;
 use longhand_qualify::report::figure;
 use longhand_qualify::trend::chance::middle;
 use longhand_qualify::trend::course::Reading;
-use longhand_qualify::trend::{Group, LeftOut, Measure, Reason, Run, Trend, alike, page, trend};
+use longhand_qualify::trend::{
+    Group, LeftOut, Measure, Reason, Run, Trend, alike, is_page, page, trend,
+};
 use longhand_qualify::verdict::Verdict;
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -53,6 +55,9 @@ impl Course {
                           `qualify compare A B`";
             return Err(failed(FAILED, what, advice));
         }
+        if let Some(path) = &self.out {
+            refuse_over(path)?;
+        }
         let baseline = self.baseline.as_deref().map(|path| self.baseline(path)).transpose()?;
         let (mut runs, mut left_out) = (Vec::new(), Vec::new());
         for found in self.find(&mut left_out) {
@@ -76,10 +81,7 @@ impl Course {
         }
         let told = trend(runs, baseline.as_ref(), left_out);
         if let Some(path) = &self.out {
-            std::fs::write(path, page(&told)).map_err(|error| {
-                let what = format!("cannot write {}: {error}", path.display());
-                failed(FAILED, what, "see to the disk, or name a file that can be written")
-            })?;
+            write(path, &page(&told))?;
         }
         self.tell(&told, baseline.as_ref())?;
         let altered = any_altered(&told.left_out);
@@ -100,6 +102,9 @@ impl Course {
     /// Every file that may be a report, by name.
     fn find(&self, left_out: &mut Vec<LeftOut>) -> Vec<PathBuf> {
         let (mut found, mut open) = (Vec::new(), vec![(self.folder.clone(), 0)]);
+        // However it is called this time.
+        let own = self.out.as_ref().and_then(|path| path.canonicalize().ok());
+        let is_own = |path: &Path| own.is_some() && path.canonicalize().ok() == own;
         while let Some((folder, depth)) = open.pop() {
             let mut out = |why: String| left_out.push(self.out(&folder, why, Reason::Unread));
             let entries = match std::fs::read_dir(&folder) {
@@ -129,7 +134,7 @@ impl Course {
                 |path: &Path| is(path, "html") && !files.contains(&path.with_extension("json"));
             let before = found.len();
             let all = files.iter().filter(|path| is_object(path) || is_page(path));
-            found.extend(all.filter(|path| Some(*path) != self.out.as_ref()).cloned());
+            found.extend(all.filter(|path| !is_own(path)).cloned());
             let has_run = files.iter().any(|path| path.ends_with("run.json"));
             if has_run && found.len() == before {
                 out("a run without a report: `qualify report` makes it".to_owned());
@@ -204,6 +209,33 @@ fn any_altered(left_out: &[LeftOut]) -> bool {
 
 fn line_of(out: &LeftOut) -> String {
     format!("LEFT OUT  {}: {}", out.file, out.why)
+}
+
+/// Only a page of an earlier look is written over: anything else may be somebody's signed report.
+fn refuse_over(path: &Path) -> Result<(), Failed> {
+    match std::fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Ok(bytes) if is_page(&String::from_utf8_lossy(&bytes)) => Ok(()),
+        Ok(_) | Err(_) => {
+            let what = format!("{} is there already, and no page of `trend`", path.display());
+            Err(failed(FAILED, what, "name another file with --out"))
+        }
+    }
+}
+
+/// Whole, or as it was.
+fn write(path: &Path, text: &str) -> Result<(), Failed> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(format!(".new-{}", std::process::id()));
+    let put = std::fs::File::create_new(&new).and_then(|mut file| {
+        let put = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+        let put = put.and_then(|()| std::fs::rename(&new, path));
+        put.inspect_err(|_| drop(std::fs::remove_file(&new)))
+    });
+    put.map_err(|error| {
+        let what = format!("cannot write {}: {error}", path.display());
+        failed(FAILED, what, "see to the disk, or name a file that can be written")
+    })
 }
 
 /// One group's runs and measures.
