@@ -301,3 +301,40 @@ fn a_page_is_written_over_an_earlier_one_and_over_nothing_else() {
     names.sort();
     assert_eq!(names, ["2031", "trend.html"]);
 }
+
+/// Whoever sends a report need not have signed it, and must not write on this terminal.
+#[test]
+fn what_a_report_says_moves_no_cursor_and_begins_no_line() {
+    let scene = Scene::steady();
+    let month = scene.at("filed/2031/04");
+    let hostile = "or3\u{1b}[2J\r\nsigned by nobody\u{202e}\u{9b}7";
+    let change = |day: &str, member: &str, at: &str| {
+        let file = month.join(day).join("report.json");
+        let text = fs::read_to_string(&file).unwrap();
+        let mut object: Value = serde_json::from_str(&text).unwrap();
+        object.as_object_mut().unwrap().remove("seal");
+        *object.pointer_mut(at).unwrap().get_mut(member).unwrap() = hostile.into();
+        fs::write(file, object.to_string()).unwrap();
+    };
+    change("03", "robot", "/about");
+    change("04", "begun", "/about");
+    change("05", "schema", "");
+    change("06", "name", "/profile");
+    let of = |day: &str| text(&month.join(day).join("report.json"));
+    let first = of("01");
+    for told in [
+        scene.trend(&[]),
+        scene.trend(&["--baseline", &of("04")]),
+        qualify(&["compare", &first, &of("03")]),
+        qualify(&["compare", &of("06"), &first]),
+        qualify(&["compare", &first, &of("05")]),
+        qualify(&["trend", &text(&month.join("05"))]),
+    ] {
+        let all = [told.stdout, told.stderr].concat();
+        let words = String::from_utf8(all).unwrap();
+        assert!(words.contains('\u{fffd}'), "{words}");
+        let bad = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+        assert!(!words.contains(bad), "{words:?}");
+        assert!(!words.contains("\nsigned by nobody"), "{words}");
+    }
+}

@@ -18,8 +18,24 @@ use std::process::ExitCode;
 /// A line on standard output. A reader that has gone away (`| head`) is no error.
 macro_rules! say {
     ($($words:tt)*) => {{
-        let _gone = writeln!(std::io::stdout().lock(), $($words)*);
+        let _gone = writeln!(std::io::stdout().lock(), "{}", plain(&format!($($words)*)));
     }};
+}
+
+/// One line as a terminal may show it: reports are other people's, and need not be signed. What
+/// would move its cursor, end the line or turn its direction is shown as U+FFFD.
+pub(super) fn plain(line: &str) -> String {
+    let marks = ['\u{200e}', '\u{200f}'];
+    let turns = ['\u{2028}'..='\u{202e}', '\u{2066}'..='\u{2069}'];
+    let is_bad = |c: char| {
+        c.is_control() || marks.contains(&c) || turns.iter().any(|turns| turns.contains(&c))
+    };
+    line.replace(is_bad, "\u{fffd}")
+}
+
+/// An object, as it is: a program reads it.
+fn say_object(object: &serde_json::Value) {
+    let _gone = writeln!(std::io::stdout().lock(), "{object}");
 }
 
 /// What is not believed, and why.
@@ -82,7 +98,7 @@ pub(super) fn verify(path: &Path, authority: Option<&Path>, as_json: bool) -> Do
             "authority_checked": authority.is_some(), "samples": samples, "files": files,
             "verdict": report.verdict.name(), "page": drawn,
         });
-        say!("{object}");
+        say_object(&object);
     } else {
         say!("holds: {} by {}", report.verdict.name(), sealed.who);
         say!("signer's certificate  {}", sealed.who.fingerprint);
@@ -112,7 +128,7 @@ fn files_beside(
         let name = Path::new(&file.name);
         // Signed or not, a report must not make anybody read elsewhere.
         if !name.components().all(|part| matches!(part, Component::Normal(_))) {
-            let what = format!("the report names a file outside its folder: {}", file.name);
+            let what = format!("the report names a file outside its folder: {}", plain(&file.name));
             return Err(Refused::altered(what, "do not believe it"));
         }
         let path = base.join(name);
@@ -136,14 +152,15 @@ fn load(path: &Path) -> Result<Read, Failed> {
     let advice = "name a report.json, a report.html, or a run's folder, as `qualify` wrote it";
     let text = std::fs::read_to_string(path)
         .map_err(|error| failed(FAILED, format!("{}: {error}", path.display()), advice))?;
-    read(&text).map_err(|error| failed(FAILED, format!("{}: {error}", path.display()), advice))
+    read(&text)
+        .map_err(|error| failed(FAILED, plain(&format!("{}: {error}", path.display())), advice))
 }
 
 /// The report there. `sealed`: whether its seal holds, which says more of one that is of another
 /// schema.
 fn report_of(path: &Path, read: &Read, sealed: Option<&Sealed>) -> Result<Report, Failed> {
     read.report().map_err(|error| {
-        let what = format!("{}: {error}", path.display());
+        let what = plain(&format!("{}: {error}", path.display()));
         let of_another = matches!(error, ReadError::Schema { .. });
         let Some(sealed) = sealed.filter(|_| of_another) else {
             return failed(FAILED, what, "name a report as `qualify` wrote it");
@@ -305,17 +322,19 @@ pub(super) fn beside(before: &Path, after: &Path, authority: Option<&Path>, as_j
             "after": side(&b, after), "authority_checked": authority.is_some(),
             "differs": differs, "worse": worse, "rows": rows,
         });
-        say!("{object}");
+        say_object(&object);
         return Ok(if worse { ExitCode::from(ANSWER_NO) } else { ExitCode::SUCCESS });
     }
-    say!("{}\n{}", a.line("A", before), b.line("B", after));
+    say!("{}", a.line("A", before));
+    say!("{}", b.line("B", after));
     if authority.is_none() {
         say!("whose authority signed is not checked; say --authority DIR");
     }
     for one in &differs {
         say!("NOT ALIKE: {}: A {}, B {}", one.what, one.before, one.after);
     }
-    say!("\n{:<36} {:>12} {:>12}", "", "A", "B");
+    say!("");
+    say!("{:<36} {:>12} {:>12}", "", "A", "B");
     for row in &rows {
         let change = match row.change {
             Change::Better => "better",

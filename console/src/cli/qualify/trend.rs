@@ -5,7 +5,7 @@
 
 use super::super::{ANSWER_NO, CANNOT_TELL, Done, FAILED, Failed, failed, wrong};
 use super::again::REPORTS;
-use super::check::Side;
+use super::check::{Side, plain};
 use longhand_qualify::report::figure;
 use longhand_qualify::trend::chance::middle;
 use longhand_qualify::trend::course::Reading;
@@ -96,7 +96,8 @@ impl Course {
         let side = Side::of(path, self.authority.as_deref())?;
         let name = path.display().to_string();
         Run::of(name, side.signer(), &side.report)
-            .map_err(|why| failed(FAILED, format!("{}: {why}", path.display()), "name another run"))
+            .map_err(|why| plain(&format!("{}: {why}", path.display())))
+            .map_err(|why| failed(FAILED, why, "name another run"))
     }
 
     /// Every file that may be a report, by name.
@@ -198,7 +199,7 @@ impl Course {
         if let Some(path) = &self.out {
             lines.push(format!("wrote {}", path.display()));
         }
-        lines.join("\n") + "\n"
+        lines.iter().map(|line| plain(line) + "\n").collect()
     }
 }
 
@@ -208,7 +209,7 @@ fn any_altered(left_out: &[LeftOut]) -> bool {
 }
 
 fn line_of(out: &LeftOut) -> String {
-    format!("LEFT OUT  {}: {}", out.file, out.why)
+    plain(&format!("LEFT OUT  {}: {}", out.file, out.why))
 }
 
 /// Only a page of an earlier look is written over: anything else may be somebody's signed report.
@@ -267,7 +268,8 @@ fn table(group: &Group, baseline: Option<&Run>) -> Vec<String> {
         (None, None) => String::new(),
     });
     lines.retain(|line| !line.is_empty());
-    lines.push(format!("\n{:<30} {:>9} {:>9} {:>9}", "", "least", "median", "newest"));
+    lines.push(String::new());
+    lines.push(format!("{:<30} {:>9} {:>9} {:>9}", "", "least", "median", "newest"));
     for measure in &group.measures {
         lines.extend(rows(group, measure));
     }
