@@ -15,6 +15,7 @@ use std::sync::LazyLock;
 
 use common::{RobotClock, model, run};
 use longhand_qualify::measure::load::{Loaded, Traffic};
+use longhand_qualify::measure::quantile::poisson;
 use longhand_qualify::number::{len, real};
 use longhand_qualify::report::run::{RUN_SCHEMA, Roads, Run as Kept, report};
 use longhand_qualify::report::{About, RawFile, Report};
@@ -441,4 +442,30 @@ fn runs_outside_the_baselines_interval_are_named_and_only_where_they_are_alike()
         Run::of("x".to_owned(), None, &report).unwrap_err()
     };
     assert!(no_time.contains("yesterday"), "{no_time}");
+}
+
+/// What nobody knows makes the interval wider, on its own side.
+#[test]
+fn a_counts_interval_is_from_what_surely_was_to_what_may_have_been() {
+    let of = |seen: u64, sure: u64, possible: u64, hidden: u64| {
+        let run = of_day(0, 40.0, |report| {
+            report.quic.seconds = 3_600.0;
+            let outages = &mut report.quic.outages;
+            (outages.count, outages.sure) = (seen, sure);
+            (outages.possible, outages.hidden) = (possible, hidden);
+            let replay = report.quic.replay.as_mut().unwrap();
+            let played = replay.played.iter_mut().find(|played| played.playout_ms == 20).unwrap();
+            (played.stops, played.stops_sure) = (vec![seen], vec![sure]);
+            (played.moving_s, played.moving_most_s) = (vec![1_800.0], vec![3_600.0]);
+        });
+        [Gauge::Outages, Gauge::SafeStops].map(|gauge| run.gauged(gauge).unwrap())
+    };
+    let (few, many) = (poisson(3).0, poisson(14).1);
+    let [outages, stops] = of(8, 3, 12, 2);
+    assert_eq!((outages.value, outages.low, outages.high), (8.0, Some(few), Some(many)));
+    let most = Some(poisson(8).1 * 2.0);
+    assert_eq!((stops.value, stops.low, stops.high), (16.0, Some(few), most));
+    // Of nothing but unknown stretches: none may have been.
+    let [outages, stops] = of(0, 0, 5, 0);
+    assert_eq!((outages.low, outages.high, stops.low), (Some(0.0), Some(poisson(5).1), Some(0.0)));
 }

@@ -272,9 +272,9 @@ fn how(trend: &Trend) -> String {
          the rest (circular binary segmentation), against the same runs shuffled. Runs that \
          resemble their neighbours count as fewer; among such runs, as of every hour of a day, \
          there are nevertheless more false alarms than that. A run is outside the baseline where \
-         its 95 % \
-         interval and the baseline's do not meet; the baseline is one run, and says nothing of how \
-         runs differ among themselves, so that alone makes nothing worse: the newest runs must be \
+         its interval (of counts 90 %, else 95 %) and the baseline's do not meet; \
+         the baseline is one run, and says nothing of how runs differ among themselves, so \
+         that alone makes nothing worse: the newest runs must be \
          worse than the baseline and than every other run here, as many of them (three of twenty, \
          with few measures two) as luck alone puts there no oftener than the rate above \
          allows.</p></section>",
