@@ -143,6 +143,9 @@ fn tables_without_a_change_show_one_no_oftener_than_is_stated() {
     assert!(normal.into_iter().chain([wild, rare]).all(|alarms| real(alarms) <= most));
 }
 
+/// Where a figure comes from.
+type Draw = fn(&mut Luck) -> f64;
+
 /// A run of nothing but figures, each known far better than runs differ among themselves.
 fn figures(day: u32, mut value: impl FnMut() -> f64) -> Run {
     let gauged = |value: f64| Gauged { value, low: Some(value), high: Some(value) };
@@ -156,11 +159,12 @@ fn figures(day: u32, mut value: impl FnMut() -> f64) -> Run {
 #[test]
 fn tables_without_a_change_show_none_against_a_baseline_either() {
     let blank: Vec<Run> = (0..21).map(|day| figures(day, || 0.0)).collect();
-    for (name, draw) in [
-        ("even", (|luck| luck.normal()) as fn(&mut Luck) -> f64),
+    let kinds: [(&str, Draw); 3] = [
+        ("even", |luck| luck.normal()),
         ("wild", |luck| 1.0 / luck.even()),
         ("mostly zero", |luck| (luck.even() * 1.25).floor()),
-    ] {
+    ];
+    for (name, draw) in kinds {
         let (mut alarms, mut outside) = (0, 0);
         for seed in 0..1_000 {
             let mut luck = Luck::new(seed);

@@ -70,8 +70,8 @@ pub struct Qualify {
 #[derive(Debug, Subcommand)]
 enum Also {
     /// Check the signatures of a report and of its page, and every file beside it that it names.
-    /// Exit code: 0 they hold, 4 one does not or the page's was taken away, 3 the report's holds and
-    /// the page, of an older schema, carries none of its own, 1 it cannot be read.
+    /// Exit code: 0 they hold, 4 one does not or the page's was taken away, 3 the report's holds
+    /// and the page, of an older schema, carries none of its own, 1 it cannot be read.
     Verify {
         /// A report, JSON or page; or a run's folder: its report.json, its report.html, and every
         /// file that they name must then be there.
