@@ -15,8 +15,8 @@ use longhand_console::qualify::{RawFile, SESSION_SAMPLES, TWIN_SAMPLES};
 use longhand_protocol::units::Micros;
 use longhand_qualify::measure::Given;
 use longhand_qualify::measure::load::Traffic;
-use longhand_qualify::report::About;
 use longhand_qualify::report::run::{Ended, LoadedRun, RUN_SCHEMA, Run};
+use longhand_qualify::report::{About, SCHEMA};
 use longhand_qualify::slot::{Fate, Slot};
 use longhand_qualify::verdict::Profile;
 use longhand_quic::trust::{Role, Trust};
@@ -338,17 +338,52 @@ fn a_page_of_another_release_is_held_against_its_seal_and_not_against_this_one()
     let words = said(&altered.stderr);
     assert_eq!(altered.status.code(), Some(4), "{words}");
     assert!(words.contains("the page around it does not"), "{words}");
-    // Without a seal of its own, as older releases wrote it: the report holds, the page may be
-    // anything, and nobody is told that either is altered.
+    // Its seal taken away, whatever the words around it then say, and whichever release drew it:
+    // pages of this schema have one.
     let member = format!("\"page\":\"{}\",", seal.signature);
-    assert!(signed.contains(&member));
-    std::fs::write(&file, signed.replacen(&member, "", 1)).unwrap();
+    let mine = format!("\"page\":\"{}\",", was.page.as_ref().unwrap());
+    assert!(signed.contains(&member) && page.contains(&mine));
+    let stripped = signed.replacen(&member, "", 1);
+    for stripped in
+        [stripped.replacen("How good", "How bad", 1), stripped, page.replacen(&mine, "", 1)]
+    {
+        std::fs::write(&file, stripped).unwrap();
+        for what in ["run/report.html", "run"] {
+            let refused = scene.verify(what);
+            let words = said(&refused.stderr);
+            assert_eq!(refused.status.code(), Some(4), "{words}");
+            assert!(words.contains("was taken away"), "{words}");
+        }
+    }
+}
+
+/// Older schemas sealed the object alone: the report holds, the page may be anything, and nobody is
+/// told that either is altered.
+#[test]
+fn of_an_older_schemas_page_without_a_seal_nobody_can_tell() {
+    let scene = Scene::new();
+    let identity = scene.path("trust/ann");
+    let credentials = longhand_quic::trust::Credentials::load(Path::new(&identity)).unwrap();
+    scene.report(&["--identity", &identity]);
+    let file = scene.0.path().join("run/report.html");
+    let page = std::fs::read_to_string(&file).unwrap();
+    let was = longhand_qualify::report::read(&page).unwrap();
+    let page = page.replace(SCHEMA, "longhand qualify report v2");
+    let old = longhand_qualify::report::read(&page).unwrap();
+    let seal = credentials.seal(old.signed.as_bytes()).unwrap();
+    let was = was.seal.unwrap();
+    let page = page.replacen(&was.signature, &seal.signature, 1);
+    let page = page.replacen(&format!("\"page\":\"{}\",", was.page.unwrap()), "", 1);
+    std::fs::write(&file, &page).unwrap();
     let unknown = scene.verify("run/report.html");
     let words = said(&unknown.stderr);
     assert_eq!(unknown.status.code(), Some(3), "{words}");
-    for word in ["the report in it holds", "nobody can tell", "9.9.9"] {
+    for word in ["report v2", "signature holds for the report in it", "nobody can tell"] {
         assert!(words.contains(word), "{word}: {words}");
     }
+    // What it is, and no more: with other figures in it, it is altered.
+    std::fs::write(&file, page.replacen("\"sessions\":0", "\"sessions\":1", 1)).unwrap();
+    assert_eq!(scene.verify("run/report.html").status.code(), Some(4));
 }
 
 #[test]

@@ -14,8 +14,8 @@ use std::process::{Command, Output};
 use longhand_console::qualify::{RawFile, SESSION_SAMPLES};
 use longhand_protocol::units::Micros;
 use longhand_qualify::measure::Given;
-use longhand_qualify::report::About;
 use longhand_qualify::report::run::{Ended, RUN_SCHEMA, Run};
+use longhand_qualify::report::{About, SCHEMA};
 use longhand_qualify::slot::{Fate, Slot};
 use longhand_qualify::verdict::Profile;
 use longhand_quic::trust::{Role, Trust};
@@ -86,12 +86,23 @@ struct Scene(tempfile::TempDir);
 
 impl Scene {
     fn new() -> Self {
+        Self::changed(CHANGED)
+    }
+
+    /// The same without a change.
+    fn steady() -> Self {
+        Self::changed(DAYS)
+    }
+
+    fn changed(on: i32) -> Self {
         let scene = Self(tempfile::tempdir().unwrap());
         let trust = Trust::init(&scene.at("trust"), "Test Hospital").unwrap();
         trust.issue(Role::Engineer, "ann", 30, None).unwrap();
-        let _other = Trust::init(&scene.at("elsewhere"), "Another").unwrap();
+        for (folder, name) in [("elsewhere", "Another"), ("third", "A Third")] {
+            let _other = Trust::init(&scene.at(folder), name).unwrap();
+        }
         for day in 0..DAYS {
-            let way_us = if day < CHANGED { 20_000 } else { 27_000 };
+            let way_us = if day < on { 20_000 } else { 27_000 };
             let folder = scene.at(&format!("filed/2031/04/{day:02}"));
             filed(&folder, day, way_us, Some(&scene.at("trust/ann")));
         }
@@ -168,7 +179,7 @@ fn what_is_altered_unsigned_of_another_schema_or_no_report_is_told_by_name() {
         fs::write(report(day), was.replacen(from, to, 1)).unwrap();
     };
     change("01", "\"sessions\":0", "\"sessions\":1");
-    change("02", "qualify report v2", "qualify report v1");
+    change("02", SCHEMA, "longhand qualify report v0");
     fs::write(report("03"), "{\"half\":").unwrap();
     // Its page says the same: it is read where the object is gone.
     fs::remove_file(report("04")).unwrap();
@@ -183,23 +194,23 @@ fn what_is_altered_unsigned_of_another_schema_or_no_report_is_told_by_name() {
     let left = |object: &Value, name: &str| {
         let all = object["left_out"].as_array().unwrap();
         let of = all.iter().find(|out| out["file"].as_str().unwrap().ends_with(name));
-        of.map(|out| (out["why"].as_str().unwrap().to_owned(), out["altered"] == true))
+        of.map(|out| (out["why"].as_str().unwrap().to_owned(), out["reason"].clone()))
     };
     let (code, told) = scene.object(&[]);
     // Altered: 4, whatever else.
     assert_eq!(code, Some(4));
-    for (name, why, altered) in [
-        ("04/01", "altered", true),
+    for (name, why, reason) in [
+        ("04/01", "altered", "altered"),
         // Not what was signed, whatever it calls itself.
-        ("04/02", "altered", true),
-        ("04/03", "no report", false),
-        ("04/05", "a run without a report", false),
-        ("by-mail.json", "the same run as 2031/04/07", false),
-        ("notes.json", "does not say its name", false),
+        ("04/02", "altered", "altered"),
+        ("04/03", "no report", "unread"),
+        ("04/05", "a run without a report", "unread"),
+        ("by-mail.json", "the same run as 2031/04/07", "twice"),
+        ("notes.json", "does not say its name", "unread"),
     ] {
         let (said, is) =
             left(&told, name).unwrap_or_else(|| panic!("{name}: {}", told["left_out"]));
-        assert!(said.contains(why) && is == altered, "{name}: {said}");
+        assert!(said.contains(why) && is == reason, "{name}: {said}");
     }
     assert_eq!(told["left_out"].as_array().unwrap().len(), 6, "{}", told["left_out"]);
     let runs = told["groups"][0]["runs"].as_array().unwrap();
@@ -212,13 +223,30 @@ fn what_is_altered_unsigned_of_another_schema_or_no_report_is_told_by_name() {
     {
         assert!(words.contains(word), "{word}: {words}");
     }
-    // Whoever asks under whose authority counts no run that is not.
-    let (_, told) = scene.object(&["--authority", &text(&scene.at("trust"))]);
-    assert!(
-        left(&told, "04/06").is_some_and(|(why, altered)| why.contains("no signature") && altered)
-    );
-    let elsewhere = text(&scene.at("elsewhere"));
-    let none = scene.trend(&["--authority", &elsewhere]);
+    // Nothing but altered ones: that, and not only that nothing can be read.
+    let altered = qualify(&["trend", &text(&month.join("01"))]);
+    assert_eq!(altered.status.code(), Some(4), "{altered:?}");
+}
+
+/// One unsigned report, or a colleague's of another hospital, would otherwise be a 4 for ever.
+#[test]
+fn under_an_authority_what_is_unsigned_or_anothers_is_left_out_and_no_alarm() {
+    let scene = Scene::steady();
+    let trust = text(&scene.at("trust"));
+    let (code, _) = scene.object(&["--authority", &trust]);
+    assert_eq!(code, Some(0));
+    filed(&scene.at("filed/2031/04/25"), 25, 20_000, None);
+    let theirs = Trust::open(&scene.at("elsewhere")).unwrap();
+    theirs.issue(Role::Engineer, "bea", 30, None).unwrap();
+    let bea = scene.at("elsewhere/bea");
+    filed(&scene.at("filed/2031/04/26"), 26, 20_000, Some(&bea));
+    let (code, told) = scene.object(&["--authority", &trust]);
+    assert_eq!(code, Some(0), "{}", told["left_out"]);
+    let left = |n: usize| (&told["left_out"][n]["file"], &told["left_out"][n]["reason"]);
+    assert_eq!(left(0), (&"2031/04/25".into(), &"unsigned".into()));
+    assert_eq!(left(1), (&"2031/04/26".into(), &"foreign".into()));
+    // All of them are: nothing is left to look at.
+    let none = scene.trend(&["--authority", &text(&scene.at("third"))]);
     assert_eq!(none.status.code(), Some(1));
     assert!(said(&none.stderr).contains("another authority"), "{none:?}");
 }
@@ -248,4 +276,65 @@ fn a_baseline_one_run_no_run_and_what_is_no_folder_are_answered_in_words() {
     assert!(said(&file.stderr).contains("compare A B"), "{file:?}");
     let gone = scene.trend(&["--baseline", "nowhere"]);
     assert_eq!(gone.status.code(), Some(1));
+}
+
+#[test]
+fn a_page_is_written_over_an_earlier_one_and_over_nothing_else() {
+    let scene = Scene::steady();
+    let filed = scene.at("filed");
+    let report = filed.join("2031/04/07/report.html");
+    let whole = fs::read(&report).unwrap();
+    let over = scene.trend(&["--out", &text(&report)]);
+    assert_eq!(over.status.code(), Some(1), "{over:?}");
+    assert!(said(&over.stderr).contains("no page of `trend`"), "{over:?}");
+    assert_eq!(fs::read(&report).unwrap(), whole);
+    // From within the folder, by other names of the same file: it is not taken for a report.
+    for out in ["trend.html", "./trend.html", "2031/../trend.html"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_longhand-console"));
+        let command = command.args(["qualify", "trend", ".", "--out", out]).current_dir(&filed);
+        let told = command.output().unwrap();
+        let words = said(&told.stdout);
+        assert!(told.status.code() == Some(0) && !words.contains("LEFT OUT"), "{out}: {words}");
+    }
+    let names = fs::read_dir(&filed).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    assert_eq!(names, ["2031", "trend.html"]);
+}
+
+/// Whoever sends a report need not have signed it, and must not write on this terminal.
+#[test]
+fn what_a_report_says_moves_no_cursor_and_begins_no_line() {
+    let scene = Scene::steady();
+    let month = scene.at("filed/2031/04");
+    let hostile = "or3\u{1b}[2J\r\nsigned by nobody\u{202e}\u{9b}7";
+    let change = |day: &str, member: &str, at: &str| {
+        let file = month.join(day).join("report.json");
+        let text = fs::read_to_string(&file).unwrap();
+        let mut object: Value = serde_json::from_str(&text).unwrap();
+        object.as_object_mut().unwrap().remove("seal");
+        *object.pointer_mut(at).unwrap().get_mut(member).unwrap() = hostile.into();
+        fs::write(file, object.to_string()).unwrap();
+    };
+    change("03", "robot", "/about");
+    change("04", "begun", "/about");
+    change("05", "schema", "");
+    change("06", "name", "/profile");
+    let of = |day: &str| text(&month.join(day).join("report.json"));
+    let first = of("01");
+    for told in [
+        scene.trend(&[]),
+        scene.trend(&["--baseline", &of("04")]),
+        qualify(&["compare", &first, &of("03")]),
+        qualify(&["compare", &of("06"), &first]),
+        qualify(&["compare", &first, &of("05")]),
+        qualify(&["trend", &text(&month.join("05"))]),
+    ] {
+        let all = [told.stdout, told.stderr].concat();
+        let words = String::from_utf8(all).unwrap();
+        assert!(words.contains('\u{fffd}'), "{words}");
+        let bad = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+        assert!(!words.contains(bad), "{words:?}");
+        assert!(!words.contains("\nsigned by nobody"), "{words}");
+    }
 }

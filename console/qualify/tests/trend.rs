@@ -15,14 +15,16 @@ use std::sync::LazyLock;
 
 use common::{RobotClock, model, run};
 use longhand_qualify::measure::load::{Loaded, Traffic};
+use longhand_qualify::measure::quantile::poisson;
 use longhand_qualify::number::{len, real};
 use longhand_qualify::report::run::{RUN_SCHEMA, Roads, Run as Kept, report};
 use longhand_qualify::report::{About, RawFile, Report};
 use longhand_qualify::trend::chance::{
-    Dice, ranks, resemblance, rise_chance, runs_for_change, runs_for_trend, slope, two_sided,
+    Dice, newest_needed, ranks, resemblance, rise_chance, runs_for_change, runs_for_trend, slope,
+    two_sided,
 };
 use longhand_qualify::trend::course::{Course, Point, RATE, Reading, course};
-use longhand_qualify::trend::{Gauge, MOST_RUNS, Run, Trend, page, trend};
+use longhand_qualify::trend::{Gauge, Gauged, MOST_RUNS, Reason, Run, Trend, page, trend};
 use longhand_qualify::verdict::Profile;
 
 /// Measures of a table, all of which may change.
@@ -139,6 +141,77 @@ fn tables_without_a_change_show_one_no_oftener_than_is_stated() {
     let rare = alarms(1_000, 20, |luck, _| (luck.even() * 1.25).floor());
     println!("of 1000 tables: 20 and 45 even runs {normal:?}, wild {wild}, mostly zero {rare}");
     assert!(normal.into_iter().chain([wild, rare]).all(|alarms| real(alarms) <= most));
+}
+
+/// Where a figure comes from.
+type Draw = fn(&mut Luck) -> f64;
+
+/// A run of nothing but figures, each known far better than runs differ among themselves.
+fn figures(day: u32, mut value: impl FnMut() -> f64) -> Run {
+    let gauged = |value: f64| Gauged { value, low: Some(value), high: Some(value) };
+    let mut run = of_day(day, 40.0, |_| ());
+    run.figures = Gauge::ALL.into_iter().map(|_| Some(gauged(value()))).collect();
+    run
+}
+
+/// Against a baseline, too: it lies outside the spread of runs as often as any of them, and they
+/// outside its interval, in nearly every table.
+#[test]
+fn tables_without_a_change_show_none_against_a_baseline_either() {
+    let blank: Vec<Run> = (0..21).map(|day| figures(day, || 0.0)).collect();
+    let kinds: [(&str, Draw); 3] = [
+        ("even", |luck| luck.normal()),
+        ("wild", |luck| 1.0 / luck.even()),
+        ("mostly zero", |luck| (luck.even() * 1.25).floor()),
+    ];
+    for (name, draw) in kinds {
+        let (mut alarms, mut outside) = (0, 0);
+        for seed in 0..1_000 {
+            let mut luck = Luck::new(seed);
+            let mut runs = blank.clone();
+            for gauged in runs.iter_mut().flat_map(|run| run.figures.iter_mut().flatten()) {
+                let value = draw(&mut luck);
+                *gauged = Gauged { value, low: Some(value), high: Some(value) };
+            }
+            let base = runs.remove(0);
+            let held = trend(runs, Some(&base), Vec::new());
+            let measures = &held.groups[0].measures;
+            outside += u32::from(measures.iter().any(|measure| !measure.outside.is_empty()));
+            let shows = |reading| matches!(reading, Reading::Drift | Reading::Steps);
+            let alarm = measures.iter().any(|one| one.worse || shows(one.course.reads_as));
+            alarms += u64::from(alarm);
+        }
+        println!("of 1000 tables of {name} runs with a baseline: {alarms}; outside {outside}");
+        assert!(outside > 990 && real(alarms) <= 1_000.0 * RATE, "{name}: {alarms} {outside}");
+    }
+}
+
+/// So many newest runs as are needed, worse than the baseline and than all before: worse, where
+/// neither a step nor a slope could be told yet. One fewer, or one that is not the worst: no.
+#[test]
+fn newest_runs_that_stand_out_from_the_baseline_and_the_group_are_worse() {
+    let base = of_day(0, 40.0, |_| ());
+    let held = |newest: &[f64]| {
+        let mut luck = Luck::new(7);
+        let usual = (newest.len()..16).map(|_| 40.0 + 0.5 * luck.normal()).collect::<Vec<_>>();
+        let all = (1..).zip(usual.iter().chain(newest));
+        let runs = all.map(|(day, rtt)| of_day(day, *rtt, |_| ())).collect();
+        trend(runs, Some(&base), Vec::new())
+    };
+    let two = held(&[46.0, 47.0]);
+    assert_eq!((p50(&two).newest, p50(&two).course.reads_as), (Some(2), Reading::Steady));
+    assert!(two.worse && p50(&two).worse);
+    let words = "The newest 2 run(s) are worse than the baseline, and than all others here.";
+    assert!(p50(&two).says.contains(words) && page(&two).contains(words), "{}", p50(&two).says);
+    for other in [&[46.0][..], &[46.0, 40.0, 46.0], &[30.0, 31.0]] {
+        let other = held(other);
+        assert!(!p50(&other).outside.is_empty() && !other.worse, "{:?}", p50(&other).says);
+    }
+    // One of all choices: of 20 runs 3, 1 in 1140.
+    let share = RATE / 2.0 / 20.0;
+    assert_eq!(newest_needed(20, share, 1.0), Some(3));
+    assert_eq!((newest_needed(11, share, 1.0), newest_needed(12, share, 1.0)), (None, Some(6)));
+    assert_eq!(newest_needed(40, share, 2.0), Some(6));
 }
 
 /// Weather: a run resembles the one before it, and nothing else changes. Oftener than is stated,
@@ -335,6 +408,7 @@ fn runs_that_are_not_alike_are_groups_and_one_run_is_counted_once() {
     assert_eq!(sizes, [6, 1, 1, 1, 1, 1, 1]);
     assert_eq!(all.left_out.len(), 1);
     assert!(all.left_out[0].why.contains("the same run as"), "{:?}", all.left_out);
+    assert_eq!(all.left_out[0].reason, Reason::Twice);
     let up = all.groups.iter().flat_map(|group| &group.measures);
     let up = up.filter(|measure| measure.gauge == Gauge::ThroughputUp).collect::<Vec<_>>();
     assert_eq!(up.len(), 1);
@@ -361,7 +435,8 @@ fn runs_outside_the_baselines_interval_are_named_and_only_where_they_are_alike()
         p50(&held).outside.iter().map(|outside| (outside.run, outside.worse)).collect();
     // Both intervals are 0.2 wide each way: up to 0.4 apart they meet.
     assert_eq!(outside, [(2, true), (3, false), (4, true), (5, true)]);
-    assert!(held.worse, "the newest is one of them");
+    // The newest is one of them, and of so few runs that says nothing.
+    assert!(!held.worse && p50(&held).newest.is_none());
     let other = of_day(0, 40.0, |report| report.about.rate_hz = 50);
     let held = trend(runs(), Some(&other), Vec::new());
     assert!(held.groups[0].baseline.is_none() && p50(&held).outside.is_empty() && !held.worse);
@@ -371,4 +446,30 @@ fn runs_outside_the_baselines_interval_are_named_and_only_where_they_are_alike()
         Run::of("x".to_owned(), None, &report).unwrap_err()
     };
     assert!(no_time.contains("yesterday"), "{no_time}");
+}
+
+/// What nobody knows makes the interval wider, on its own side.
+#[test]
+fn a_counts_interval_is_from_what_surely_was_to_what_may_have_been() {
+    let of = |seen: u64, sure: u64, possible: u64, hidden: u64| {
+        let run = of_day(0, 40.0, |report| {
+            report.quic.seconds = 3_600.0;
+            let outages = &mut report.quic.outages;
+            (outages.count, outages.sure) = (seen, sure);
+            (outages.possible, outages.hidden) = (possible, hidden);
+            let replay = report.quic.replay.as_mut().unwrap();
+            let played = replay.played.iter_mut().find(|played| played.playout_ms == 20).unwrap();
+            (played.stops, played.stops_sure) = (vec![seen], vec![sure]);
+            (played.moving_s, played.moving_most_s) = (vec![1_800.0], vec![3_600.0]);
+        });
+        [Gauge::Outages, Gauge::SafeStops].map(|gauge| run.gauged(gauge).unwrap())
+    };
+    let (few, many) = (poisson(3).0, poisson(14).1);
+    let [outages, stops] = of(8, 3, 12, 2);
+    assert_eq!((outages.value, outages.low, outages.high), (8.0, Some(few), Some(many)));
+    let most = Some(poisson(8).1 * 2.0);
+    assert_eq!((stops.value, stops.low, stops.high), (16.0, Some(few), most));
+    // Of nothing but unknown stretches: none may have been.
+    let [outages, stops] = of(0, 0, 5, 0);
+    assert_eq!((outages.low, outages.high, stops.low), (Some(0.0), Some(poisson(5).1), Some(0.0)));
 }

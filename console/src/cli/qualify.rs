@@ -15,8 +15,8 @@ use super::run::{Speaker, resolve};
 use super::{ANSWER_NO, CANNOT_TELL, Done, FAILED, Failed, USAGE, failed, wrong};
 use clap::{Args, Subcommand, ValueEnum};
 use longhand_console::qualify::{
-    Done as Measurement, LOAD_MAX, LOAD_MAX_BPS, Live, Load, QualifyConfig, RoadReport,
-    SESSION_SAMPLES, has_samples, measure, new_folder, noise_floor, silence_takes,
+    Done as Measurement, LOAD_MAX, LOAD_MAX_BPS, Live, Load, QualifyConfig, QualifyError,
+    RoadReport, SESSION_SAMPLES, has_samples, measure, new_folder, noise_floor, silence_takes,
 };
 use longhand_protocol::message::RobotId;
 use longhand_protocol::units::Micros;
@@ -70,8 +70,8 @@ pub struct Qualify {
 #[derive(Debug, Subcommand)]
 enum Also {
     /// Check the signatures of a report and of its page, and every file beside it that it names.
-    /// Exit code: 0 they hold, 4 one does not, 3 the report's holds and the page, of another
-    /// release, carries none of its own, 1 it cannot be read.
+    /// Exit code: 0 they hold, 4 one does not or the page's was taken away, 3 the report's holds
+    /// and the page, of an older schema, carries none of its own, 1 it cannot be read.
     Verify {
         /// A report, JSON or page; or a run's folder: its report.json, its report.html, and every
         /// file that they name must then be there.
@@ -442,9 +442,8 @@ impl Run {
         config: &QualifyConfig,
         robot: String,
         begun: String,
-        noise: Option<(String, Floor)>,
+        (notes, noise): (Vec<String>, Option<Floor>),
     ) -> Kept {
-        let (in_session, noise) = noise.unzip();
         Kept {
             schema: RUN_SCHEMA.to_owned(),
             about: About {
@@ -455,7 +454,7 @@ impl Run {
                 rate_hz: self.rate,
                 distance_km: self.distance_km,
                 common_clock_us: self.common_clock_us,
-                notes: in_session.into_iter().collect(),
+                notes,
                 ..About::default()
             },
             requirements: requirements.clone(),
@@ -571,16 +570,18 @@ impl Run {
     }
 
     /// What this machine itself adds: the session's figure in words, for the report, and plain
-    /// UDP's.
+    /// UDP's; or in words why it is not known, which keeps nothing else from being measured.
+    ///
+    /// Errors: it was interrupted.
     fn noise_floor(
         &self,
         config: &QualifyConfig,
         folder: &Path,
         out: &mut Speaker,
         go_on: &impl Fn() -> bool,
-    ) -> Result<Option<(String, Floor)>, Failed> {
+    ) -> Result<(Vec<String>, Option<Floor>), Failed> {
         if self.noise == Micros::ZERO {
-            return Ok(None);
+            return Ok((Vec::new(), None));
         }
         let mut line = Line::default();
         let look = |live: &Live| {
@@ -593,13 +594,27 @@ impl Run {
         let floors = done.map(|done| (floor(&done.session), done.twin.as_ref().map(floor)));
         // Only its figures are kept.
         let _gone = std::fs::remove_dir_all(&folder);
-        let (session, udp) = floors.map_err(wrong)?;
-        let udp = udp.unwrap_or_default();
+        let (session, udp) = match floors {
+            Ok((session, udp)) => (session, udp.unwrap_or_default()),
+            Err(error) => {
+                let note = no_floor(error, go_on())?;
+                out.line(&note);
+                return Ok((vec![note], None));
+            }
+        };
         let words = floor_words("in a session", &session);
         out.line(&words);
         out.line(&floor_words("on plain UDP", &udp));
-        Ok(Some((words, udp)))
+        Ok((vec![words], Some(udp)))
     }
+}
+
+/// Why there is no noise floor, for the report. Errors: whoever asked for the run has ended it.
+fn no_floor(error: QualifyError, goes_on: bool) -> Result<String, Failed> {
+    if !goes_on {
+        return Err(wrong(error));
+    }
+    Ok(format!("The noise floor of this machine was not measured: {error}."))
 }
 
 fn floor_words(road: &str, floor: &Floor) -> String {
@@ -697,5 +712,20 @@ fn bad_trace(path: &Path) -> impl Fn(std::io::Error) -> Failed + '_ {
     move |error| {
         let what = format!("--trace {}: {error}", path.display());
         failed(FAILED, what, "name a file that can be written")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_noise_floor_the_run_goes_on_and_says_so_unless_it_was_ended() {
+        let late = || QualifyError::Refused("the session is not ready".to_owned());
+        let note = no_floor(late(), true).ok();
+        assert!(
+            note.is_some_and(|note| note.contains("not measured: cannot measure: the session"))
+        );
+        assert!(no_floor(late(), false).is_err());
     }
 }

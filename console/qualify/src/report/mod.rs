@@ -32,6 +32,8 @@ use crate::verdict::{Row, Verdict};
 /// The object's name. Another where a member comes, goes, or means something else: a reader that
 /// finds another says so, and never guesses. `tests/report.rs` holds the members of this one.
 pub const SCHEMA: &str = "longhand qualify report v3";
+/// Schemas whose pages may lack a seal of their own: releases before this one.
+const UNSEALED_PAGES: [&str; 2] = ["longhand qualify report v1", "longhand qualify report v2"];
 /// Stops at most so many an hour for the playout buffer that is recommended. Chosen: one.
 pub const RARE_PER_HOUR: f64 = 1.0;
 
@@ -267,6 +269,14 @@ impl Read {
     pub fn is_as_drawn_here(&self, report: &Report) -> Result<bool, ReadError> {
         let Some(page) = &self.page else { return Ok(true) };
         Ok(to_html(report, self.seal.as_ref())? == *page)
+    }
+
+    /// Whether it is a page whose own seal is gone: of an object that the seal holds for, and of a
+    /// schema whose pages always have one. The schema is under the seal.
+    pub fn lost_its_page_seal(&self) -> bool {
+        let schema = self.object.get("schema").and_then(Value::as_str);
+        let has_none = self.seal.as_ref().is_some_and(|seal| seal.page.is_none());
+        self.page.is_some() && has_none && !schema.is_some_and(|is| UNSEALED_PAGES.contains(&is))
     }
 
     /// The files that it names, whatever its schema: as far as they can be read.

@@ -316,3 +316,17 @@ pub fn runs_for_trend(rate: f64) -> u64 {
     let chance = |n: u64| 2.0 / (1..=n).map(real).product::<f64>();
     (3..1_000).find(|n| chance(*n) <= rate).unwrap_or(1_000)
 }
+
+/// How many of the newest of so many runs must all be worse than every other, until luck alone does
+/// so no oftener than `rate`: one of all choices of so many. `None`: too few runs for any number.
+pub fn newest_needed(runs: u64, rate: f64, fewer: f64) -> Option<u64> {
+    // Runs that resemble each other are worth fewer, and it takes more of them.
+    let worth = count_below(real(runs) / fewer);
+    let choices = |k: u64| (1..=k).map(|i| real(worth - k + i) / real(i)).product::<f64>();
+    let needed = (1..=worth / 2).find(|k| choices(*k) * rate >= 1.0)?;
+    Some(crate::number::count((real(needed) * fewer).ceil()))
+}
+
+fn count_below(x: f64) -> u64 {
+    crate::number::count(x.floor())
+}

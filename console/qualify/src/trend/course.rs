@@ -92,12 +92,17 @@ pub struct Course {
     pub resemblance: f64,
 }
 
+/// What one of a measure's tests may take of a table's rate.
+pub fn share(tested: u64) -> f64 {
+    RATE / TESTS / real(tested.max(1))
+}
+
 /// The course of values by time, one of `tested` measures in a table. `None`: there are none.
 pub fn course(points: &[Point], tested: u64) -> Option<Course> {
     let values: Vec<f64> = points.iter().map(|point| point.value).collect();
     let last = *values.last()?;
     let min = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let share = RATE / TESTS / real(tested.max(1));
+    let share = share(tested);
     let needs = (runs_for_trend(share), runs_for_change(share));
     let tell = |fewer: f64| {
         let few = |needs: u64| len(&values) < needs;

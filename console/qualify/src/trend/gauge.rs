@@ -4,6 +4,7 @@
 
 use serde::{Serialize, Serializer};
 
+use crate::measure::outage::Outages;
 use crate::measure::quantile::{Quantile, Share, poisson};
 use crate::measure::replay::Played;
 use crate::measure::{Measures, OneWay};
@@ -141,7 +142,12 @@ impl Gauge {
             Self::LossUp => Some(Gauged::share(&quic.up.loss)),
             Self::LossDown => Some(Gauged::share(&quic.down.loss)),
             Self::LossUnknown => Some(Gauged::share(&quic.lost_unknown)),
-            Self::Outages => Some(Gauged::rate(quic.outages.count, quic.seconds)),
+            Self::Outages => {
+                let Outages { count, sure, possible, hidden, .. } = quic.outages;
+                let all = (count, quic.seconds);
+                let most = (possible.saturating_add(hidden), quic.seconds);
+                Some(Gauged::rate(all, (sure, quic.seconds), most))
+            }
             Self::OutageLongest => Some(Gauged::exact(quic.outages.longest_ms)),
             Self::SafeStops => safe_stops(report, quic),
             Self::ThroughputUp => came(true),
@@ -167,7 +173,10 @@ fn safe_stops(report: &Report, measures: &Measures) -> Option<Gauged> {
     let replay = measures.replay.as_ref()?;
     let played: &Played = replay.played.iter().find(|played| played.playout_ms == wanted)?;
     // The first threshold is the shipped profiles' 10 ms.
-    Some(Gauged::rate(*played.stops.first()?, *played.moving_s.first()?))
+    let all = (*played.stops.first()?, *played.moving_s.first()?);
+    // What nobody knows is taken as a stop, and as time in which the arm stood: both may not be.
+    let sure = (*played.stops_sure.first()?, *played.moving_most_s.first()?);
+    Some(Gauged::rate(all, sure, all))
 }
 
 /// A figure and between what it may lie.
@@ -175,7 +184,8 @@ fn safe_stops(report: &Report, measures: &Measures) -> Option<Gauged> {
 pub struct Gauged {
     /// The figure.
     pub value: f64,
-    /// The least that it may be, 95 %; `null`: nobody knows.
+    /// The least that it may be: of counts with 95 % on each side (90 % of both), else with 95 % of
+    /// both; `null`: nobody knows.
     pub low: Option<f64>,
     /// The most; `null`: nobody knows.
     pub high: Option<f64>,
@@ -196,10 +206,16 @@ impl Gauged {
         Self { value: percent(of.share), low, high }
     }
 
-    fn rate(events: u64, seconds: f64) -> Self {
-        let hours = (seconds / 3_600.0).max(1e-9);
-        let (few, many) = poisson(events);
-        Self { value: real(events) / hours, low: Some(few / hours), high: Some(many / hours) }
+    /// Events and the seconds that they are of: those that were seen, those that surely were, and
+    /// all that there may have been.
+    fn rate(seen: (u64, f64), sure: (u64, f64), possible: (u64, f64)) -> Self {
+        let hourly = |events: f64, seconds: f64| events / (seconds / 3_600.0).max(1e-9);
+        let (low, high) = (poisson(sure.0).0, poisson(possible.0).1);
+        Self {
+            value: hourly(real(seen.0), seen.1),
+            low: Some(hourly(low, sure.1)),
+            high: Some(hourly(high, possible.1)),
+        }
     }
 
     /// Whether this is surely above (true) or below (false) another: their intervals do not meet.

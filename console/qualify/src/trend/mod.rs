@@ -12,7 +12,7 @@ mod gauge;
 mod page;
 
 pub use gauge::{Gauge, Gauged, Run};
-pub use page::{alike, page};
+pub use page::{alike, is_page, page};
 
 use serde::Serialize;
 
@@ -40,8 +40,7 @@ pub struct Trend {
     pub groups: Vec<Group>,
     /// What was found and not counted, and why.
     pub left_out: Vec<LeftOut>,
-    /// Whether any measure's newest change, or its newest run against the baseline, is for the
-    /// worse.
+    /// Whether any measure's newest change is for the worse, or it [stands out](Measure::newest).
     pub worse: bool,
     /// Whether every measure of the first group has runs enough.
     pub enough: bool,
@@ -52,10 +51,28 @@ pub struct Trend {
 pub struct LeftOut {
     /// Its name.
     pub file: String,
-    /// Why.
+    /// Why, in words.
     pub why: String,
-    /// Whether it is so because it is not what was signed.
-    pub altered: bool,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why a file is in no table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// It, or a file that it names, is not what was signed.
+    Altered,
+    /// Nobody signed it, and it was asked under whose authority.
+    Unsigned,
+    /// It is signed under another authority than the one asked for.
+    Foreign,
+    /// It is no report, of another schema, or without a place in time.
+    Unread,
+    /// The same run is there already.
+    Twice,
+    /// There are too many newer ones.
+    Old,
 }
 
 /// What runs of a group have in common.
@@ -93,7 +110,13 @@ pub struct Measure {
     pub says: String,
     /// Runs whose interval does not meet the baseline's, by their place in the group.
     pub outside: Vec<Outside>,
-    /// Whether the newest change is for the worse.
+    /// The newest so many runs are all worse than the baseline, and than every other run of the
+    /// group: so many that luck alone does so within the table's rate. `null`: they are not.
+    ///
+    /// Not by the intervals alone: those are of one run each, and say nothing of how runs differ
+    /// among themselves; without any change half of all runs may be outside.
+    pub newest: Option<u64>,
+    /// Whether the newest change is for the worse, or the newest runs are.
     pub worse: bool,
 }
 
@@ -145,20 +168,24 @@ fn grouped(mut runs: Vec<Run>, left_out: &mut Vec<LeftOut>) -> Vec<Vec<Run>> {
     }
     for group in &mut groups {
         group.sort_by(|a, b| (a.minute, &a.name).cmp(&(b.minute, &b.name)));
-        let mut out = |run: &Run, why: String| {
-            left_out.push(LeftOut { file: run.name.clone(), why, altered: false });
+        let mut out = |run: &Run, why: String, reason: Reason| {
+            left_out.push(LeftOut { file: run.name.clone(), why, reason });
         };
         let mut kept: Vec<Run> = Vec::new();
         for run in std::mem::take(group) {
             let same = |other: &&Run| run.samples.is_some() && other.samples == run.samples;
             match kept.iter().find(same) {
-                Some(other) => out(&run, format!("the same run as {}, counted once", other.name)),
+                Some(other) => {
+                    let why = format!("the same run as {}, counted once", other.name);
+                    out(&run, why, Reason::Twice);
+                }
                 None => kept.push(run),
             }
         }
         let old = kept.len().saturating_sub(MOST_RUNS);
         for run in kept.drain(..old) {
-            out(&run, format!("only the newest {MOST_RUNS} runs of a kind are looked at"));
+            let why = format!("only the newest {MOST_RUNS} runs of a kind are looked at");
+            out(&run, why, Reason::Old);
         }
         *group = kept;
     }
@@ -193,6 +220,8 @@ fn group(runs: Vec<Run>, baseline: Option<&Run>) -> Group {
     };
     // What is the same in every run can show nothing, and takes no part of the table's rate.
     let tested = len(&Gauge::ALL.into_iter().filter(changes).collect::<Vec<_>>());
+    // Against a baseline each measure has a third test, which takes its part of the same rate.
+    let tested = if baseline.is_some() { (tested * 3).div_ceil(2) } else { tested };
     let measure = |gauge| measure(gauge, &runs, baseline.as_ref(), tested);
     let measures = Gauge::ALL.into_iter().filter_map(measure).collect();
     Group { alike, measures, baseline, runs }
@@ -219,11 +248,34 @@ fn measure(gauge: Gauge, runs: &[Run], baseline: Option<&Run>, tested: u64) -> O
             Some(Outside { run: *run, worse: is_higher == gauge.less_is_better() })
         })
         .collect();
-    let newest_is_worse =
-        outside.last().is_some_and(|out| out.worse && Some(&out.run) == of_run.last());
-    let worse = newest_is_worse || rises(&course).is_some_and(|up| up == gauge.less_is_better());
-    let says = says(gauge, &course, runs, &of_run);
-    Some(Measure { gauge, of_run, course, says, outside, worse })
+    let newest = newest(gauge, &course, &of_run, &outside, course::share(tested));
+    let worse = newest.is_some() || rises(&course).is_some_and(|up| up == gauge.less_is_better());
+    let mut says = says(gauge, &course, runs, &of_run);
+    if let Some(newest) = newest {
+        says.push_str(&format!(
+            " The newest {newest} run(s) are worse than the baseline, and than all others here."
+        ));
+    }
+    Some(Measure { gauge, of_run, course, says, outside, newest, worse })
+}
+
+/// How many of the newest runs stand out for the worse, [`Measure::newest`].
+fn newest(
+    gauge: Gauge,
+    course: &Course,
+    of_run: &[usize],
+    outside: &[Outside],
+    share: f64,
+) -> Option<u64> {
+    let runs = len(&course.points);
+    let needed = chance::newest_needed(runs, share, course.resemblance)?;
+    let others = usize::try_from(runs.checked_sub(needed)?).ok()?;
+    let is_worse = |run: &usize| outside.iter().any(|out| out.worse && out.run == *run);
+    let (old, new) = course.points.split_at_checked(others)?;
+    let height = |point: &Point| if gauge.less_is_better() { point.value } else { -point.value };
+    let most = old.iter().map(height).fold(f64::NEG_INFINITY, f64::max);
+    let stand_out = new.iter().all(|point| height(point) > most);
+    (stand_out && of_run.get(others..)?.iter().all(is_worse)).then_some(needed)
 }
 
 /// Whether the newest change goes up; `None`: there is none.

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use super::course::{Point, Reading};
-use super::{Group, Measure, Trend};
+use super::{Group, Measure, Reason, Trend};
 use crate::report::svg::{Axis, Plot};
 use crate::report::{figure, safe};
 use crate::verdict::Verdict;
@@ -13,6 +13,14 @@ use crate::verdict::Verdict;
 /// What this page has beyond a report's.
 const STYLE: &str = "svg circle{fill:var(--up);stroke:none}svg circle.out{fill:var(--bad)}\
     .key i.base{color:#98a2b3;border-top-style:dashed}.worse{color:var(--bad)}";
+
+/// What this page is called, and no other.
+const TITLE: &str = "<title>What changed on this link</title>";
+
+/// Whether a text is a page of many runs, of whichever release.
+pub fn is_page(text: &str) -> bool {
+    text.starts_with("<!DOCTYPE html>") && text.contains(TITLE)
+}
 
 /// The page of many runs.
 pub fn page(trend: &Trend) -> String {
@@ -23,7 +31,7 @@ pub fn page(trend: &Trend) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-         <title>What changed on this link</title><style>{}{STYLE}</style></head>\n\
+         {TITLE}<style>{}{STYLE}</style></head>\n\
          <body><main>\n{}\n\
          </main>\n</body></html>\n",
         include_str!("../report/page.css"),
@@ -41,7 +49,7 @@ fn first(trend: &Trend) -> String {
     let mut found = String::new();
     for (group, measure) in trend.groups.iter().flat_map(|g| g.measures.iter().map(move |m| (g, m)))
     {
-        if matches!(measure.course.reads_as, Reading::Drift | Reading::Steps) {
+        if measure.worse || matches!(measure.course.reads_as, Reading::Drift | Reading::Steps) {
             let class = if measure.worse { "worse" } else { "" };
             let says = safe(&measure.says);
             let of = if trend.groups.len() > 1 { safe(&alike(group)) } else { String::new() };
@@ -246,7 +254,7 @@ fn left_out(trend: &Trend) -> String {
     }
     let mut rows = String::new();
     for file in &trend.left_out {
-        let class = if file.altered { "worse" } else { "" };
+        let class = if file.reason == Reason::Altered { "worse" } else { "" };
         let (name, why) = (safe(&file.file), safe(&file.why));
         let _ = write!(rows, "<tr><td>{name}</td><td class=\"{class}\">{why}</td></tr>");
     }
@@ -264,9 +272,12 @@ fn how(trend: &Trend) -> String {
          the rest (circular binary segmentation), against the same runs shuffled. Runs that \
          resemble their neighbours count as fewer; among such runs, as of every hour of a day, \
          there are nevertheless more false alarms than that. A run is outside the baseline where \
-         its 95 % \
-         interval and the baseline's do not meet; the baseline is one run, and says nothing of how \
-         runs differ among themselves.</p></section>",
+         its interval (of counts 90 %, else 95 %) and the baseline's do not meet; \
+         the baseline is one run, and says nothing of how runs differ among themselves, so \
+         that alone makes nothing worse: the newest runs must be \
+         worse than the baseline and than every other run here, as many of them (three of twenty, \
+         with few measures two) as luck alone puts there no oftener than the rate above \
+         allows.</p></section>",
         trend.false_alarm_rate * 100.0
     )
 }

@@ -3,12 +3,12 @@
 //! Knows: seals, and the files that a report names. Does not know: what its figures mean.
 
 use super::super::{ANSWER_NO, CANNOT_TELL, Done, FAILED, Failed, failed, wrong};
-use super::RELEASE;
 use super::again::REPORTS;
 use longhand_console::qualify::sha256_of_file;
 use longhand_qualify::measure::long;
 use longhand_qualify::report::compare::{Change, compare, differs};
 use longhand_qualify::report::{RawFile, Read, ReadError, Report, Seal, read};
+use longhand_qualify::trend::Reason;
 use longhand_quic::trust::{self, Sealed, authority_fingerprint};
 use serde_json::json;
 use std::io::Write as _;
@@ -18,8 +18,49 @@ use std::process::ExitCode;
 /// A line on standard output. A reader that has gone away (`| head`) is no error.
 macro_rules! say {
     ($($words:tt)*) => {{
-        let _gone = writeln!(std::io::stdout().lock(), $($words)*);
+        let _gone = writeln!(std::io::stdout().lock(), "{}", plain(&format!($($words)*)));
     }};
+}
+
+/// One line as a terminal may show it: reports are other people's, and need not be signed. What
+/// would move its cursor, end the line or turn its direction is shown as U+FFFD.
+pub(super) fn plain(line: &str) -> String {
+    let marks = ['\u{200e}', '\u{200f}'];
+    let turns = ['\u{2028}'..='\u{202e}', '\u{2066}'..='\u{2069}'];
+    let is_bad = |c: char| {
+        c.is_control() || marks.contains(&c) || turns.iter().any(|turns| turns.contains(&c))
+    };
+    line.replace(is_bad, "\u{fffd}")
+}
+
+/// An object, as it is: a program reads it.
+fn say_object(object: &serde_json::Value) {
+    let _gone = writeln!(std::io::stdout().lock(), "{object}");
+}
+
+/// What is not believed, and why.
+pub(super) struct Refused {
+    pub(super) reason: Reason,
+    pub(super) failed: Failed,
+}
+
+impl Refused {
+    fn altered(what: String, advice: &str) -> Self {
+        Self { reason: Reason::Altered, failed: failed(ANSWER_NO, what, advice) }
+    }
+}
+
+/// What fails otherwise cannot be read.
+impl From<Failed> for Refused {
+    fn from(failed: Failed) -> Self {
+        Self { reason: Reason::Unread, failed }
+    }
+}
+
+impl From<Refused> for Failed {
+    fn from(refused: Refused) -> Self {
+        refused.failed
+    }
 }
 
 /// Says whether a report, or all of a run's folder, is what was signed.
@@ -29,10 +70,10 @@ pub(super) fn verify(path: &Path, authority: Option<&Path>, as_json: bool) -> Do
     let base = if is_folder { path } else { path.parent().unwrap_or_else(|| Path::new("")) };
     let (read, report, sealed) =
         trusted(if is_folder { object.as_path() } else { path }, authority, base)?;
-    let mut drawn = page_state(path, &read, &report)?;
+    let mut drawn = page_state(&read, &report)?;
     if is_folder {
         let (beside, ..) = trusted(&page, authority, base)?;
-        drawn = page_state(&page, &beside, &report)?;
+        drawn = page_state(&beside, &report)?;
         if (&beside.signed, &beside.seal) != (&read.signed, &read.seal) {
             let what = "report.html is of another run than report.json";
             return Err(failed(ANSWER_NO, what, "ask whoever gave it to you for the original"));
@@ -57,7 +98,7 @@ pub(super) fn verify(path: &Path, authority: Option<&Path>, as_json: bool) -> Do
             "authority_checked": authority.is_some(), "samples": samples, "files": files,
             "verdict": report.verdict.name(), "page": drawn,
         });
-        say!("{object}");
+        say_object(&object);
     } else {
         say!("holds: {} by {}", report.verdict.name(), sealed.who);
         say!("signer's certificate  {}", sealed.who.fingerprint);
@@ -81,25 +122,25 @@ fn files_beside(
     base: &Path,
     named: &[RawFile],
     is_folder: bool,
-) -> Result<Vec<(String, bool)>, Failed> {
+) -> Result<Vec<(String, bool)>, Refused> {
     let mut found = Vec::new();
     for file in named {
         let name = Path::new(&file.name);
         // Signed or not, a report must not make anybody read elsewhere.
         if !name.components().all(|part| matches!(part, Component::Normal(_))) {
-            let what = format!("the report names a file outside its folder: {}", file.name);
-            return Err(failed(ANSWER_NO, what, "do not believe it"));
+            let what = format!("the report names a file outside its folder: {}", plain(&file.name));
+            return Err(Refused::altered(what, "do not believe it"));
         }
         let path = base.join(name);
         let is_here = path.is_file();
         if is_here && sha256_of_file(&path).map_err(wrong)?.0 != file.sha256 {
             let what = format!("{} is not the file that the report was made from", path.display());
-            return Err(failed(ANSWER_NO, what, "restore it from where the run was made"));
+            return Err(Refused::altered(what, "restore it from where the run was made"));
         }
         if is_folder && !is_here {
             let what = format!("{} is missing: the folder is not whole", path.display());
             let advice = "verify its report.json alone, or restore the file";
-            return Err(failed(FAILED, what, advice));
+            return Err(failed(FAILED, what, advice).into());
         }
         found.push((file.name.clone(), is_here));
     }
@@ -111,43 +152,54 @@ fn load(path: &Path) -> Result<Read, Failed> {
     let advice = "name a report.json, a report.html, or a run's folder, as `qualify` wrote it";
     let text = std::fs::read_to_string(path)
         .map_err(|error| failed(FAILED, format!("{}: {error}", path.display()), advice))?;
-    read(&text).map_err(|error| failed(FAILED, format!("{}: {error}", path.display()), advice))
+    read(&text)
+        .map_err(|error| failed(FAILED, plain(&format!("{}: {error}", path.display())), advice))
 }
 
 /// The report there. `sealed`: whether its seal holds, which says more of one that is of another
 /// schema.
 fn report_of(path: &Path, read: &Read, sealed: Option<&Sealed>) -> Result<Report, Failed> {
     read.report().map_err(|error| {
+        let what = plain(&format!("{}: {error}", path.display()));
         let of_another = matches!(error, ReadError::Schema { .. });
-        let advice = match sealed.filter(|_| of_another) {
-            Some(sealed) => {
-                let page = match read.seal.as_ref().and_then(|seal| seal.page.as_ref()) {
-                    Some(_) if read.page_signed.is_some() => ", and so does the page's",
-                    Some(_) | None => "",
-                };
-                format!(
-                    "its signature holds{page}: it is as {} signed it; files that it names and \
-                     that lie beside it are those it was made from",
-                    sealed.who
-                )
-            }
-            None => "name a report as `qualify` wrote it".to_owned(),
+        let Some(sealed) = sealed.filter(|_| of_another) else {
+            return failed(FAILED, what, "name a report as `qualify` wrote it");
         };
-        failed(FAILED, format!("{}: {error}", path.display()), advice)
+        let has_seal = read.seal.as_ref().is_some_and(|seal| seal.page.is_some());
+        let (code, page) = match (&read.page_signed, has_seal) {
+            (None, _) => (FAILED, ""),
+            (Some(_), true) => (FAILED, ", and so does the page's"),
+            // Its seal is over the report in it alone.
+            (Some(_), false) => (
+                CANNOT_TELL,
+                " for the report in it; of the page around it, which has no seal of its own, \
+                 nobody can tell whether it was altered",
+            ),
+        };
+        let advice = format!(
+            "its signature holds{page}: it is as {} signed it; files that it names and that lie \
+             beside it are those it was made from",
+            sealed.who
+        );
+        failed(code, what, advice)
     })
 }
 
 /// Who sealed it, the page too where that has a seal of its own.
-fn sealed(path: &Path, seal: &Seal, read: &Read) -> Result<Sealed, Failed> {
+fn sealed(path: &Path, seal: &Seal, read: &Read) -> Result<Sealed, Refused> {
     let with = |signature: &String| trust::Seal {
         signature: signature.clone(),
         certificate: seal.certificate.clone(),
         authority: seal.authority.clone(),
     };
     let not_genuine =
-        |what: String| failed(ANSWER_NO, what, "ask whoever gave it to you for the original");
+        |what: String| Refused::altered(what, "ask whoever gave it to you for the original");
     let who = with(&seal.signature).verify(read.signed.as_bytes());
     let who = who.map_err(|error| not_genuine(format!("{}: {error}", path.display())))?;
+    if read.lost_its_page_seal() {
+        let what = "the report in it holds, and the seal of the page around it was taken away";
+        return Err(not_genuine(format!("{}: {what}", path.display())));
+    }
     if let Some((signature, page)) = seal.page.as_ref().zip(read.page_signed.as_ref()) {
         with(signature).verify(page.as_bytes()).map_err(|error| {
             let what = "the report in it holds, and the page around it does not";
@@ -157,50 +209,31 @@ fn sealed(path: &Path, seal: &Seal, read: &Read) -> Result<Sealed, Failed> {
     Ok(who)
 }
 
-/// What is known of a page whose report's seal holds, and its own where it has one; `None`: it is
-/// no page.
-fn page_state(path: &Path, read: &Read, report: &Report) -> Result<Option<&'static str>, Failed> {
+/// What is known of a page whose seals hold, its report's and its own; `None`: it is no page.
+fn page_state(read: &Read, report: &Report) -> Result<Option<&'static str>, Failed> {
     if read.page_signed.is_none() {
         return Ok(None);
     }
-    let is_signed = read.seal.as_ref().is_some_and(|seal| seal.page.is_some());
-    let is_alike = read.is_as_drawn_here(report).map_err(wrong)?;
-    let by = &report.about.release;
-    match (is_signed, is_alike) {
-        (true, true) => Ok(Some("as signed")),
-        (true, false) => Ok(Some("as signed, and drawn by another release than this one")),
-        (false, true) => Ok(Some("as made from its report")),
-        (false, false) if by == RELEASE => {
-            let what =
-                format!("{}: the page is not the one made from the report in it", path.display());
-            Err(failed(ANSWER_NO, what, "it was altered: ask for the original"))
-        }
-        // Its seal is over the report in it alone.
-        (false, false) => {
-            let what = format!(
-                "{}: the report in it holds, and is as it was signed; of the page around it, by \
-                 {by}, nobody can tell whether it was altered: it has no seal of its own, and this \
-                 release draws another",
-                path.display()
-            );
-            let advice = "believe the report.json beside it, or `qualify report` its folder anew";
-            Err(failed(CANNOT_TELL, what, advice))
-        }
-    }
+    Ok(Some(match read.is_as_drawn_here(report).map_err(wrong)? {
+        true => "as signed",
+        false => "as signed, and drawn by another release than this one",
+    }))
 }
 
-fn unsigned(path: &Path) -> Failed {
+fn unsigned(path: &Path) -> Refused {
     let what = format!("{}: the report carries no signature", path.display());
-    failed(ANSWER_NO, what, "nobody can tell whether it was altered; ask for a signed one")
+    let advice = "nobody can tell whether it was altered; ask for a signed one";
+    Refused { reason: Reason::Unsigned, failed: failed(ANSWER_NO, what, advice) }
 }
 
-fn of_authority(path: &Path, sealed: &Sealed, authority: Option<&Path>) -> Result<(), Failed> {
+fn of_authority(path: &Path, sealed: &Sealed, authority: Option<&Path>) -> Result<(), Refused> {
     let Some(folder) = authority else { return Ok(()) };
     if authority_fingerprint(folder).map_err(wrong)? == sealed.authority {
         return Ok(());
     }
     let what = format!("{}: signed under another authority than yours", path.display());
-    Err(failed(ANSWER_NO, what, "ask who issued the signer's certificate"))
+    let failed = failed(ANSWER_NO, what, "ask who issued the signer's certificate");
+    Err(Refused { reason: Reason::Foreign, failed })
 }
 
 /// A report whose seal holds.
@@ -210,7 +243,7 @@ fn trusted(
     path: &Path,
     authority: Option<&Path>,
     base: &Path,
-) -> Result<(Read, Report, Sealed), Failed> {
+) -> Result<(Read, Report, Sealed), Refused> {
     let read = load(path)?;
     let seal = read.seal.as_ref().ok_or_else(|| unsigned(path))?;
     let sealed = sealed(path, seal, &read)?;
@@ -219,7 +252,7 @@ fn trusted(
         Ok(report) => report,
         Err(of_another) => {
             files_beside(base, &read.files(), false)?;
-            return Err(of_another);
+            return Err(of_another.into());
         }
     };
     Ok((read, report, sealed))
@@ -232,7 +265,7 @@ pub(super) struct Side {
 }
 
 impl Side {
-    pub(super) fn of(path: &Path, authority: Option<&Path>) -> Result<Self, Failed> {
+    pub(super) fn of(path: &Path, authority: Option<&Path>) -> Result<Self, Refused> {
         let folder = path.is_dir().then(|| path.join(REPORTS[0]));
         let path = folder.as_deref().unwrap_or(path);
         let read = load(path)?;
@@ -289,17 +322,19 @@ pub(super) fn beside(before: &Path, after: &Path, authority: Option<&Path>, as_j
             "after": side(&b, after), "authority_checked": authority.is_some(),
             "differs": differs, "worse": worse, "rows": rows,
         });
-        say!("{object}");
+        say_object(&object);
         return Ok(if worse { ExitCode::from(ANSWER_NO) } else { ExitCode::SUCCESS });
     }
-    say!("{}\n{}", a.line("A", before), b.line("B", after));
+    say!("{}", a.line("A", before));
+    say!("{}", b.line("B", after));
     if authority.is_none() {
         say!("whose authority signed is not checked; say --authority DIR");
     }
     for one in &differs {
         say!("NOT ALIKE: {}: A {}, B {}", one.what, one.before, one.after);
     }
-    say!("\n{:<36} {:>12} {:>12}", "", "A", "B");
+    say!("");
+    say!("{:<36} {:>12} {:>12}", "", "A", "B");
     for row in &rows {
         let change = match row.change {
             Change::Better => "better",

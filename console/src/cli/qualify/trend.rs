@@ -5,11 +5,13 @@
 
 use super::super::{ANSWER_NO, CANNOT_TELL, Done, FAILED, Failed, failed, wrong};
 use super::again::REPORTS;
-use super::check::Side;
+use super::check::{Side, plain};
 use longhand_qualify::report::figure;
 use longhand_qualify::trend::chance::middle;
 use longhand_qualify::trend::course::Reading;
-use longhand_qualify::trend::{Group, LeftOut, Measure, Run, Trend, alike, page, trend};
+use longhand_qualify::trend::{
+    Group, LeftOut, Measure, Reason, Run, Trend, alike, is_page, page, trend,
+};
 use longhand_qualify::verdict::Verdict;
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -53,6 +55,9 @@ impl Course {
                           `qualify compare A B`";
             return Err(failed(FAILED, what, advice));
         }
+        if let Some(path) = &self.out {
+            refuse_over(path)?;
+        }
         let baseline = self.baseline.as_deref().map(|path| self.baseline(path)).transpose()?;
         let (mut runs, mut left_out) = (Vec::new(), Vec::new());
         for found in self.find(&mut left_out) {
@@ -71,17 +76,15 @@ impl Course {
             let advice = "each `longhand-console qualify` run files one; name the folder above \
                           them \
                           (longhand-report)";
-            return Err(failed(FAILED, what.trim_end(), advice));
+            let code = if any_altered(&left_out) { ANSWER_NO } else { FAILED };
+            return Err(failed(code, what.trim_end(), advice));
         }
         let told = trend(runs, baseline.as_ref(), left_out);
         if let Some(path) = &self.out {
-            std::fs::write(path, page(&told)).map_err(|error| {
-                let what = format!("cannot write {}: {error}", path.display());
-                failed(FAILED, what, "see to the disk, or name a file that can be written")
-            })?;
+            write(path, &page(&told))?;
         }
         self.tell(&told, baseline.as_ref())?;
-        let altered = told.left_out.iter().any(|out| out.altered);
+        let altered = any_altered(&told.left_out);
         Ok(match (told.worse || altered, told.enough) {
             (true, _) => ExitCode::from(ANSWER_NO),
             (false, false) => ExitCode::from(CANNOT_TELL),
@@ -93,14 +96,18 @@ impl Course {
         let side = Side::of(path, self.authority.as_deref())?;
         let name = path.display().to_string();
         Run::of(name, side.signer(), &side.report)
-            .map_err(|why| failed(FAILED, format!("{}: {why}", path.display()), "name another run"))
+            .map_err(|why| plain(&format!("{}: {why}", path.display())))
+            .map_err(|why| failed(FAILED, why, "name another run"))
     }
 
     /// Every file that may be a report, by name.
     fn find(&self, left_out: &mut Vec<LeftOut>) -> Vec<PathBuf> {
         let (mut found, mut open) = (Vec::new(), vec![(self.folder.clone(), 0)]);
+        // However it is called this time.
+        let own = self.out.as_ref().and_then(|path| path.canonicalize().ok());
+        let is_own = |path: &Path| own.is_some() && path.canonicalize().ok() == own;
         while let Some((folder, depth)) = open.pop() {
-            let mut out = |why: String| left_out.push(self.out(&folder, why, false));
+            let mut out = |why: String| left_out.push(self.out(&folder, why, Reason::Unread));
             let entries = match std::fs::read_dir(&folder) {
                 Ok(_) if depth > DEEPEST => {
                     out(format!("more than {DEEPEST} folders deep: not looked into"));
@@ -128,7 +135,7 @@ impl Course {
                 |path: &Path| is(path, "html") && !files.contains(&path.with_extension("json"));
             let before = found.len();
             let all = files.iter().filter(|path| is_object(path) || is_page(path));
-            found.extend(all.filter(|path| Some(*path) != self.out.as_ref()).cloned());
+            found.extend(all.filter(|path| !is_own(path)).cloned());
             let has_run = files.iter().any(|path| path.ends_with("run.json"));
             if has_run && found.len() == before {
                 out("a run without a report: `qualify report` makes it".to_owned());
@@ -141,19 +148,20 @@ impl Course {
     fn read(&self, path: &Path) -> Result<Run, LeftOut> {
         let bytes = std::fs::metadata(path).map_or(0, |file| file.len());
         if bytes > LARGEST {
-            return Err(self.out(path, format!("{bytes} bytes: no report is so long"), false));
+            let why = format!("{bytes} bytes: no report is so long");
+            return Err(self.out(path, why, Reason::Unread));
         }
-        let side = Side::of(path, self.authority.as_deref()).map_err(|failed| {
-            let said = failed.report.to_string();
+        let side = Side::of(path, self.authority.as_deref()).map_err(|refused| {
+            let said = refused.failed.report.to_string();
             let why = said.strip_prefix(&format!("{}: ", path.display())).unwrap_or(&said);
-            self.out(path, why.to_owned(), failed.code == ExitCode::from(ANSWER_NO))
+            self.out(path, why.to_owned(), refused.reason)
         })?;
-        let out = |why| self.out(path, why, false);
+        let out = |why| self.out(path, why, Reason::Unread);
         Run::of(self.name(path), side.signer(), &side.report).map_err(out)
     }
 
-    fn out(&self, path: &Path, why: String, altered: bool) -> LeftOut {
-        LeftOut { file: self.name(path), why, altered }
+    fn out(&self, path: &Path, why: String, reason: Reason) -> LeftOut {
+        LeftOut { file: self.name(path), why, reason }
     }
 
     /// A file's name from the folder on; of a run's report the run's.
@@ -191,12 +199,44 @@ impl Course {
         if let Some(path) = &self.out {
             lines.push(format!("wrote {}", path.display()));
         }
-        lines.join("\n") + "\n"
+        lines.iter().map(|line| plain(line) + "\n").collect()
     }
 }
 
+/// What is only unsigned, or another's, is left out and no more: it would be so for ever.
+fn any_altered(left_out: &[LeftOut]) -> bool {
+    left_out.iter().any(|out| out.reason == Reason::Altered)
+}
+
 fn line_of(out: &LeftOut) -> String {
-    format!("LEFT OUT  {}: {}", out.file, out.why)
+    plain(&format!("LEFT OUT  {}: {}", out.file, out.why))
+}
+
+/// Only a page of an earlier look is written over: anything else may be somebody's signed report.
+fn refuse_over(path: &Path) -> Result<(), Failed> {
+    match std::fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Ok(bytes) if is_page(&String::from_utf8_lossy(&bytes)) => Ok(()),
+        Ok(_) | Err(_) => {
+            let what = format!("{} is there already, and no page of `trend`", path.display());
+            Err(failed(FAILED, what, "name another file with --out"))
+        }
+    }
+}
+
+/// Whole, or as it was.
+fn write(path: &Path, text: &str) -> Result<(), Failed> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(format!(".new-{}", std::process::id()));
+    let put = std::fs::File::create_new(&new).and_then(|mut file| {
+        let put = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+        let put = put.and_then(|()| std::fs::rename(&new, path));
+        put.inspect_err(|_| drop(std::fs::remove_file(&new)))
+    });
+    put.map_err(|error| {
+        let what = format!("cannot write {}: {error}", path.display());
+        failed(FAILED, what, "see to the disk, or name a file that can be written")
+    })
 }
 
 /// One group's runs and measures.
@@ -228,7 +268,8 @@ fn table(group: &Group, baseline: Option<&Run>) -> Vec<String> {
         (None, None) => String::new(),
     });
     lines.retain(|line| !line.is_empty());
-    lines.push(format!("\n{:<30} {:>9} {:>9} {:>9}", "", "least", "median", "newest"));
+    lines.push(String::new());
+    lines.push(format!("{:<30} {:>9} {:>9} {:>9}", "", "least", "median", "newest"));
     for measure in &group.measures {
         lines.extend(rows(group, measure));
     }
@@ -247,7 +288,7 @@ fn rows(group: &Group, measure: &Measure) -> Vec<String> {
         figure(course.last),
         signs(&course.points.iter().map(|point| point.value).collect::<Vec<_>>()),
     )];
-    if course.reads_as != Reading::Steady {
+    if course.reads_as != Reading::Steady || measure.worse {
         lines.push(format!("{:6}{}", "", measure.says));
     }
     let outside = |worse: bool| -> Vec<&str> {
