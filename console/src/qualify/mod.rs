@@ -206,9 +206,6 @@ pub fn measure(
     let books = [Some(Arc::clone(&desk)), twin.as_ref().map(twin::Twin::desk)];
     let books: Vec<Arc<Desk>> = books.into_iter().flatten().collect();
     let cut_short = keep(&books, &mut roads, config, slots, &mut look)?;
-    if let Some((words, _)) = desk.over() {
-        notes.push(format!("The robot ended the run before its time: {words}."));
-    }
     if let Some(survey) = looking.as_ref().filter(|_| !cut_short) {
         wait_path(survey, &mut look);
     }
@@ -219,9 +216,7 @@ pub fn measure(
     if let Some(twin) = twin {
         twin.join();
     }
-    if let Err(error) = disk.join() {
-        notes.push(format!("The disk did not take everything while it was measured: {error}."));
-    }
+    notes.extend(ended_badly(&desk, disk));
     let path = looking.and_then(path::Survey::join);
     let put = loading.and_then(|thread| thread.join().ok());
     let put = put.or_else(|| filler.map(|filler| filler.put()));
@@ -316,6 +311,16 @@ fn wait_ready(desk: &Desk, look: &mut impl FnMut(&Live) -> bool) -> Result<u16, 
         }
         std::thread::sleep(LOOK_EVERY);
     }
+}
+
+/// What is to be said of how it ended.
+fn ended_badly(desk: &Desk, disk: Disk) -> Vec<String> {
+    let over = desk.over();
+    let over = over.map(|(words, _)| format!("The robot ended the run before its time: {words}."));
+    let disk = disk.join().err();
+    let disk = disk
+        .map(|error| format!("The disk did not take everything while it was measured: {error}."));
+    over.into_iter().chain(disk).collect()
 }
 
 /// Lets the look at the path come to its end behind a short run.
