@@ -123,6 +123,26 @@ fn samples(path: &Path, more_ms: i32) {
     file.finish(0).unwrap();
 }
 
+/// Nothing half stands in the way of the same command once there is room again.
+#[test]
+fn a_full_disk_leaves_no_half_report() {
+    let scene = Scene::new();
+    let (identity, run) = (scene.path("trust/ann"), scene.path("run"));
+    let mut full = Command::new("sh");
+    // No file of more than 8 kB, told as an error and not by a signal.
+    let small = "trap '' XFSZ; ulimit -f 16; exec \"$0\" qualify report \"$@\"";
+    full.args(["-c", small, env!("CARGO_BIN_EXE_longhand-console"), &run]);
+    let failed = full.args(["--identity", &identity]).output().unwrap();
+    assert_eq!(failed.status.code(), Some(1), "{failed:?}");
+    assert!(said(&failed.stderr).contains("cannot write"), "{}", said(&failed.stderr));
+    let left = std::fs::read_dir(&run).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<String> = left.map(|name| name.into_string().unwrap()).collect();
+    let is_half = |name: &String| REPORTS.contains(&name.as_str()) || name.contains(".new-");
+    assert!(!left.iter().any(is_half), "{left:?}");
+    assert_eq!(scene.report(&["--identity", &identity]).status.code(), Some(3));
+    assert_eq!(scene.verify("run").status.code(), Some(0));
+}
+
 #[test]
 fn a_report_is_made_again_signed_where_asked_and_never_over_another() {
     let scene = Scene::new();

@@ -18,7 +18,7 @@ use longhand_qualify::report::{RawFile, Report, Seal, page_to_sign, to_html, to_
 use longhand_qualify::slot::Samples;
 use longhand_quic::trust::{Credentials, SealError, sha256};
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -95,15 +95,22 @@ fn refuse_over(into: &Path, names: &[&str]) -> Result<(), Failed> {
 pub(super) fn keep(folder: &Path, kept: &Kept) -> Result<(), Failed> {
     let path = folder.join(RUN);
     let text = serde_json::to_string(kept).map_err(wrong)?;
-    // Whole or as it was: a crash in the middle must not take the last one away, nor a power cut.
-    let new = folder.join("run.json.new");
+    put_whole(&path, text.as_bytes()).map_err(|error| cannot_write(&path, &error))
+}
+
+/// A file whole, or as it was: neither a crash in the middle, nor a power cut, nor a full disk takes
+/// the last one away or leaves half of one.
+pub(super) fn put_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(format!(".new-{}", std::process::id()));
     let put = File::create(&new).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
+        file.write_all(bytes)?;
         file.sync_all()?;
-        std::fs::rename(&new, &path)?;
-        File::open(folder)?.sync_all()
+        std::fs::rename(&new, path)
     });
-    put.map_err(|error| cannot_write(&path, &error))
+    put.inspect_err(|_| drop(std::fs::remove_file(&new)))?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Of a run that broke off, what had come due and lies not in its files.
@@ -271,9 +278,15 @@ impl Made {
         let html = to_html(&self.report, seal.as_ref()).map_err(wrong)?;
         let [object, page] = REPORTS;
         let all = [(HLOG, &self.hlog[..]), (object, json.as_bytes()), (page, html.as_bytes())];
-        for (name, bytes) in all {
+        for (place, (name, bytes)) in all.into_iter().enumerate() {
             let path = into.join(name);
-            std::fs::write(&path, bytes).map_err(|error| cannot_write(&path, &error))?;
+            put_whole(&path, bytes).map_err(|error| {
+                // Half a report would stand in the way of a whole one.
+                all.iter()
+                    .take(place)
+                    .for_each(|(name, _)| drop(std::fs::remove_file(into.join(name))));
+                cannot_write(&path, &error)
+            })?;
         }
         Ok(json)
     }

@@ -4,7 +4,7 @@
 //! alike or a change one (`longhand_qualify::trend`).
 
 use super::super::{ANSWER_NO, CANNOT_TELL, Done, FAILED, Failed, failed, wrong};
-use super::again::REPORTS;
+use super::again::{REPORTS, put_whole};
 use super::check::{Side, plain};
 use longhand_qualify::report::figure;
 use longhand_qualify::trend::chance::middle;
@@ -224,16 +224,8 @@ fn refuse_over(path: &Path) -> Result<(), Failed> {
     }
 }
 
-/// Whole, or as it was.
 fn write(path: &Path, text: &str) -> Result<(), Failed> {
-    let mut new = path.as_os_str().to_owned();
-    new.push(format!(".new-{}", std::process::id()));
-    let put = std::fs::File::create_new(&new).and_then(|mut file| {
-        let put = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-        let put = put.and_then(|()| std::fs::rename(&new, path));
-        put.inspect_err(|_| drop(std::fs::remove_file(&new)))
-    });
-    put.map_err(|error| {
+    put_whole(path, text.as_bytes()).map_err(|error| {
         let what = format!("cannot write {}: {error}", path.display());
         failed(FAILED, what, "see to the disk, or name a file that can be written")
     })
