@@ -98,8 +98,8 @@ pub(super) fn keep(folder: &Path, kept: &Kept) -> Result<(), Failed> {
     put_whole(&path, text.as_bytes()).map_err(|error| cannot_write(&path, &error))
 }
 
-/// A file whole, or as it was: neither a crash in the middle, nor a power cut, nor a full disk takes
-/// the last one away or leaves half of one.
+/// A file whole, or as it was: neither a crash in the middle, nor a power cut, nor a full disk
+/// takes the last one away or leaves half of one.
 pub(super) fn put_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut new = path.as_os_str().to_owned();
     new.push(format!(".new-{}", std::process::id()));
