@@ -82,6 +82,7 @@ impl Scene {
             about: About { rate_hz: 1_000, robot: "or3:7400".to_owned(), ..About::default() },
             requirements: Profile::shipped("atis-laparoscopic").unwrap(),
             noise: None,
+            noise_quic: None,
             ended: Some(Ended {
                 session: given.clone(),
                 twin: Some(given),

@@ -59,6 +59,7 @@ fn kept() -> Kept {
         },
         requirements: Profile::shipped("atis-laparoscopic").unwrap(),
         noise: Some(Floor { rtt_ms: (0.041, 0.085, 0.31, 2.45), late: 0.0123, not_sent: 0.0004 }),
+        noise_quic: Some(Floor { rtt_ms: (0.102, 0.214, 0.56, 3.75), late: 0.02, not_sent: 0.001 }),
         ended: None,
     }
 }
@@ -441,6 +442,8 @@ fn words_with_numbers(both: &Both) {
     }
     let noise = ["0", "1", "2", "3"].map(|n| both.real(&format!("/noise/rtt_ms/{n}")));
     has("just before: round trip", &noise);
+    let noise = ["0", "1", "2", "3"].map(|n| both.real(&format!("/noise_quic/rtt_ms/{n}")));
+    has("Inside a session: round trip", &noise);
     has(
         "How good the measurement is",
         &["slots", "sent", "not_sent", "no_session", "late"]

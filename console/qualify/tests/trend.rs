@@ -318,6 +318,7 @@ static ONE: LazyLock<Report> = LazyLock::new(|| {
         },
         requirements: Profile::shipped("atis-laparoscopic").unwrap(),
         noise: None,
+        noise_quic: None,
         ended: None,
     };
     report(&kept, Roads { session: &run.slots, twin: None }, None, &[])

@@ -442,7 +442,7 @@ impl Run {
         config: &QualifyConfig,
         robot: String,
         begun: String,
-        (notes, noise): (Vec<String>, Option<Floor>),
+        (notes, noise): (Vec<String>, Option<(Floor, Floor)>),
     ) -> Kept {
         Kept {
             schema: RUN_SCHEMA.to_owned(),
@@ -458,7 +458,8 @@ impl Run {
                 ..About::default()
             },
             requirements: requirements.clone(),
-            noise,
+            noise: noise.map(|(_, udp)| udp),
+            noise_quic: noise.map(|(session, _)| session),
             ended: None,
         }
     }
@@ -569,8 +570,8 @@ impl Run {
         Err(failed(USAGE, what, advice))
     }
 
-    /// What this machine itself adds: the session's figure in words, for the report, and plain
-    /// UDP's; or in words why it is not known, which keeps nothing else from being measured.
+    /// What this machine itself adds, in a session and on plain UDP; or in words why it is not
+    /// known, which keeps nothing else from being measured.
     ///
     /// Errors: it was interrupted.
     fn noise_floor(
@@ -579,7 +580,7 @@ impl Run {
         folder: &Path,
         out: &mut Speaker,
         go_on: &impl Fn() -> bool,
-    ) -> Result<(Vec<String>, Option<Floor>), Failed> {
+    ) -> Result<(Vec<String>, Option<(Floor, Floor)>), Failed> {
         if self.noise == Micros::ZERO {
             return Ok((Vec::new(), None));
         }
@@ -602,10 +603,9 @@ impl Run {
                 return Ok((vec![note], None));
             }
         };
-        let words = floor_words("in a session", &session);
-        out.line(&words);
+        out.line(&floor_words("in a session", &session));
         out.line(&floor_words("on plain UDP", &udp));
-        Ok((vec![words], Some(udp)))
+        Ok((Vec::new(), Some((session, udp))))
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::Report;
+use super::{Floor, Report};
 use super::road::{load, path};
 use super::svg::{Axis, Plot};
 use crate::measure::outage::{Mode, Outages, Way};
@@ -693,6 +693,20 @@ fn clocks(measures: &Measures) -> String {
     format!("<section class=\"card\"><h2>The two clocks</h2><ul>{list}</ul></section>")
 }
 
+fn floor_words(noise: &Floor) -> String {
+    let (p50, p99, p999, most) = noise.rtt_ms;
+    format!(
+        "round trip {} ms at p50, {} at p99, {} at p99.9, {} at most; {} % sent late, {} % not \
+         sent",
+        figure(p50),
+        figure(p99),
+        figure(p999),
+        figure(most),
+        figure(noise.late * 100.0),
+        figure(noise.not_sent * 100.0)
+    )
+}
+
 fn own(report: &Report) -> String {
     let own = &report.quic.own;
     let stolen = report.about.stolen_ms.map_or_else(String::new, |ms| {
@@ -701,19 +715,14 @@ fn own(report: &Report) -> String {
     let noise = report.noise.map_or_else(
         || "<p>The noise floor was not measured.</p>".to_owned(),
         |noise| {
-            let (p50, p99, p999, most) = noise.rtt_ms;
+            let quic = report.noise_quic.map_or_else(String::new, |noise| {
+                format!(" Inside a session: {}.", floor_words(&noise))
+            });
             format!(
-                "<p>Noise floor, the same schedule on plain UDP over loopback just before: round \
-                 trip {} ms at p50, {} at p99, {} at p99.9, {} at most; {} % sent late, {} % not \
-                 sent. Nothing shorter than this can be told from the machine. It is of this \
-                 machine's timers, threads and sockets; that of a session stands in the notes \
-                 above.</p>",
-                figure(p50),
-                figure(p99),
-                figure(p999),
-                figure(most),
-                figure(noise.late * 100.0),
-                figure(noise.not_sent * 100.0)
+                "<p>Noise floor, the same schedule on plain UDP over loopback just before: {}.\
+                 {quic} Nothing shorter than this can be told from the machine. It is of this \
+                 machine's timers, threads and sockets.</p>",
+                floor_words(&noise)
             )
         },
     );

@@ -50,8 +50,12 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// What was measured, when and by whom.
     pub about: About,
-    /// The same schedule over loopback on this machine, just before: what the probe itself adds.
+    /// The same schedule on plain UDP over loopback on this machine, just before: what the probe
+    /// itself adds.
     pub noise: Option<Floor>,
+    /// The same inside a session over loopback, at the same time: what `quic` is to be held
+    /// against.
+    pub noise_quic: Option<Floor>,
     /// Inside the QUIC session that commands use.
     pub quic: Measures,
     /// The same packets on plain UDP beside it; `null` where the robot offers none.

@@ -28,8 +28,10 @@ pub struct Run {
     pub about: About,
     /// What is required.
     pub requirements: Profile,
-    /// The same schedule over loopback, just before.
+    /// The same schedule on plain UDP over loopback, just before.
     pub noise: Option<Floor>,
+    /// The same inside a session.
+    pub noise_quic: Option<Floor>,
     /// What came of it; `null` until the run has ended: what lies there then broke off.
     pub ended: Option<Ended>,
 }
@@ -108,6 +110,7 @@ pub fn report(run: &Run, idle: Roads<'_>, loaded: Option<Roads<'_>>, files: &[Ra
         profile: Named { name: profile.name.clone(), title: profile.title.clone() },
         rows,
         noise: run.noise,
+        noise_quic: run.noise_quic,
         quic_adds_ms: twin.as_ref().map(|twin| adds(&quic.rtt, &twin.rtt)).unwrap_or_default(),
         playout_for_rare_stops_ms: quic
             .replay
