@@ -56,7 +56,13 @@ pub struct ProbeAnswer {
     /// Different probes of the run that have come, this one among them: the order of arrival.
     pub received: u64,
     /// Probes that came again, or too late to be told apart.
-    pub duplicates: u64,
+    pub duplicates: u32,
+    /// For so long until `received_at` the robot's own threads did not run, as far as they know:
+    /// the probe may have come at any time within. Zero where they did. Whole microseconds up to
+    /// 2^32.
+    ///
+    /// A robot's word can excuse what looks bad; it makes nothing look good (`longhand-qualify`).
+    pub stalled: Micros,
     /// The largest number that has come.
     pub newest: u64,
     /// Probes that came behind a later one.
@@ -152,7 +158,7 @@ fn bit(number: u64) -> u64 {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipts {
     received: u64,
-    duplicates: u64,
+    duplicates: u32,
     newest: u64,
     reordered: u32,
     /// The page that is told next begins here.
@@ -175,8 +181,8 @@ impl Receipts {
         Self { received: 0, duplicates: 0, newest: 0, reordered: 0, next_page: 0, kept }
     }
 
-    /// Takes a probe in: the answer to it, but for `answered_at` and the wall clock; `None` for one
-    /// that came before, or that is too far behind to tell.
+    /// Takes a probe in: the answer to it, but for `answered_at`, the wall clock and `stalled`;
+    /// `None` for one that came before, or that is too far behind to tell.
     pub fn take(&mut self, probe: &Probe, now: Instant<Robot>) -> Option<ProbeAnswer> {
         if probe.number > self.newest {
             self.forget(self.newest.saturating_add(1), probe.number);
@@ -199,6 +205,7 @@ impl Receipts {
             wall_offset_us: 0,
             received: self.received,
             duplicates: self.duplicates,
+            stalled: Micros::ZERO,
             newest: self.newest,
             reordered: self.reordered,
             seen: self.seen(),

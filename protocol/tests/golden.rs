@@ -337,6 +337,7 @@ fn probe_answer_fields(answer: &ProbeAnswer) -> Map<String, Value> {
     f.insert("wall_offset".into(), json!(answer.wall_offset_us));
     f.insert("received".into(), json!(answer.received));
     f.insert("duplicates".into(), json!(answer.duplicates));
+    f.insert("stalled".into(), json!(answer.stalled.as_micros()));
     f.insert("newest".into(), json!(answer.newest));
     f.insert("reordered".into(), json!(answer.reordered));
     f.insert("seen".into(), answer.seen.iter().map(|word| big(*word)).collect());

@@ -677,7 +677,10 @@ impl Link for RobotLink {
             }
             Frame::ProbeBegin { run } => {
                 let may = lock(&self.lease).may_measure();
-                may.map(|()| self.measuring.begin(run))
+                match may {
+                    Ok(()) => Ok(self.measuring.begin(run)?),
+                    Err(refusal) => Err(refusal),
+                }
             }
             Frame::Welcome { .. }
             | Frame::Witness(_)
@@ -742,6 +745,7 @@ impl Link for RobotLink {
     }
 
     fn poll_datagram(&mut self, buf: &mut [u8]) -> Option<usize> {
+        self.measuring.look(robot_now());
         let mut lease = lock(&self.lease);
         lease.held_by(self.id)?;
         let (state, lease_ended) = lease.take_newest()?;
@@ -842,7 +846,10 @@ impl Link for EngineerLink {
             .map_err(|error| nonsense(format!("frame refused: {}", error.advice())))?;
         let mut lease = lock(&self.lease);
         let answer = match frame {
-            Frame::ProbeBegin { run } => lease.may_measure().map(|()| self.measuring.begin(run)),
+            Frame::ProbeBegin { run } => match lease.may_measure() {
+                Ok(()) => Ok(self.measuring.begin(run)?),
+                Err(refusal) => Err(refusal),
+            },
             Frame::Hello { .. } | Frame::StateCommand(_) => {
                 Err(Refusal { why: RefusalKind::Role, expected: 0, got: 0 })
             }
@@ -878,6 +885,7 @@ impl Link for EngineerLink {
     }
 
     fn poll_datagram(&mut self, _buf: &mut [u8]) -> Option<usize> {
+        self.measuring.look(robot_now());
         None
     }
 
@@ -1072,13 +1080,21 @@ pub(crate) mod tests {
         assert_eq!(probe_in(&mut ann, 5, 1).unwrap().received, 1);
         assert_eq!(probe_in(&mut ann, 5, 1), None, "a copy");
         assert_eq!(probe_in(&mut ann, 6, 2), None, "another run");
-        // A new connection of hers goes on with the run; somebody else's begins anew.
+        // A new connection of hers goes on with the run; nobody else measures meanwhile, and
+        // whoever does behind her begins anew.
         let mut again = bench.link(Role::Engineer, "ann", 2);
         give(&mut again, &Frame::ProbeBegin { run: 5 }, &mut out).unwrap();
         assert_eq!(probe_in(&mut again, 5, 4).unwrap().received, 2);
         let mut bob = bench.link(Role::Engineer, "bob", 3);
+        let refused = give(&mut bob, &Frame::ProbeBegin { run: 5 }, &mut out).unwrap_err();
+        assert_eq!(refused.code, CloseCode::Refused);
+        assert!(refused.reason.contains("\"ann\"") && refused.reason.contains("try again"));
+        drop((again, ann));
+        let mut bob = bench.link(Role::Engineer, "bob", 3);
         give(&mut bob, &Frame::ProbeBegin { run: 5 }, &mut out).unwrap();
         assert_eq!(probe_in(&mut bob, 5, 9).unwrap().received, 1);
+        drop(bob);
+        let mut ann = bench.link(Role::Engineer, "ann", 4);
         let _ready = said(&mut out);
         // What a surgeon may ask for, an engineer may not.
         let hello = spoken(0);
@@ -1102,10 +1118,15 @@ pub(crate) mod tests {
         let _ready = said(&mut out);
         assert!(probe_in(&mut ann, 5, 1).is_some() && ann.poll_close().is_none());
         let mut lee = bench.connect("lee", 2);
+        assert!(give(&mut lee, &Frame::ProbeBegin { run: 6 }, &mut out).is_err(), "one at a time");
+        drop(ann);
         give(&mut lee, &Frame::ProbeBegin { run: 6 }, &mut out).unwrap();
-        let _ready = said(&mut out);
         assert!(probe_in(&mut lee, 6, 1).is_some(), "a surgeon may measure, too");
         drop(lee);
+        let mut ann = bench.link(Role::Engineer, "ann", 1);
+        give(&mut ann, &Frame::ProbeBegin { run: 5 }, &mut out).unwrap();
+        let _ready = said(&mut out);
+        assert!(probe_in(&mut ann, 5, 9).is_some());
         let mut lee = bench.connect("lee", 3);
         welcomed(&mut lee);
         assert_eq!(probe_in(&mut ann, 5, 2), None);

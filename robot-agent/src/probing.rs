@@ -3,6 +3,10 @@
 //! Knows: which runs go on, and what has come of each. Does not know: sessions, leases or commands,
 //! and has no way to any of them: what measures can neither arm nor move.
 //!
+//! One measures at a time: two would be each other's load, and neither would know. Whose
+//! certificate measures is told to whoever else asks; of one certificate the newest run goes on,
+//! since the one before may be of a console that is no more.
+//!
 //! Bounds, and what happens when they are reached: eight runs are remembered, the oldest is
 //! forgotten; 64 answers wait, the newest is dropped; the twin answers 4000 probes a second, and
 //! path probes (`path`) with 64 Mbit/s and 512 MB a run; a load inside a session (`filling`) with
@@ -13,6 +17,7 @@
 //! seen. It is off unless asked for, knows only runs that a certificate has begun, and answers only
 //! to the address that the certificate came from: nobody can have it answer to somebody else.
 
+mod awake;
 mod filling;
 mod path;
 
@@ -65,6 +70,10 @@ pub(crate) struct Runs {
 struct Run {
     /// Whose, by certificate.
     fingerprint: String,
+    /// The same for people.
+    who: String,
+    /// Another of the same certificate has begun.
+    is_replaced: bool,
     run: u64,
     /// Where its console is.
     from: IpAddr,
@@ -72,6 +81,8 @@ struct Run {
     twin: Receipts,
     path: path::Counted,
     filled: path::Counted,
+    /// How the pump's thread does, as of its last stall.
+    awake: awake::Awake,
     /// Connections that measure with it now.
     live: u32,
     /// When the last of them was lost; `None`: none was, or it was ended for a surgeon.
@@ -102,26 +113,45 @@ impl Runs {
 pub(crate) struct Measuring {
     runs: Runs,
     fingerprint: String,
+    who: String,
     from: IpAddr,
     run: Option<u64>,
     waiting: VecDeque<ProbeAnswer>,
     filling: filling::Filling,
+    awake: awake::Awake,
 }
 
 impl Measuring {
     pub(crate) fn new(runs: Runs, peer: &PeerIdentity, from: SocketAddr) -> Self {
         let (fingerprint, from) = (peer.fingerprint.clone(), from.ip());
         let waiting = VecDeque::with_capacity(WAITING_MAX);
-        Self { runs, fingerprint, from, run: None, waiting, filling: filling::Filling::default() }
+        let (filling, awake) = (filling::Filling::default(), awake::Awake::default());
+        let who = peer.to_string();
+        Self { runs, fingerprint, who, from, run: None, waiting, filling, awake }
     }
 
     /// Begins a run, or goes on with one of this certificate's.
-    pub(crate) fn begin(&mut self, run: u64) -> Frame {
+    ///
+    /// Errors: somebody else measures.
+    pub(crate) fn begin(&mut self, run: u64) -> Result<Frame, Close> {
         self.end(Some(robot_now()));
         let mut known = self.runs.lock();
+        let is_other = |one: &&Run| one.live > 0 && one.fingerprint != self.fingerprint;
+        if let Some(other) = known.iter().find(is_other) {
+            let words = format!(
+                "{} at {} measures this robot's link now, and two at once would be each other's \
+                 load: try again when that is over",
+                other.who, other.from
+            );
+            return Err(Close::new(CloseCode::Refused, words));
+        }
+        for other in known.iter_mut().filter(|other| other.run != run) {
+            other.is_replaced = true;
+        }
         let mine = |known: &&mut Run| known.run == run && known.fingerprint == self.fingerprint;
         if let Some(mine) = known.iter_mut().find(mine) {
             mine.from = self.from;
+            mine.is_replaced = false;
             mine.live = mine.live.saturating_add(1);
         } else {
             // Never one that is measured with: of those there is one a connection at most.
@@ -132,19 +162,32 @@ impl Measuring {
             }
             known.push_back(Run {
                 fingerprint: self.fingerprint.clone(),
+                who: self.who.clone(),
+                is_replaced: false,
                 run,
                 from: self.from,
                 receipts: Receipts::new(),
                 twin: Receipts::new(),
                 path: path::Counted::default(),
                 filled: path::Counted::default(),
+                awake: awake::Awake::default(),
                 live: 1,
                 lost_at: None,
             });
         }
         drop(known);
         self.run = Some(run);
-        Frame::ProbeReady { run, twin_port: self.runs.twin_port }
+        self.awake = awake::Awake::default();
+        Ok(Frame::ProbeReady { run, twin_port: self.runs.twin_port })
+    }
+
+    /// The thread that answers runs: to be said each tick.
+    pub(crate) fn look(&mut self, now: Instant<Robot>) {
+        let Some(run) = self.run else { return };
+        if let Some(stalled) = self.awake.look(now) {
+            // The machine may have stood still altogether, and the twin's thread with it.
+            let _known = self.with_mine(run, |mine| mine.awake = stalled);
+        }
     }
 
     /// Takes a datagram, if it is a probe, or part of a load, of this connection's run.
@@ -153,11 +196,12 @@ impl Measuring {
         let Some(probe) = wire::decode_probe(bytes).ok().filter(|probe| probe.run == run) else {
             return self.fill(now, run, bytes);
         };
+        self.look(now);
         let taken = self.with_mine(run, |mine| mine.receipts.take(&probe, now));
         if let Some(Some(answer)) = taken
             && self.waiting.len() < WAITING_MAX
         {
-            self.waiting.push_back(answer);
+            self.waiting.push_back(ProbeAnswer { stalled: self.awake.stalled(now), ..answer });
         }
         taken.is_some()
     }
@@ -170,14 +214,19 @@ impl Measuring {
         Some(bytes.len())
     }
 
-    /// Why this connection is to be closed: somebody has come to hold the robot meanwhile.
+    /// Why this connection is to be closed: somebody has come to hold the robot meanwhile, or this
+    /// certificate measures anew.
     pub(crate) fn must_end(&mut self, may: Result<(), Refusal>) -> Option<Close> {
-        let refusal = may.err()?;
-        self.run?;
+        let run = self.run?;
+        let is_replaced = self.with_mine(run, |mine| mine.is_replaced) == Some(true);
+        let words = match may {
+            Err(refusal) => refusal.why.advice(),
+            Ok(()) if is_replaced => "another of the same certificate has begun",
+            Ok(()) => return None,
+        };
         // Where a surgeon has come the twin does not outlive the session.
         self.end(None);
-        let words = format!("the measurement is over: {}", refusal.why.advice());
-        Some(Close::new(CloseCode::Refused, words))
+        Some(Close::new(CloseCode::Refused, format!("the measurement is over: {words}")))
     }
 
     /// This connection measures no more; since when the twin outlives it, if it does.
@@ -242,7 +291,9 @@ impl Twin {
             if answered >= TWIN_PER_SECOND {
                 continue;
             }
-            if let Some(answer) = self.take(now, bytes, came.from.ip()) {
+            let waited = came.waited.filter(|waited| *waited >= awake::STALL_MIN);
+            let waited = waited.unwrap_or(Micros::ZERO);
+            if let Some(answer) = self.take(now, bytes, came.from.ip(), waited) {
                 answered = answered.saturating_add(1);
                 // What the system does not take now is a lost answer, which the run will show.
                 let _lost = self.socket.send_to(&written(answer, robot_now()), NO_MARK, came.from);
@@ -273,12 +324,20 @@ impl Twin {
         mine.map(act)
     }
 
-    fn take(&self, now: Instant<Robot>, bytes: &[u8], from: IpAddr) -> Option<ProbeAnswer> {
+    /// `waited`: how long it lay in the socket, where that was long.
+    fn take(
+        &self,
+        now: Instant<Robot>,
+        bytes: &[u8],
+        from: IpAddr,
+        waited: Micros,
+    ) -> Option<ProbeAnswer> {
         let probe = wire::decode_probe(bytes).ok()?;
         self.with_known(probe.run, from, |known| {
             // What came has come, also where nobody is answered: a later answer tells of it.
-            let answer = known.twin.take(&probe, now);
-            answer.filter(|_| known.twin_lives(now))
+            let stalled = known.awake.stalled(now).max(waited);
+            let answer = known.twin.take(&probe, now).filter(|_| known.twin_lives(now));
+            answer.map(|answer| ProbeAnswer { stalled, ..answer })
         })?
     }
 }
@@ -346,31 +405,63 @@ pub(super) mod tests {
             wire::encode_probe(&Probe { run, number, ..Probe::default() }).to_vec()
         };
         let now = Instant::from_micros(5);
-        assert!(twin.take(now, &probe(!7, 1), here).is_none(), "no such run yet");
-        let ready = ann.begin(7);
+        assert!(twin.take(now, &probe(!7, 1), here, Micros::ZERO).is_none(), "no such run yet");
+        let ready = ann.begin(7).unwrap();
         assert!(matches!(ready, Frame::ProbeReady { run: 7, twin_port } if twin_port > 0));
-        assert!(twin.take(now, &probe(!7, 1), elsewhere).is_none(), "it would hit a stranger");
-        assert!(twin.take(now, &probe(7, 1), here).is_none(), "the other road's run");
-        assert_eq!(twin.take(now, &probe(!7, 1), here).unwrap().received, 1);
-        assert!(twin.take(now, &probe(!7, 1), here).is_none(), "a copy");
-        assert!(twin.take(now, b"nonsense", here).is_none());
+        assert!(
+            twin.take(now, &probe(!7, 1), elsewhere, Micros::ZERO).is_none(),
+            "it would hit a stranger"
+        );
+        assert!(twin.take(now, &probe(7, 1), here, Micros::ZERO).is_none(), "the other road's run");
+        assert_eq!(twin.take(now, &probe(!7, 1), here, Micros::ZERO).unwrap().received, 1);
+        assert!(twin.take(now, &probe(!7, 1), here, Micros::ZERO).is_none(), "a copy");
+        assert!(twin.take(now, b"nonsense", here, Micros::ZERO).is_none());
         // A hole ended the session, not the measurement: what comes through is still told.
         let lost = robot_now();
         ann.end(Some(robot_now()));
-        assert_eq!(twin.take(lost, &probe(!7, 2), here).unwrap().received, 2);
+        assert_eq!(twin.take(lost, &probe(!7, 2), here, Micros::ZERO).unwrap().received, 2);
         let later = robot_now().after(TWIN_OUTLIVES);
-        assert!(twin.take(later, &probe(!7, 3), here).is_none(), "nobody came back");
+        assert!(twin.take(later, &probe(!7, 3), here, Micros::ZERO).is_none(), "nobody came back");
         let _ready = ann.begin(7);
         // Numbers 1 to 4: also the third had come.
-        assert_eq!(twin.take(later, &probe(!7, 4), here).unwrap().received, 4);
+        assert_eq!(twin.take(later, &probe(!7, 4), here, Micros::ZERO).unwrap().received, 4);
         ann.end(Some(robot_now()));
         twin.runs.fall_silent();
         let now = robot_now();
-        assert!(twin.take(now, &probe(!7, 5), here).is_none(), "a surgeon holds the robot");
+        assert!(
+            twin.take(now, &probe(!7, 5), here, Micros::ZERO).is_none(),
+            "a surgeon holds the robot"
+        );
         let _ready = ann.begin(7);
         let held = Refusal { why: RefusalKind::LeaseHeld, expected: 0, got: 0 };
         assert!(ann.must_end(Err(held)).is_some());
-        assert!(twin.take(now, &probe(!7, 5), here).is_none(), "a surgeon has come");
+        assert!(twin.take(now, &probe(!7, 5), here, Micros::ZERO).is_none(), "a surgeon has come");
+    }
+
+    #[test]
+    fn both_roads_tell_what_lay_unread_while_this_machine_stalled() {
+        let (runs, twin) = Runs::with_twin(Some("127.0.0.1:0".parse().unwrap())).unwrap();
+        let (twin, here) = (twin.unwrap(), [10, 0, 0, 2].into());
+        let mut ann = Measuring::new(runs, &engineer(), SocketAddr::new(here, 9));
+        let _ready = ann.begin(7).unwrap();
+        let at = |ms: u64| Instant::from_micros(1_000_000 + ms * 1_000);
+        let probe = |run, number| wire::encode_probe(&Probe { run, number, ..Probe::default() });
+        let mut both = |number, ms, waited| {
+            assert!(ann.take(at(ms), &probe(7, number)));
+            let mut buf = [0; wire::PROBE_ANSWER_LEN];
+            ann.answer(at(ms), &mut buf).unwrap();
+            let beside = twin.take(at(ms), &probe(!7, number), here, waited).unwrap();
+            [wire::decode_probe_answer(&buf).unwrap(), beside].map(|answer| answer.stalled)
+        };
+        let ms = Micros::from_millis;
+        assert_eq!(both(1, 0, ms(0)), [ms(0); 2]);
+        assert_eq!(both(2, 1, ms(0)), [ms(0); 2]);
+        // The pump's thread did not run for 40 ms, and then reads what came.
+        assert_eq!(both(3, 41, ms(0)), [ms(40); 2]);
+        assert_eq!(both(4, 42, ms(0)), [ms(41); 2]);
+        assert_eq!(both(5, 44, ms(0)), [ms(43); 2]);
+        assert_eq!(both(6, 46, ms(0)), [ms(0); 2], "read behind its backlog");
+        assert_eq!(both(7, 47, ms(9)), [ms(0), ms(9)], "the twin's own thread was late");
     }
 
     #[test]
@@ -387,6 +478,36 @@ pub(super) mod tests {
         let mut turn = Turn::default();
         let evenly = (0..20_000_u64).map(|n| Instant::from_micros(n * 51));
         assert_eq!(evenly.filter_map(|now| turn.read(now)).count(), 0);
+    }
+
+    #[test]
+    fn who_comes_second_is_told_who_measures_and_the_same_certificate_begins_anew() {
+        let runs = Runs::default();
+        let [at, elsewhere] = [2, 3].map(|host| SocketAddr::from(([10, 0, 0, host], 9)));
+        let mut ann = Measuring::new(runs.clone(), &engineer(), at);
+        let _ready = ann.begin(7).unwrap();
+        let bob = PeerIdentity {
+            name: "bob".to_owned(),
+            fingerprint: "print of bob".to_owned(),
+            ..engineer()
+        };
+        let mut bob = Measuring::new(runs.clone(), &bob, elsewhere);
+        let refused = bob.begin(8).unwrap_err();
+        assert_eq!(refused.code, CloseCode::Refused);
+        let words = "engineer \"ann\" at 10.0.0.2 measures this robot's link now";
+        assert!(refused.reason.starts_with(words), "{refused}");
+        assert!(bob.must_end(Ok(())).is_none() && ann.must_end(Ok(())).is_none());
+        // She comes over a new connection, the old one not yet known to be lost; or begins anew.
+        let mut again = Measuring::new(runs.clone(), &engineer(), at);
+        let _ready = again.begin(7).unwrap();
+        assert!(ann.must_end(Ok(())).is_none());
+        let mut anew = Measuring::new(runs.clone(), &engineer(), at);
+        let _ready = anew.begin(9).unwrap();
+        assert!(again.must_end(Ok(())).unwrap().reason.contains("same certificate"));
+        assert!(ann.must_end(Ok(())).is_some() && anew.must_end(Ok(())).is_none());
+        assert!(bob.begin(8).is_err());
+        drop(anew);
+        assert!(bob.begin(8).is_ok());
     }
 
     #[test]

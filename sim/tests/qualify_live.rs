@@ -30,6 +30,7 @@ use longhand_protocol::wire;
 use middlebox::{Ills, Middlebox};
 use scene::{CONSOLE, SIM, Scene};
 use serde_json::Value;
+use std::time::Duration;
 
 const ANY: &str = "127.0.0.1:0";
 
@@ -744,4 +745,52 @@ fn nobody_measures_while_a_surgeon_holds_the_robot() {
     let surgeon = console.stop();
     assert_eq!(surgeon.code, Some(0), "{surgeon:?}");
     assert_eq!(agent.stop()["network"]["sessions"], 1);
+}
+
+/// The second engineer is told who measures; the first does not notice.
+#[test]
+fn who_measures_second_is_told_who_measures() {
+    let (scene, agent, _) = with_twin();
+    scene.issue("trust", "engineer", "bob");
+    let first = begun(&scene, &agent.addr, 1_000);
+    let refused = qualify(&scene, "bob", &agent.addr, &["--for", "1s", "--noise", "0s"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    let said = refused.words();
+    for word in ["engineer \"ann\" at 127.0.0.1 measures", "try again when that is over"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    let there = samples_there(&scene);
+    child::until("more samples", || {
+        samples_there(&scene).iter().zip(there).all(|(now, then)| *now > then).then_some(())
+    });
+    first.signal(rustix::process::Signal::TERM);
+    let report = first.ended().json();
+    assert!(!report["about"]["notes"].to_string().contains("ended the run"), "{report}");
+    assert_eq!(report["about"]["sessions"], 1, "{}", report["about"]);
+}
+
+/// Its machine stood still, and it says so: no outage of the link's, and told as what it was.
+#[test]
+fn a_robot_that_stood_still_is_no_outage_of_the_links() {
+    holds_once(|| {
+        let (scene, agent, _) = with_twin();
+        let process = begun(&scene, &agent.addr, 1_000);
+        for _ in 0..5 {
+            agent.signal(rustix::process::Signal::STOP);
+            std::thread::sleep(Duration::from_millis(60));
+            agent.signal(rustix::process::Signal::CONT);
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        process.signal(rustix::process::Signal::TERM);
+        let report = process.ended().json();
+        for road in ["quic", "twin"] {
+            let of = |what: &str| real(&report, &format!("/{road}{what}"));
+            assert!(of("/own/robot_stalls") >= 5.0, "{road}: {}", report[road]["own"]);
+            assert!(of("/own/robot_stalled_s") > 0.29, "{road}: {}", report[road]["own"]);
+        }
+        let sure = real(&report, "/quic/outages/sure");
+        let words = format!("{} {}", report["quic"]["own"], report["quic"]["outages"]);
+        let late_ms = real(&report, "/quic/own/late_ms/2");
+        judged(sure < 0.5, late_ms > 5.0, words)
+    });
 }

@@ -8,6 +8,9 @@
 //! which the robot has told nothing by then (a hole that goes on) stays open for as long as the
 //! robot can still tell: [`KEPT_MAX`] slots.
 //!
+//! Where the robot says that its own machine stalled, each slot whose probe came there meanwhile,
+//! or would have, is marked so, lost or not.
+//!
 //! Nothing is guessed: a lost probe has a direction where an answer says whether its number came,
 //! and no other.
 
@@ -38,6 +41,10 @@ pub struct Ledger {
     received: u64,
     rtt_min_us: u64,
     told: Told,
+    /// The newest stall of the robot's machine, on its clock, us: begin, and the end so far.
+    stall: (u64, u64),
+    /// How late the newest probe that came outside of one was on its way up, as in its slot, us.
+    up_us: i64,
     /// The first answer's wall offset, and how far the newest was from it, us.
     wall: Option<(u64, u64)>,
 }
@@ -98,6 +105,8 @@ impl Ledger {
             received: 0,
             rtt_min_us: u64::MAX,
             told: Told::default(),
+            stall: (0, 0),
+            up_us: 0,
             wall: None,
         }
     }
@@ -169,7 +178,7 @@ impl Ledger {
         let down = span(back_us, answer.answered_at.as_micros());
         let offset = *self.offset_us.get_or_insert(up);
         let turn = answer.answered_at.since(answer.received_at).as_micros() / 16;
-        self.told.duplicates_up = answer.duplicates.max(self.told.duplicates_up);
+        self.told.duplicates_up = u64::from(answer.duplicates).max(self.told.duplicates_up);
         self.told.reordered_up = u64::from(answer.reordered).max(self.told.reordered_up);
         self.told.wall_offset_us = answer.wall_offset_us;
         let (first_wall, was) = self.wall.unwrap_or((answer.wall_offset_us, 0));
@@ -182,6 +191,11 @@ impl Ledger {
             (self.told_from, self.received) = (number, 0);
         }
         self.learn(answer);
+        if answer.stalled.as_micros() > 0 {
+            self.stalled(answer);
+        } else {
+            self.up_us = up.saturating_sub(offset);
+        }
         let behind = answer.received < self.received;
         self.received = self.received.max(answer.received);
         let Some(open) = self.open(number) else { return };
@@ -196,6 +210,7 @@ impl Ledger {
             down_us: short(down.saturating_add(offset)),
         };
         open.slot.turn_16us = u8::try_from(turn).unwrap_or(u8::MAX);
+        open.slot.robot_stalled = open.slot.robot_stalled || answer.stalled.as_micros() > 0;
         open.slot.reordered_up = number < answer.newest;
         open.slot.reordered_down = behind;
         let rtt = u64::try_from(up.saturating_add(down)).unwrap_or(0);
@@ -203,6 +218,35 @@ impl Ledger {
         self.rtt_min_us = self.rtt_min_us.min(rtt);
         self.told.rtt_sum_us = self.told.rtt_sum_us.saturating_add(rtt);
         self.told.rtt_max_us = self.told.rtt_max_us.max(rtt);
+    }
+
+    /// The robot's machine stalled until this answer's probe was read: marks each slot whose probe
+    /// came there meanwhile, or would have, or whose answer may not have left before.
+    fn stalled(&mut self, answer: &ProbeAnswer) {
+        let end = answer.received_at.as_micros();
+        let begin = end.saturating_sub(answer.stalled.as_micros());
+        // A backlog is read probe by probe: what was marked for the one before stays so.
+        let is_same = (self.stall.0..=self.stall.1).contains(&begin);
+        let from = if is_same { self.stall.1 } else { begin };
+        self.stall = (if is_same { self.stall.0 } else { begin }, end.max(self.stall.1));
+        let offset = i128::from(self.offset_us.unwrap_or(0));
+        let stall = i128::from(from.saturating_sub(STALL_EDGE_US))..=i128::from(end);
+        let number_at = |robot_us: i128| {
+            let slots =
+                (robot_us - offset - i128::from(self.begin_us)).max(0) / i128::from(self.period_us);
+            u64::try_from(slots).unwrap_or(u64::MAX).saturating_add(1)
+        };
+        let first = number_at(stall.start() - STALL_LOOK_US).max(self.first);
+        let last = number_at(stall.end() + STALL_LOOK_US);
+        for number in first..=last {
+            let due_us = i128::from(self.due_us(number));
+            let usual_us = self.up_us;
+            let place = usize::try_from(number.saturating_sub(self.first)).ok();
+            let Some(open) = place.and_then(|place| self.open.get_mut(place)) else { return };
+            let up_us = open.slot.spans().map_or(usual_us, |(up, _)| up);
+            let is_within = stall.contains(&(due_us + offset + i128::from(up_us)));
+            open.slot.robot_stalled = open.slot.robot_stalled || is_within;
+        }
     }
 
     /// Ends the schedule before its time: `slots` were due.
@@ -391,6 +435,12 @@ impl Open {
     }
 }
 
+/// What came so shortly before a stall may have been caught by it: its answer was on the way
+/// through the robot. Chosen: two ticks of the servo thread, whose ring is what tells of a stall.
+const STALL_EDGE_US: u64 = 2_000;
+/// By how much more or less than the first probe's the way of one that came in a stall may be, us.
+/// Chosen: a second, more than any queue that was not an outage of its own.
+const STALL_LOOK_US: i128 = 1_000_000;
 /// Numbers behind the newest that are looked at anew with each answer. Chosen: 64 ms at 1 kHz,
 /// more than any overtaking seen.
 const OVERTAKEN_MAX: u64 = 64;

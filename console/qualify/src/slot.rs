@@ -49,6 +49,9 @@ pub struct Slot {
     pub reordered_down: bool,
     /// Its answer came more than once.
     pub duplicate_down: bool,
+    /// The robot's machine stalled when it came there, or would have: what the link did with it
+    /// nobody knows. The robot's own word, so it makes nothing better than it was measured.
+    pub robot_stalled: bool,
 }
 
 impl Slot {
@@ -61,7 +64,18 @@ impl Slot {
             reordered_up: false,
             reordered_down: false,
             duplicate_down: false,
+            robot_stalled: false,
         }
+    }
+
+    /// The slot as it may be held against the link: what was lost where the robot stalled may have
+    /// been lost by the robot.
+    #[must_use]
+    pub const fn of_the_link(mut self) -> Self {
+        if self.robot_stalled && matches!(self.fate, Fate::LostUp | Fate::LostDown) {
+            self.fate = Fate::LostSomewhere;
+        }
+        self
     }
 
     /// Both spans, where both are known, us.
@@ -96,8 +110,9 @@ impl Slot {
             Fate::NotSent => (4, 0, 0),
             Fate::NoSession => (5, 0, 0),
         };
-        let flags = [self.reordered_up, self.reordered_down, self.duplicate_down];
-        let flags = flags.iter().zip([16, 32, 64]);
+        let flags =
+            [self.reordered_up, self.reordered_down, self.duplicate_down, self.robot_stalled];
+        let flags = flags.iter().zip([16, 32, 64, 128]);
         let first = flags.fold(fate, |byte, (set, bit)| if *set { byte | bit } else { byte });
         let [l0, l1] = self.late_us.to_le_bytes();
         let [u0, u1, u2, u3] = up.to_le_bytes();
@@ -127,6 +142,7 @@ impl Slot {
             reordered_up: first & 16 != 0,
             reordered_down: first & 32 != 0,
             duplicate_down: first & 64 != 0,
+            robot_stalled: first & 128 != 0,
         })
     }
 }
@@ -154,8 +170,16 @@ mod tests {
         let back = Fate::Back { up_us: -5, down_us: i32::MAX };
         let fates = [back, Fate::LostUp, Fate::LostDown, Fate::LostSomewhere];
         for fate in fates.into_iter().chain([Fate::NotSent, Fate::NoSession]) {
-            for (late_us, duplicate_down) in [(0, false), (65_535, true)] {
-                let slot = Slot { late_us, duplicate_down, turn_16us: 9, ..Slot::of(fate) };
+            for (late_us, flags) in [(0, 0), (65_535, 5), (7, 10)] {
+                let slot = Slot {
+                    late_us,
+                    turn_16us: 9,
+                    reordered_up: flags & 1 != 0,
+                    reordered_down: flags & 2 != 0,
+                    duplicate_down: flags & 4 != 0,
+                    robot_stalled: flags & 8 != 0,
+                    ..Slot::of(fate)
+                };
                 assert_eq!(Slot::from_bytes(slot.bytes()), Some(slot));
             }
         }

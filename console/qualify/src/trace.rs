@@ -55,6 +55,10 @@ pub fn write(
     let (mut left, mut late) = (0_u64, 0_u64);
     let mut is_gap = false;
     samples.visit(&mut |place, slot| {
+        // What came where the robot stalled is no more the link's than what was not sent.
+        if slot.robot_stalled {
+            return;
+        }
         let at = place.saturating_mul(given.period_us);
         let is_dark = matches!(slot.fate, Fate::NoSession | Fate::LostSomewhere);
         if is_dark != is_gap && slot.fate != Fate::NotSent {

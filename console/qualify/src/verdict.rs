@@ -438,8 +438,10 @@ fn of_spread(spread: &Spread, name: &str, measures: &Measures) -> Option<Found> 
         low: quantile.low_ms,
         high: quantile.high_ms,
         because: format!(
-            "{} samples that come in weather are worth {:.0} independent ones",
-            spread.count, quantile.worth
+            "{} samples that come in weather are worth {:.0} independent ones{}",
+            spread.count,
+            quantile.worth,
+            stalls(measures)
         ),
         needs_s: Some(needs_s),
     };
@@ -489,7 +491,7 @@ fn of_absolute(way: &OneWay, name: &str, measures: &Measures) -> Option<Found> {
         "too few samples lie beyond this quantile".to_owned()
     } else {
         format!("not decidable without a common clock: {}", way.absolute.cause)
-    };
+    } + &stalls(measures);
     // The worst end is what is judged, so it is what is shown.
     let needs_s = rare.then_some(needs_s);
     let found = Found { measured: quantile.ms, low, high, because, needs_s };
@@ -520,6 +522,7 @@ fn of_share(share: &Share, unknown: f64, bound: f64, measures: &Measures) -> Fou
     if unknown > 0.0 {
         because += &format!("; of {:.3} % nobody knows", unknown * 100.0);
     }
+    because += &stalls(measures);
     Found {
         measured: share.share,
         low: share.low,
@@ -608,12 +611,17 @@ fn unseen(measures: &Measures) -> String {
     let Outages { hidden, unknown, .. } = measures.outages;
     let mut words = String::new();
     if hidden > 0 {
-        words += &format!("; {hidden} stalls of this machine may hide others");
+        words += &format!("; {hidden} stalls of a machine may hide others");
     }
     if unknown > 0 {
         words += &format!("; of {unknown} stretches nobody knows whether it was the link");
     }
-    words
+    words + &stalls(measures)
+}
+
+/// The stalls of the robot's machine, to be put behind other words.
+fn stalls(measures: &Measures) -> String {
+    measures.own.robot_stalls_words().map_or_else(String::new, |words| format!("; {words}"))
 }
 
 /// What was counted, and in how long.

@@ -13,10 +13,14 @@ use std::sync::LazyLock;
 
 use common::{RobotClock, Run, constant, model, run};
 use longhand_link::{Directions, LinkModel, PROFILES, Trace};
+use longhand_protocol::probe::{Probe, ProbeAnswer, Receipts};
+use longhand_protocol::units::{Instant, Micros};
+use longhand_qualify::ledger::Ledger;
 use longhand_qualify::measure::load::{Effect, Loaded, Traffic};
 use longhand_qualify::measure::outage::Mode;
 use longhand_qualify::measure::quantile::Spread;
 use longhand_qualify::measure::{Given, Measures, measure};
+use longhand_qualify::number::real;
 use longhand_qualify::slot::{Fate, Samples, Slot};
 use longhand_qualify::trace::{self, Origin};
 use longhand_qualify::verdict::{
@@ -699,4 +703,102 @@ fn a_robot_that_is_gone_for_half_of_the_run_passes_no_delay_and_a_cut_run_nothin
     let rows = judge(&xu, &measure(&slots, &CITY.run.given));
     assert_eq!(overall(&rows, false), Verdict::Insufficient, "{rows:?}");
     assert!(rows[0].reason.contains("had no session"), "{}", rows[0].reason);
+}
+
+/// When the robot's machine stood still, from when until when on its clock, us; in the last so long
+/// that its queues ran over.
+const STALLS: [(u64, u64); 5] = [
+    (17_000_300, 17_060_300),
+    (31_000_000, 31_045_000),
+    (38_500_700, 38_512_700),
+    (45_000_000, 45_080_000),
+    (57_000_100, 57_400_100),
+];
+
+/// A minute of a link that takes 40 ms each way and loses nothing, to a robot that stalls. What it
+/// says of that: of a stall until the second, that it lasted so long.
+fn stalling(says: impl Fn(u64, u64) -> u64) -> (Vec<Slot>, Given) {
+    let (begin, slots, way) = (5_000_000, 60_000, 40_000);
+    let mut ledger = Ledger::new(begin, 1_000, slots);
+    let (mut receipts, mut sent, mut all) = (Receipts::new(), 0, Vec::new());
+    for number in 1..=slots + 3_000 {
+        let came = begin + (number - 1) * 1_000 + way;
+        let stall = STALLS.into_iter().find(|(from, until)| (*from..*until).contains(&came));
+        // 128 wait for the robot's thread; what is older is dropped.
+        if stall.is_some_and(|(_, until)| until > came + 128_000) {
+            continue;
+        }
+        let read = stall.map_or(came, |(_, until)| until);
+        let probe = Probe { run: 1, number, ..Probe::default() };
+        let answer = receipts.take(&probe, Instant::from_micros(read)).unwrap();
+        let stalled = Micros::from_micros(says(stall.map_or(read, |(from, _)| from), read));
+        let back = read + way;
+        while begin + sent * 1_000 <= back {
+            sent += 1;
+            ledger.sent(sent, begin + (sent - 1) * 1_000);
+        }
+        ledger.answer(&ProbeAnswer { stalled, ..answer }, back);
+        ledger.close(back, |slot| all.push(slot));
+    }
+    ledger.finish(|slot| all.push(slot));
+    let given =
+        Given { period_us: 1_000, slots, offset_us: ledger.offset_us(), ..Given::default() };
+    (all, given)
+}
+
+/// What stood still there was the robot's machine: known, it is nobody's fault. And whatever a
+/// robot says of itself makes nothing pass that would not.
+#[test]
+fn a_robot_that_says_when_it_stalled_fails_no_link_and_passes_none() {
+    let row = |metric: &str, more: &str, bound: f64| {
+        format!(
+            "[[requirement]]\nwhat = \"{metric}\"\nmetric = \"{metric}\"\n{more}\n\
+             at_most = {bound:.6}\nsource = \"s\"\n"
+        )
+    };
+    let rows = [
+        row("outages_per_hour", "", 1.0),
+        row("outage_longest", "", 30.0),
+        row("safe_stops", "playout_ms = 20", 1.0),
+        row("loss", "", 0.000_01),
+        row("jitter", "quantile = \"p99\"", 2.0),
+        row("rtt", "quantile = \"p95\"", 81.0),
+    ];
+    let profile = format!("name = \"t\"\ntitle = \"t\"\n{}", rows.concat());
+    let profile = Profile::parse(&profile).unwrap();
+    let judged = |says: fn(u64, u64) -> u64| {
+        let (slots, given) = stalling(says);
+        let measures = measure(&slots, &given);
+        let rows = judge(&profile, &measures);
+        let verdicts: Vec<Verdict> = rows.iter().map(|row| row.verdict).collect();
+        (measures, verdicts, rows)
+    };
+    use Verdict::{Fail as F, Insufficient as I, Pass as P};
+    let (untold, silent, _) = judged(|_, _| 0);
+    assert_eq!((untold.own.robot_stalls, &silent[..4]), (0, &[F, F, F, F][..]), "{silent:?}");
+    let (told, honest, rows) = judged(|from, read| read - from);
+    assert_eq!(honest[..4], [I, I, I, I], "{rows:?}");
+    assert_eq!((honest[5], silent[5]), (P, P), "what so few do not touch passes");
+    for row in &rows[..4] {
+        assert!(row.reason.contains("the robot's machine stalled 5 times"), "{row:?}");
+    }
+    assert_eq!((told.outages.count, told.outages.sure), (0, 0), "{:?}", told.outages);
+    assert_eq!((told.up.loss.events, told.down.loss.events), (0, 0));
+    let p999 = |of: &Measures| of.up.relative.quantile("p99.9").unwrap().clone();
+    let (with, without) = (p999(&told), p999(&untold));
+    assert!(with.low_ms < 1.0 && without.low_ms > 5.0, "{with:?} {without:?}");
+    assert_eq!((with.ms, with.high_ms), (without.ms, without.high_ms), "the worst end stays");
+    assert_eq!(told.own.robot_stalls, 5);
+    let truth_s: f64 = STALLS.map(|(from, until)| real(until - from) * 1e-6).iter().sum();
+    let edges_s = 5.0 * 0.004;
+    let found_s = told.own.robot_stalled_s;
+    assert!((truth_s..truth_s + edges_s).contains(&found_s), "{found_s} {truth_s}");
+    // It says so all the time: nothing is known any more, and nothing is better.
+    let lies: [fn(u64, u64) -> u64; 2] = [|_, _| u64::from(u32::MAX), |_, _| 1];
+    for lie in lies {
+        let (_, lied, rows) = judged(lie);
+        for (got, silent) in lied.iter().zip(&silent) {
+            assert!(*got != P || *silent == P, "{rows:?}");
+        }
+    }
 }

@@ -6,9 +6,12 @@
 //! asks a network to treat a packet well, and two of ECN, by which routers tell of congestion.
 //! Networks take either off ("bleach"), and nothing tells the sender.
 
+use crate::clock::wall_ns;
+use longhand_protocol::units::Micros;
 use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, SetSockOpt as _, SockaddrStorage, recvmsg, sockopt,
 };
+use nix::sys::time::{TimeSpec, TimeValLike as _};
 use rustix::net::sockopt::{
     Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ip_tos,
     set_ipv6_mtu_discover, set_ipv6_tclass,
@@ -39,6 +42,9 @@ pub struct Came {
     pub from: SocketAddr,
     /// Its mark; `None` where the system did not say.
     pub mark: Option<u8>,
+    /// How long it lay in the socket; `None` where the system did not say. By the wall clock: one
+    /// that was set meanwhile makes it wrong.
+    pub waited: Option<Micros>,
 }
 
 impl MarkedSocket {
@@ -59,6 +65,7 @@ impl MarkedSocket {
             set_ip_mtu_discover(&socket, Ipv4PathMtuDiscovery::PROBE)?;
             sockopt::IpRecvTos.set(&socket, &true)?;
         }
+        sockopt::ReceiveTimestampns.set(&socket, &true)?;
         Ok(Self { socket, is_v6: at.is_ipv6(), mark: Cell::new(NO_MARK) })
     }
 
@@ -89,7 +96,7 @@ impl MarkedSocket {
     ///
     /// Errors: none came, or the system refused.
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<Came> {
-        let mut space = nix::cmsg_space!([u8; 64]);
+        let mut space = nix::cmsg_space!([u8; 64], TimeSpec);
         let mut parts = [IoSliceMut::new(buf)];
         let flags = MsgFlags::empty();
         let came = recvmsg::<SockaddrStorage>(
@@ -100,18 +107,30 @@ impl MarkedSocket {
         )?;
         let from = came.address.as_ref().and_then(address);
         let from = from.ok_or_else(|| io::Error::other("a datagram from nowhere"))?;
-        let mark = came.cmsgs().ok().and_then(|mut all| all.find_map(mark_in));
-        Ok(Came { len: came.bytes, from, mark })
+        let mut told = Came { len: came.bytes, from, mark: None, waited: None };
+        came.cmsgs().ok().into_iter().flatten().for_each(|message| told.take(message));
+        Ok(told)
     }
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "of the system's many messages two are ours")]
-fn mark_in(message: ControlMessageOwned) -> Option<u8> {
-    match message {
-        ControlMessageOwned::Ipv4Tos(mark) => Some(mark),
-        ControlMessageOwned::Ipv6TClass(mark) => u8::try_from(mark).ok(),
-        _ => None,
+impl Came {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "of the system's many messages few are ours"
+    )]
+    fn take(&mut self, message: ControlMessageOwned) {
+        match message {
+            ControlMessageOwned::Ipv4Tos(mark) => self.mark = Some(mark),
+            ControlMessageOwned::Ipv6TClass(mark) => self.mark = u8::try_from(mark).ok(),
+            ControlMessageOwned::ScmTimestampns(came) => self.waited = waited(&came),
+            _ => {}
+        }
     }
+}
+
+fn waited(came: &TimeSpec) -> Option<Micros> {
+    let us = came.num_microseconds();
+    (wall_ns() / 1_000).checked_sub(u64::try_from(us).ok()?).map(Micros::from_micros)
 }
 
 fn address(storage: &SockaddrStorage) -> Option<SocketAddr> {
@@ -141,8 +160,9 @@ mod tests {
                 here.send_to(b"x", mark, there.local_addr().unwrap()).unwrap();
                 let mut buf = [0; 8];
                 let came = there.recv(&mut buf).unwrap();
-                let truth = Came { len: 1, from: here.local_addr().unwrap(), mark: Some(mark) };
-                assert_eq!(came, truth);
+                let from = here.local_addr().unwrap();
+                assert_eq!((came.len, came.from, came.mark), (1, from, Some(mark)));
+                assert!(came.waited.is_some());
             }
         }
     }

@@ -169,6 +169,7 @@ pub fn sample_probe_answer() -> ProbeAnswer {
         wall_offset_us: 1_700_000_000_000_000,
         received: 59_950,
         duplicates: 3,
+        stalled: Micros::from_micros(31_415),
         newest: 60_002,
         reordered: 2,
         seen,
@@ -389,15 +390,16 @@ pub fn any_probe() -> impl Strategy<Value = Probe> {
 
 pub fn any_probe_answer() -> impl Strategy<Value = ProbeAnswer> {
     let bits = (any::<[u64; SEEN_WORDS]>(), any::<[u64; PAGE_WORDS]>());
-    (any_probe(), any::<[u64; 7]>(), any::<u32>(), bits).prop_map(
-        |(probe, [came, left, wall, received, duplicates, newest, from], reordered, bits)| {
+    (any_probe(), any::<[u64; 6]>(), any::<[u32; 3]>(), bits).prop_map(
+        |(probe, [came, left, wall, received, newest, from], [reordered, copies, us], bits)| {
             ProbeAnswer {
                 probe,
                 received_at: Instant::from_micros(came),
                 answered_at: Instant::from_micros(left),
                 wall_offset_us: wall,
                 received,
-                duplicates,
+                duplicates: copies,
+                stalled: Micros::from_micros(us.into()),
                 newest,
                 reordered,
                 seen: bits.0,

@@ -165,7 +165,7 @@ mod tests {
 
         fn ask(&mut self, now_s: u64, probe: PathProbe, bytes: usize) {
             let from = self.socket.local_addr().unwrap();
-            let came = Came { len: bytes, from, mark: Some(0xba) };
+            let came = Came { len: bytes, from, mark: Some(0xba), waited: None };
             let now = Instant::from_micros(now_s * 1_000_000);
             self.kept.take(now, &probe, &came, &self.twin, &mut [0; 2_000]);
         }
@@ -209,7 +209,7 @@ mod tests {
     fn a_stranger_and_a_run_that_is_over_get_nothing() {
         let mut scene = Scene::new();
         let from = "10.0.0.9:99".parse().unwrap();
-        let came = Came { len: 44, from, mark: None };
+        let came = Came { len: 44, from, mark: None, waited: None };
         let now = Instant::from_micros(1);
         scene.kept.take(now, &asked(1, 0), &came, &scene.twin, &mut [0; 2_000]);
         scene.ask(1, PathProbe { run: 7, ..asked(1, 0) }, 44);

@@ -244,6 +244,10 @@ impl Agent {
         self.process.log()
     }
 
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        self.process.signal(signal);
+    }
+
     pub fn kill(self) {
         self.process.kill();
     }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use self::clocks::{Clocks, Least, Windows};
 use self::outage::{Finder, Frames, Outages, Usual};
-use self::quantile::{BATCHES, Counted, Quantile, Series, Share, Spread};
+use self::quantile::{BATCHES, Counted, Quantile, Series, Share, Spread, Unseen};
 use self::replay::{Player, Replay};
 use self::routes::RouteStep;
 use crate::number::{ms, real, whole};
@@ -130,6 +130,11 @@ pub struct Own {
     pub late: u64,
     /// How late at p50, p99 and at most, ms; at most 65.5. `null`: nothing was sent.
     pub late_ms: Option<(f64, f64, f64)>,
+    /// Stalls of the robot's machine, as it tells: when a probe came then, or on which way it was
+    /// lost, nobody knows.
+    pub robot_stalls: u64,
+    /// The same together, s.
+    pub robot_stalled_s: f64,
     /// The robot's own time to answer at p99, ms; `null`: nothing came back.
     pub turn_ms_p99: Option<f64>,
     /// Events that this machine was too slow to take down: as many slots may have another fate.
@@ -143,6 +148,26 @@ impl Own {
     pub fn unseen(&self, lost_unknown: &Share) -> f64 {
         let unseen = self.not_sent + lost_unknown.events + self.missed_events;
         (real(unseen) / real(self.slots.max(1))).min(1.0)
+    }
+
+    /// The stalls of the robot's machine in words; `None` where it had none.
+    pub fn robot_stalls_words(&self) -> Option<String> {
+        let ms = self.robot_stalled_s * 1e3;
+        let words = "the robot's machine stalled";
+        match self.robot_stalls {
+            0 => None,
+            1 => Some(format!("{words} once, {ms:.0} ms")),
+            many => Some(format!("{words} {many} times, {ms:.0} ms together")),
+        }
+    }
+}
+
+/// Samples as they may be held against the link.
+struct OfTheLink<'a>(&'a dyn Samples);
+
+impl Samples for OfTheLink<'_> {
+    fn visit(&self, each: &mut dyn FnMut(u64, &Slot)) {
+        self.0.visit(&mut |place, slot| each(place, &slot.of_the_link()));
     }
 }
 
@@ -301,6 +326,7 @@ impl Given {
 /// Measures a run. Looks at the samples five or six times; memory grows by 90 bytes a second at
 /// most (tests/a_day.rs).
 pub fn measure(samples: &dyn Samples, given: &Given) -> Measures {
+    let samples = &OfTheLink(samples);
     let windows = Windows::of(samples, given.period_us);
     let clocks = Clocks::of(&windows);
     let (routes, clocks) = routes::of(samples, &windows, clocks, given.period_us);
@@ -323,7 +349,8 @@ pub fn measure(samples: &dyn Samples, given: &Given) -> Measures {
 }
 
 /// Plays the run through the watchdog; twice where of some slots nobody knows what the link did, as
-/// if they had never come and as if they had come like the one before.
+/// if they had never come (or as late as the robot's stall made them) and as if they had come like
+/// the one before.
 fn replayed(
     samples: &dyn Samples,
     given: &Given,
@@ -331,18 +358,21 @@ fn replayed(
     first: &First,
 ) -> Option<Replay> {
     let mut worst = Player::new(given.period_us)?;
-    let is_all_known = first.unknown.share().events == 0;
+    let is_all_known = first.unknown.share().events == 0 && first.own.robot_stalls == 0;
     let mut best = if is_all_known { None } else { Player::new(given.period_us) };
     let mut last = 0;
     samples.visit(&mut |place, slot| {
         let late = lens.relative(place, slot).map(|rel| rel.0);
         // Beside a clock step the delay is not known, but it came: as late as the last.
         let came = matches!(slot.fate, Fate::Back { .. } | Fate::LostDown);
-        last = late.unwrap_or(last);
+        if !slot.robot_stalled {
+            last = late.unwrap_or(last);
+        }
         // A slot that this machine left out is not the link's: played as the one before.
         let excused = slot.fate == Fate::NotSent;
         worst.slot(place, late.or((came || excused).then_some(last)));
         if let Some(best) = &mut best {
+            let late = late.filter(|_| !slot.robot_stalled);
             best.slot(place, late.or((slot.fate != Fate::LostUp).then_some(last)));
         }
     });
@@ -391,6 +421,9 @@ struct First {
     points: Vec<Point>,
     per_point: u64,
     period_us: u64,
+    /// Slots in which the robot's machine stalled, and of these how many came back.
+    stalled: (u64, u64),
+    was_stalled: bool,
 }
 
 impl First {
@@ -410,6 +443,8 @@ impl First {
             points: Vec::with_capacity(points),
             per_point: given.slots.div_ceil(POINTS).max(1),
             period_us: given.period_us,
+            stalled: (0, 0),
+            was_stalled: false,
         }
     }
 
@@ -427,6 +462,12 @@ impl First {
         if let Some(us) = slot.rtt_us() {
             self.rtt.record(us);
             self.turn.record(i64::from(slot.turn_16us) * 16);
+        }
+        self.own.robot_stalls += u64::from(slot.robot_stalled && !self.was_stalled);
+        self.was_stalled = slot.robot_stalled;
+        if slot.robot_stalled {
+            self.stalled.0 += 1;
+            self.stalled.1 += u64::from(slot.spans().is_some());
         }
         self.up.reordered += u64::from(slot.reordered_up);
         self.down.reordered += u64::from(slot.reordered_down);
@@ -530,8 +571,11 @@ impl First {
         self.own.turn_ms_p99 = self.turn.spread().quantile("p99").map(|q| q.ms);
         self.up.duplicates = given.duplicates_up;
         self.own.missed_events = given.missed_events;
+        self.own.robot_stalled_s = real(self.stalled.0.saturating_mul(self.period_us)) * 1e-6;
         let lost_unknown = self.unknown.share();
         let unseen = self.own.unseen(&lost_unknown);
+        let doubted = real(self.stalled.1) / real(self.rtt.histogram().len().max(1));
+        let unseen = Unseen { unseen, doubted };
         Measures {
             seconds: real(given.slots.saturating_mul(given.period_us)) * 1e-6,
             own: self.own,
@@ -548,7 +592,7 @@ impl First {
     }
 }
 
-fn one_way(way: WaySeries, cause: &str, unseen: f64, off_ms: f64) -> OneWay {
+fn one_way(way: WaySeries, cause: &str, unseen: Unseen, off_ms: f64) -> OneWay {
     let (low, high) = (way.low.spread_with(unseen), way.high.spread_with(unseen));
     OneWay {
         relative: way.relative.spread_with(unseen).give_or_take(off_ms),

@@ -12,10 +12,10 @@
 //! outage, however slow the schedule: it may have been one of up to two periods, which is for the
 //! worst end of a verdict (`possible`), and what was surely as long for the best end (`sure`).
 //!
-//! Where this machine sent nothing, or sent late, nobody knows what the link did: such a stretch
-//! may hide an outage, or make one longer than it looks. It is none of the link's, and is counted
-//! apart, for the worst end of a verdict. So is what was lost nobody knows where, or had no
-//! session.
+//! Where this machine sent nothing, or sent late, or the robot's stalled, nobody knows what the
+//! link did: such a stretch may hide an outage, or make one longer than it looks. It is none of the
+//! link's, and is counted apart, for the worst end of a verdict. So is what was lost nobody knows
+//! where, or had no session.
 //!
 //! A radio that hands over in frames (a satellite's TDMA, 20 ms) holds all the time, frame by
 //! frame: that is how it works, and no outage. [`Frames`] tells first how long its usual holds are.
@@ -116,10 +116,10 @@ pub struct Outages {
     pub dark_sure_s: f64,
     /// The same of all of `possible`, as long as they may have been, s.
     pub dark_possible_s: f64,
-    /// Stretches of 10 ms and longer in which this machine left probes out, or sent them so late:
-    /// each may hide one more.
+    /// Stretches of 10 ms and longer in which this machine left probes out, or sent them so late,
+    /// or the robot's stalled: each may hide one more.
     pub hidden: u64,
-    /// What it left out in them, or how late it was, s.
+    /// What they left out in them, or how late they were, s.
     pub hidden_s: f64,
     /// Up to how long a hold is usual and no outage, ms, up and down: a radio that hands over in
     /// frames; 0 where none shows.
@@ -215,18 +215,19 @@ pub struct Finder {
     dark_possible: Dark,
 }
 
-/// Slots in a row of which none came back that was sent in time.
+/// Slots in a row of which none came back that was sent in time, and none surely when it says.
 #[derive(Debug, Default)]
 struct Blind {
     slots: u64,
-    not_sent: u64,
+    /// Not sent, or come where the robot's machine stalled.
+    own: u64,
     /// The latest of them, us.
     late_us: u64,
 }
 
 /// How late a slot was for the link's part of it, where its order tells of a hold, us.
 fn of_the_link(slot: &Slot, rel: Option<(i64, i64)>) -> Option<(i64, i64)> {
-    let in_order = !slot.reordered_up && !slot.reordered_down;
+    let in_order = !slot.reordered_up && !slot.reordered_down && !slot.robot_stalled;
     // A delay counts from when it was due; how late it left is this machine's. Where that is more
     // than a slot holds nobody knows which part is whose.
     let (up, down) = rel.filter(|_| in_order && slot.late_us < u16::MAX)?;
@@ -355,11 +356,11 @@ impl Finder {
         let unknown = self.unknown.next(place, nowhere, came_up || lost(Fate::LostUp));
         self.tell_lost(unknown, Way::Unknown);
         let late_us = i64::from(slot.late_us);
-        if back && late_us < SHORTEST_US {
+        if back && late_us < SHORTEST_US && !slot.robot_stalled {
             self.tell_blind();
         } else {
             self.blind.slots += 1;
-            self.blind.not_sent += u64::from(lost(Fate::NotSent));
+            self.blind.own += u64::from(lost(Fate::NotSent) || slot.robot_stalled);
             self.blind.late_us = self.blind.late_us.max(slot.late_us.into());
         }
         if let Some((up, down)) = of_the_link(slot, rel) {
@@ -394,14 +395,14 @@ impl Finder {
     }
 
     fn tell_blind(&mut self) {
-        let Blind { slots, not_sent, late_us } = std::mem::take(&mut self.blind);
+        let Blind { slots, own, late_us } = std::mem::take(&mut self.blind);
         let us = slots.saturating_mul(self.period_us).max(late_us);
         let shortest = u64::try_from(SHORTEST_US).unwrap_or(0);
-        if us < shortest || not_sent == 0 && late_us < shortest {
+        if us < shortest || own == 0 && late_us < shortest {
             return;
         }
         self.found.hidden += 1;
-        let own_us = not_sent.saturating_mul(self.period_us).max(late_us);
+        let own_us = own.saturating_mul(self.period_us).max(late_us);
         self.found.hidden_s += real(own_us) * 1e-6;
         self.found.longest_possible_ms = self.found.longest_possible_ms.max(real(us) / 1e3);
     }

@@ -114,6 +114,15 @@ impl Spread {
     }
 }
 
+/// What is not known of a series, shares.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Unseen {
+    /// Of all slots: no value is known.
+    pub unseen: f64,
+    /// Of the values: it is no more than this, and nobody knows how much less.
+    pub doubted: f64,
+}
+
 /// Collects one series in two looks: values first, then how each piece exceeds the quantiles.
 pub struct Series {
     values: Histogram<u64>,
@@ -171,12 +180,12 @@ impl Series {
 
     /// What both looks say.
     pub fn spread(&self) -> Spread {
-        self.spread_with(0.0)
+        self.spread_with(Unseen::default())
     }
 
-    /// The same where of this share of all slots nobody knows what they would have been: for the
-    /// upper ends they count as worse than everything, for the lower ends as better.
-    pub fn spread_with(&self, unseen: f64) -> Spread {
+    /// The same where something is not known: for the upper ends that counts as worse than
+    /// everything, for the lower ends as better.
+    pub fn spread_with(&self, Unseen { unseen, doubted }: Unseen) -> Spread {
         let count = self.values.len();
         let Some((least_us, most_us)) = self.ends else { return Spread::default() };
         let mut quantiles = Vec::new();
@@ -192,7 +201,10 @@ impl Series {
             inflation = inflation.max(real(count) / worth.max(1.0));
             let (least, most) = wilson(above, worth);
             // Were all that nobody knows below it, so many more of the others would be above it.
-            let most = (most / (1.0 - unseen).max(f64::MIN_POSITIVE)).min(1.0);
+            let most = most / (1.0 - unseen).max(f64::MIN_POSITIVE);
+            // What is doubted may be all of what is above it. It was no worse than it was measured,
+            // so of the upper end it takes nothing.
+            let most = (most + doubted).min(1.0);
             // A rarer quantile is no less than a more common one.
             floor = floor.max(self.bucket_ms(1.0 - most).0);
             // Beyond one of what the samples are worth nothing is known.

@@ -5,9 +5,9 @@
 
 use std::fmt::Write as _;
 
-use super::{Floor, Report};
 use super::road::{load, path};
 use super::svg::{Axis, Plot};
+use super::{Floor, Report};
 use crate::measure::outage::{Mode, Outages, Way};
 use crate::measure::quantile::Spread;
 use crate::measure::{Measures, OneWay, long};
@@ -552,7 +552,7 @@ fn not_seen(outages: &Outages) -> String {
         let _ = write!(words, " Of {unknown} stretches nobody knows whether it was the link.");
     }
     if *hidden > 0 {
-        let _ = write!(words, " {hidden} stalls of this machine may hide others.");
+        let _ = write!(words, " {hidden} stalls of a machine may hide others.");
     }
     if words.is_empty() { words } else { format!("<p class=\"soft\">{}</p>", words.trim()) }
 }
@@ -712,6 +712,12 @@ fn own(report: &Report) -> String {
     let stolen = report.about.stolen_ms.map_or_else(String::new, |ms| {
         format!("The hypervisor took {ms} ms of processor time: late sends may be its doing.")
     });
+    let robot = own.robot_stalls_words().map_or_else(String::new, |words| {
+        format!(
+            " Meanwhile {words}, as it says itself: what came then counts for the worst that may \
+             be, and fails nothing."
+        )
+    });
     let noise = report.noise.map_or_else(
         || "<p>The noise floor was not measured.</p>".to_owned(),
         |noise| {
@@ -733,7 +739,8 @@ fn own(report: &Report) -> String {
          p99 {} ms, \
          most {} ms. Delays count from the intended time, so a late send is not hidden. The robot \
          answered \
-         within {} ms (p99), which is taken out.</p>{noise}<p class=\"soft\">Sending thread: {}. \
+         within {} ms (p99), which is taken out.{robot}</p>\
+         {noise}<p class=\"soft\">Sending thread: {}. \
          {stolen} Sessions: \
          {}.</p></section>",
         own.slots,
