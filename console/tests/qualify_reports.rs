@@ -196,7 +196,8 @@ fn a_run_that_broke_off_is_reported_as_far_as_it_came() {
         std::fs::remove_file(&file).unwrap();
         let road = RawFile::create(&file, 1, Micros::from_millis(1)).unwrap();
         let known = vec![Slot::of(Fate::Back { up_us: 20_000, down_us: 20_000 }); slots];
-        road.write_ahead(0, &known, 0, 2_045).unwrap();
+        road.write_ahead(0, &known).unwrap();
+        road.write_due(0, 2_045).unwrap();
         // And a piece of one.
         let mut bytes = std::fs::read(&file).unwrap();
         bytes.extend([0; 5]);

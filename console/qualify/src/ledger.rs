@@ -55,6 +55,8 @@ struct Open {
     /// An answer has said whether the robot has it.
     told: bool,
     slot: Slot,
+    /// As [`Ledger::so_far`] last gave it.
+    said: Option<Slot>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -311,24 +313,18 @@ impl Ledger {
         self.close_before(self.slots.saturating_add(1), each);
     }
 
-    /// What a crash now would leave to say of the slots from number `from` on that are still open:
-    /// each as far as it is known, up to the newest whose fate is. Behind that one nothing has come
-    /// yet, and nothing is said. Gives the first number that may be otherwise the next time.
-    pub fn so_far(&self, from: u64, mut each: impl FnMut(Slot)) -> u64 {
+    /// What a crash now would leave to say of the slots that are still open, up to the newest whose
+    /// fate is known: each as far as it is, with its number, where that is not what was said of it
+    /// the last time. Behind that one nothing has come yet, and nothing is said.
+    pub fn so_far(&mut self, mut each: impl FnMut(u64, Slot)) {
         let known = self.open.iter().rposition(|open| open.state == State::Known);
         let until = known.map_or(0, |place| place.saturating_add(1));
-        let from = from.max(self.first);
-        let skipped = usize::try_from(from.saturating_sub(self.first)).unwrap_or(usize::MAX);
-        let mut again = None;
-        let mut number = from;
-        for open in self.open.iter().take(until).skip(skipped) {
-            if open.state != State::Known {
-                again = again.or(Some(number));
+        for (number, open) in (self.first..).zip(self.open.iter_mut().take(until)) {
+            let is = open.closed();
+            if open.said.replace(is) != Some(is) {
+                each(number, is);
             }
-            each(open.closed());
-            number = number.saturating_add(1);
         }
-        again.unwrap_or(number)
     }
 
     fn close_before(&mut self, end: u64, mut each: impl FnMut(Slot)) {
@@ -348,7 +344,8 @@ impl Ledger {
         }
         let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
         while self.open.len() <= place {
-            let due = Open { state: State::Due, told: false, slot: Slot::of(Fate::NotSent) };
+            let slot = Slot::of(Fate::NotSent);
+            let due = Open { state: State::Due, told: false, slot, said: None };
             let next = self.first.saturating_add(u64::try_from(self.open.len()).ok()?);
             self.open.push_back(due);
             let block = self.block(next)?;
@@ -447,3 +444,52 @@ const OVERTAKEN_MAX: u64 = 64;
 /// An answer may tell of so many numbers behind the newest that was sent. Chosen: 50 s of the
 /// quickest schedule, more than is sent behind the end; and looked through in a millisecond.
 const AHEAD_MAX: u64 = 100_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use longhand_protocol::probe::{Probe, Receipts};
+    use longhand_protocol::units::{Instant, Micros};
+
+    /// A lost probe may come for 40 s; what lies behind it is not said again each time.
+    #[test]
+    fn what_has_been_said_of_a_slot_is_said_again_only_where_it_is_otherwise() {
+        let mut ledger = Ledger::new(1_000_000, 1_000, 100_000);
+        let mut receipts = Receipts::new();
+        let mut answers = Vec::new();
+        for number in 1..=3_000 {
+            ledger.sent(number, 1_000_000 + (number - 1) * 1_000);
+            let at = Instant::from_micros(9_000_000 + number * 1_000);
+            let probe = Probe { run: 1, number, ..Probe::default() };
+            answers.extend((number != 700).then(|| receipts.take(&probe, at)).flatten());
+        }
+        let mut said = |ledger: &mut Ledger, answers: &[ProbeAnswer]| {
+            for answer in answers {
+                ledger.answer(answer, answer.received_at.as_micros() - 7_990_000);
+            }
+            let mut numbers = Vec::new();
+            ledger.so_far(|number, slot| numbers.push((number, slot.fate)));
+            numbers
+        };
+        let first = said(&mut ledger, &answers[..1_999]);
+        assert_eq!((first.len(), first[699]), (2_000, (700, Fate::LostUp)));
+        assert_eq!(said(&mut ledger, &[]), []);
+        let behind: Vec<u64> =
+            said(&mut ledger, &answers[1_999..]).iter().map(|(number, _)| *number).collect();
+        assert_eq!(behind, (2_001..=3_000).collect::<Vec<_>>());
+        // It was held up, and comes after all.
+        let probe = Probe { run: 1, number: 700, ..Probe::default() };
+        let late = receipts.take(&probe, Instant::from_micros(13_000_000)).unwrap();
+        let late = said(&mut ledger, &[late]);
+        assert!(matches!(late[..], [(700, Fate::Back { .. })]), "{late:?}");
+        // The robot tells of a stall only with the probe behind it: what came then is otherwise.
+        let (number, at) = (3_001, Instant::from_micros(12_004_000));
+        ledger.sent(number, 4_000_000);
+        let probe = Probe { run: 1, number, ..Probe::default() };
+        let answer = receipts.take(&probe, at).unwrap();
+        let stalled = Micros::from_millis(10);
+        let marked = said(&mut ledger, &[ProbeAnswer { stalled, ..answer }]);
+        assert_eq!(marked.last().map(|(number, _)| *number), Some(3_001));
+        assert!((8..=14).contains(&marked.len()), "{marked:?}");
+    }
+}

@@ -83,19 +83,19 @@ impl RawFile {
         Ok(())
     }
 
-    /// Puts slots there as far as they are known, from `place` on (0: the first), and how many had
-    /// come due. Those that are final stay.
+    /// Puts slots there as far as they are known, from `place` on (0: the first). Those that are
+    /// final stay.
     ///
     /// Errors: the disk is full.
-    pub fn write_ahead(
-        &self,
-        place: u64,
-        slots: &[Slot],
-        offset_us: i64,
-        due: u64,
-    ) -> Result<(), FileError> {
+    pub fn write_ahead(&self, place: u64, slots: &[Slot]) -> Result<(), FileError> {
         let is_final = usize::try_from(self.slots.saturating_sub(place)).unwrap_or(usize::MAX);
-        self.put(place.max(self.slots), slots.get(is_final..).unwrap_or_default())?;
+        self.put(place.max(self.slots), slots.get(is_final..).unwrap_or_default())
+    }
+
+    /// Writes what is known of the whole so far: the offset, and how many slots had come due.
+    ///
+    /// Errors: the disk is full.
+    pub fn write_due(&self, offset_us: i64, due: u64) -> Result<(), FileError> {
         self.first_line(offset_us, due)
     }
 
