@@ -438,7 +438,8 @@ fn a_probes_fate_is_what_the_server_tells_and_no_more() {
     let answer = |sequence: u32, window: Option<u64>| {
         let due = i64::from(sequence) * 10_000;
         let server_us = Some((due + 5_020_000, due + 5_021_000));
-        Answer { sequence, came_us: u64::try_from(due).unwrap() + 41_000, server_us, window }
+        let came_us = u64::try_from(due).unwrap() + 41_000;
+        Answer { sequence, came_us, server_us, window, count: None }
     };
     book.answer(&answer(0, Some(1)));
     // 1 never came, 2 did.
@@ -476,9 +477,44 @@ fn a_probes_fate_is_what_the_server_tells_and_no_more() {
     );
     // Without stamps: halves, and the sum is exact.
     let mut book = Book::new(10_000, 1);
-    book.answer(&Answer { sequence: 0, came_us: 41_001, server_us: None, window: None });
+    let (server_us, window, count) = (None, None, None);
+    book.answer(&Answer { sequence: 0, came_us: 41_001, server_us, window, count });
     let (slots, _) = book.finish(&[Some(0)]);
     assert_eq!(slots[0].rtt_us(), Some(41_001));
+}
+
+/// Holes longer than a window: how many came tells which way they were, where it can only be one.
+#[test]
+fn a_hole_longer_than_the_window_has_its_way_by_the_servers_count() {
+    let fates = |copies: bool, answers: &[(u32, Option<u64>, u32)]| {
+        let mut book = Book::new(1_000, 1_001);
+        for (sequence, window, count) in answers {
+            let (window, count) = (*window, Some(*count));
+            let came_us = u64::from(*sequence) * 1_000 + 9_000;
+            let answer = Answer { sequence: *sequence, came_us, server_us: None, window, count };
+            book.answer(&answer);
+            if copies {
+                book.answer(&answer);
+            }
+        }
+        let (slots, _) = book.finish(&[Some(0); 1_001]);
+        let count = |fate| slots.iter().filter(|slot| slot.fate == fate).count();
+        [Fate::LostUp, Fate::LostDown, Fate::LostSomewhere].map(count)
+    };
+    let full = Some(u64::MAX);
+    // 1 to 999 never came; all came and their answers were lost; 10 of those before the window did.
+    assert_eq!(fates(false, &[(0, Some(1), 1), (1_000, Some(1), 2)]), [999, 0, 0]);
+    assert_eq!(fates(false, &[(0, Some(1), 1), (1_000, full, 1_001)]), [0, 999, 0]);
+    assert_eq!(fates(false, &[(0, Some(1), 1), (1_000, Some(1), 12)]), [63, 0, 936]);
+    // The window's came are not counted twice, and a hole at the begin is one as any other.
+    assert_eq!(fates(false, &[(1_000, Some(0b11), 2)]), [999, 1, 0]);
+    // A server that only counts.
+    assert_eq!(fates(false, &[(0, None, 1), (1_000, None, 1_001)]), [0, 999, 0]);
+    // Where there are copies one may stand for a probe that never came.
+    assert_eq!(fates(true, &[(0, Some(1), 1), (1_000, full, 1_001)]), [0, 63, 936]);
+    assert_eq!(fates(true, &[(0, Some(1), 1), (1_000, Some(1), 2)]), [999, 0, 0]);
+    // A server that began anew counts fewer than before: nothing is learnt.
+    assert_eq!(fates(false, &[(0, Some(1), 700), (1_000, Some(1), 3)]), [63, 0, 936]);
 }
 
 /// Ends the serving with the first packet.

@@ -26,7 +26,8 @@ const EXAMPLES: &str = "Examples:
       The server must allow it: `irtt server -i 1ms`, or `longhand-sim link reflect`.
 
 Every delay is counted from when its probe was due. On which way a probe was lost the server tells
-of the last 64; of a longer hole nobody knows, and it is told apart. One-way delays are differences.
+of the last 64, and of a longer hole where none of it came, or all; where some did nobody knows
+which, and that is told apart. One-way delays are differences.
 
 Exit codes: 0 done; 1 the server does not answer, or grants less; 2 wrong usage; 3 nothing came.";
 
@@ -127,7 +128,7 @@ fn write(found: &Found, server: &str, file: &File) -> std::io::Result<()> {
     let mut done = Ok(());
     let source = format!("irtt server {server}");
     let way = if found.tells_way {
-        "the way of a loss is the server's word, which knows the last 64 probes"
+        "the way of a loss is the server's word, which knows the last 64 probes, and how many came"
     } else {
         "the server does not tell on which way a probe was lost"
     };

@@ -4,8 +4,10 @@
 //! know: statistics (`longhand_qualify`), or how a figure is shown.
 //!
 //! As everywhere here: probes go out on absolute time, and every delay is counted from when the
-//! probe was *due*. On which way a probe was lost the server tells in each answer, of the 64 probes
-//! before it; of a longer hole nobody knows, and that is what is said.
+//! probe was *due*. On which way a probe was lost the server tells in each answer: of the 64 probes
+//! before it one by one, and of all by their count. Of a longer hole the count says which way it
+//! was where none of it came, or all; where some did nobody knows which, and that is what is said.
+//! A copy would be counted as a probe, so where answers came twice no count says that all came.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -128,6 +130,13 @@ struct Entry {
     missing: bool,
 }
 
+impl Entry {
+    /// Whether it surely came to the server.
+    const fn had_come(&self) -> bool {
+        self.came || self.spans.is_some()
+    }
+}
+
 /// All probes of a run, and what is known of them.
 #[derive(Debug)]
 pub struct Book {
@@ -135,6 +144,9 @@ pub struct Book {
     entries: Vec<Entry>,
     offset_us: Option<i64>,
     newest: Option<u32>,
+    /// The newest answer that told how many had come: its number, and how many.
+    counted: Option<(u32, u32)>,
+    has_copies: bool,
 }
 
 /// One answer, as it came.
@@ -148,13 +160,16 @@ pub struct Answer {
     pub server_us: Option<(i64, i64)>,
     /// Which of the 64 probes up to this one the server had had; bit 0 is this one.
     pub window: Option<u64>,
+    /// How many probes of the session the server had had.
+    pub count: Option<u32>,
 }
 
 impl Book {
     /// Of so many probes, so far apart.
     pub fn new(period_us: u64, probes: usize) -> Self {
         let entries = vec![Entry::default(); probes];
-        Self { period_us, entries, offset_us: None, newest: None }
+        let (offset_us, newest, counted, has_copies) = (None, None, None, false);
+        Self { period_us, entries, offset_us, newest, counted, has_copies }
     }
 
     fn entry(&mut self, sequence: u32) -> Option<&mut Entry> {
@@ -171,6 +186,7 @@ impl Book {
         let Some(entry) = self.entry(answer.sequence) else { return };
         if entry.spans.is_some() {
             entry.is_twice = true;
+            self.has_copies = true;
             return;
         }
         let small = |us: i64| i32::try_from(us).unwrap_or(if us < 0 { i32::MIN } else { i32::MAX });
@@ -198,14 +214,42 @@ impl Book {
         }
         self.newest = Some(answer.sequence);
         // A window in which the probe itself is not says nothing.
-        let Some(window) = answer.window.filter(|window| window & 1 == 1) else { return };
-        for back in 1..64_u32 {
-            let Some(sequence) = answer.sequence.checked_sub(back) else { break };
-            let Some(entry) = self.entry(sequence) else { break };
-            match (window >> back) & 1 {
-                1 => entry.came = true,
-                _ => entry.missing = true,
+        if let Some(window) = answer.window.filter(|window| window & 1 == 1) {
+            for back in 1..64_u32 {
+                let Some(sequence) = answer.sequence.checked_sub(back) else { break };
+                let Some(entry) = self.entry(sequence) else { break };
+                match (window >> back) & 1 {
+                    1 => entry.came = true,
+                    _ => entry.missing = true,
+                }
             }
+        }
+        if let Some(count) = answer.count {
+            self.count(answer.sequence, count);
+        }
+    }
+
+    /// What the count says of those between the newest two answers of which no window told.
+    fn count(&mut self, sequence: u32, count: u32) {
+        let before = self.counted.replace((sequence, count));
+        let (first, was) = before.map_or((0, 0), |(last, was)| (last.saturating_add(1), was));
+        let places = usize::try_from(first).ok().zip(usize::try_from(sequence).ok());
+        let has_copies = self.has_copies;
+        let hole = places.and_then(|(first, end)| self.entries.get_mut(first..end));
+        let Some(hole) = hole else { return };
+        let known = hole.iter().filter(|entry| entry.had_come()).count().saturating_add(1);
+        let is_unknown = |entry: &&mut Entry| !entry.had_come() && !entry.missing;
+        let unknown: Vec<&mut Entry> = hole.iter_mut().filter(is_unknown).collect();
+        // One that had been on its way behind the answer before is counted here: more may seem to
+        // have come than did, and never fewer.
+        let came = usize::try_from(count.wrapping_sub(was)).ok();
+        let came = came.and_then(|came| came.checked_sub(known));
+        match came {
+            Some(0) => unknown.into_iter().for_each(|entry| entry.missing = true),
+            Some(all) if all == unknown.len() && !has_copies => {
+                unknown.into_iter().for_each(|entry| entry.came = true);
+            }
+            Some(_) | None => {}
         }
     }
 
@@ -277,7 +321,7 @@ pub fn measure(ask: &Ask, stop: &AtomicBool) -> Result<Found, ClientError> {
     };
     let measures = measured(&slots, &given);
     let is_stamped = params.stamp_at == StampAt::Both && params.clock.has_mono();
-    let tells_way = params.received_stats.has_window();
+    let tells_way = params.received_stats.has_window() || params.received_stats.has_count();
     Ok(Found { slots, given, measures, is_stamped, tells_way, bytes })
 }
 
@@ -408,5 +452,6 @@ fn read(
 fn answer(reply: &EchoReply, came_us: u64) -> Answer {
     let stamps = &reply.timestamps;
     let server_us = stamps.recv_mono.zip(stamps.send_mono).map(|(a, b)| (a / 1_000, b / 1_000));
-    Answer { sequence: reply.sequence, came_us, server_us, window: reply.recv_window }
+    let (sequence, window, count) = (reply.sequence, reply.recv_window, reply.recv_count);
+    Answer { sequence, came_us, server_us, window, count }
 }

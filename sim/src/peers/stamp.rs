@@ -5,7 +5,8 @@
 //!
 //! An answer is as long as its question. What must be zero in a sender's packet and is not, is no
 //! sender's packet: another reflector's answer, which two reflectors would hand to and fro for
-//! ever.
+//! ever. That is stricter than RFC 8762, section 4.2.1, where a reflector ignores what stands in
+//! those fields: a sender that fills them gets no answer here.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
