@@ -15,7 +15,7 @@ use longhand_console::qualify::{RawFile, SESSION_SAMPLES, TWIN_SAMPLES};
 use longhand_protocol::units::Micros;
 use longhand_qualify::measure::Given;
 use longhand_qualify::measure::load::Traffic;
-use longhand_qualify::report::run::{Ended, LoadedRun, RUN_SCHEMA, Run};
+use longhand_qualify::report::run::{Ended, LoadedRun, Loading, RUN_SCHEMA, Run};
 use longhand_qualify::report::{About, SCHEMA};
 use longhand_qualify::slot::{Fate, Slot};
 use longhand_qualify::verdict::Profile;
@@ -83,6 +83,7 @@ impl Scene {
             requirements: Profile::shipped("atis-laparoscopic").unwrap(),
             noise: None,
             noise_quic: None,
+            loading: None,
             ended: Some(Ended {
                 session: given.clone(),
                 twin: Some(given),
@@ -221,11 +222,51 @@ fn a_run_that_broke_off_is_reported_as_far_as_it_came() {
     ] {
         assert!(notes.contains(word), "{word}: {notes}");
     }
-    // It ended, and the loaded run behind it did not: the report says that, too.
+}
+
+/// It ended, and the loaded run behind it did not: what of that lies on the disk is reported.
+#[test]
+fn a_loaded_run_that_broke_off_is_reported_as_far_as_it_came() {
     let scene = Scene::new();
-    scene.keep(|run| run.ended.as_mut().unwrap().load = None);
-    let notes = json(&scene.report(&[]))["about"]["notes"].to_string();
-    assert!(notes.contains("the loaded run broke off"), "{notes}");
+    let loading = Loading { bps: 33_000_000, up: true, ..Loading::default() };
+    scene.keep(|run| {
+        run.ended.as_mut().unwrap().load = None;
+        run.loading = Some(loading);
+    });
+    let loaded = scene.0.path().join("run/loaded");
+    let file = loaded.join(SESSION_SAMPLES);
+    std::fs::remove_file(&file).unwrap();
+    let road = RawFile::create(&file, 1, Micros::from_millis(1)).unwrap();
+    let known = [Slot::of(Fate::Back { up_us: 30_000, down_us: 30_000 }); 1_500];
+    road.write_ahead(0, &known).unwrap();
+    road.write_due(0, 1_545).unwrap();
+    let made = scene.report(&[]);
+    assert_eq!(made.status.code(), Some(3), "{made:?}");
+    let object = json(&made);
+    let load = &object["load"];
+    assert_eq!(load["quic"]["loaded"]["count"], 1_500);
+    assert!(load["quic"]["adds_ms"][0].as_f64().unwrap() > 10.0, "{load}");
+    assert_eq!((&load["up"], load["twin"].is_null()), (&Value::Null, false));
+    assert_eq!(object["about"]["cut_short"], true);
+    let notes = object["about"]["notes"].to_string();
+    for word in [
+        "under load broke off",
+        "33.0 Mbit/s to the robot were to be put on",
+        "1545 probes in the session, under load, that",
+        "of the last 45 nothing",
+    ] {
+        assert!(notes.contains(word), "{word}: {notes}");
+    }
+    // Every file that it is of is named, and verified.
+    assert_eq!(object["raw"].as_array().unwrap().len(), 6, "{}", object["raw"]);
+    // It broke off before anything was on the disk.
+    std::fs::remove_dir_all(&loaded).unwrap();
+    std::fs::create_dir(&loaded).unwrap();
+    let out = scene.path("again");
+    let object = json(&scene.report(&["--out", &out]));
+    assert!(object["load"].is_null());
+    let notes = object["about"]["notes"].to_string();
+    assert!(notes.contains("broke off before it had any samples"), "{notes}");
 }
 
 /// A copy that broke off would be the report of a shorter run under the longer one's name.

@@ -65,6 +65,7 @@ fn filed(folder: &Path, day: i32, way_us: i32, identity: Option<&Path>) {
         requirements: Profile::shipped("xu-300").unwrap(),
         noise: None,
         noise_quic: None,
+        loading: None,
         ended: Some(Ended {
             session: Given { period_us: 1_000, slots: SLOTS, ..Given::default() },
             ..Ended::default()

@@ -12,7 +12,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use common::{RobotClock, Run, model, run};
+use common::{RobotClock, Run, constant, model, run};
 use longhand_link::Directions;
 use longhand_qualify::measure::load::{Effect, Loaded, Traffic};
 use longhand_qualify::measure::outage::{Mode, Outage, Outages, Way};
@@ -60,6 +60,7 @@ fn kept() -> Kept {
         requirements: Profile::shipped("atis-laparoscopic").unwrap(),
         noise: Some(Floor { rtt_ms: (0.041, 0.085, 0.31, 2.45), late: 0.0123, not_sent: 0.0004 }),
         noise_quic: Some(Floor { rtt_ms: (0.102, 0.214, 0.56, 3.75), late: 0.02, not_sent: 0.001 }),
+        loading: None,
         ended: None,
     }
 }
@@ -159,6 +160,35 @@ fn a_report_of_another_schema_is_told_as_that() {
     for word in ["report v1", SCHEMA, "longhand-console 0.0.0"] {
         assert!(said.contains(word), "{word}: {said}");
     }
+}
+
+/// Behind a relay nobody told of, plain UDP goes round it, or nowhere: that is no cost of QUIC's.
+#[test]
+fn what_plain_udp_did_on_another_way_is_not_taken_for_what_quic_adds() {
+    let link = |up_us, down_us| run(constant(up_us, down_us), 1, 5, RobotClock::default(), &[]);
+    let (through, round, near) = (link(20_000, 20_000), link(100, 100), link(19_900, 19_900));
+    let hole = [(Directions::Both, 0, 9_000_000)];
+    let nowhere = run(constant(20_000, 20_000), 1, 5, RobotClock::default(), &hole);
+    let beside = |session: &Run, twin: &Run| {
+        let ended = Ended {
+            session: session.given.clone(),
+            twin: Some(twin.given.clone()),
+            ..Ended::default()
+        };
+        let roads = Roads { session: &session.slots, twin: Some(&twin.slots) };
+        let made = report(&Kept { ended: Some(ended), ..kept() }, roads, None, &[]);
+        let told = made.about.notes.iter().find(|note| note.contains("--twin HOST:PORT")).cloned();
+        (made.quic_adds_ms.len(), told.unwrap_or_default())
+    };
+    let (count, words) = beside(&through, &near);
+    assert_eq!((count, words.as_str()), (3, ""));
+    let (count, words) = beside(&through, &round);
+    assert_eq!(count, 0);
+    assert!(words.contains("of plain UDP took 0.200 ms or less") && words.contains("40.000 ms"));
+    assert!(beside(&round, &through).1.contains("of the session took 0.200 ms or less"));
+    let (count, words) = beside(&through, &nowhere);
+    assert_eq!(count, 0);
+    assert!(words.starts_with("None of 5000 probes on plain UDP was answered"), "{words}");
 }
 
 /// Every member of the object by its path; of a list the first.

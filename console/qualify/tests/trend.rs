@@ -319,6 +319,7 @@ static ONE: LazyLock<Report> = LazyLock::new(|| {
         requirements: Profile::shipped("atis-laparoscopic").unwrap(),
         noise: None,
         noise_quic: None,
+        loading: None,
         ended: None,
     };
     report(&kept, Roads { session: &run.slots, twin: None }, None, &[])

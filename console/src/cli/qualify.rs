@@ -23,7 +23,7 @@ use longhand_protocol::units::Micros;
 use longhand_qualify::measure::load::Within;
 use longhand_qualify::measure::{Given, measure as measured};
 use longhand_qualify::number::{count, whole};
-use longhand_qualify::report::run::{Ended, LoadedRun, RUN_SCHEMA, Run as Kept};
+use longhand_qualify::report::run::{Ended, LoadedRun, Loading, RUN_SCHEMA, Run as Kept};
 use longhand_qualify::report::{About, Floor, Report};
 use longhand_qualify::trace::{self, Origin};
 use longhand_qualify::verdict::{Profile, RUN_MAX_S, SHIPPED, Verdict};
@@ -379,6 +379,10 @@ impl Run {
             }
         };
         self.ended(&mut kept, &done);
+        kept.loading = self.load_of(&done).map(|Load { bps, up, down, within }| {
+            // Lies there before the load begins: its samples can be reported if it breaks off.
+            Loading { within, bps, up, down }
+        });
         keep(&folder, &kept)?;
         // What was measured is reported, whatever becomes of the load.
         let (loaded, not_loaded) = match self.loaded(&config, &folder, &done, &mut out, &go_on) {
@@ -407,6 +411,15 @@ impl Run {
         Ok(code(made.report.verdict))
     }
 
+    /// The load that is to be put on behind the idle run, if one can be.
+    fn load_of(&self, idle: &Measurement) -> Option<Load> {
+        let can = self.load_in == LoadIn::Session || idle.twin.is_some();
+        let bps = self.load.filter(|_| can && !idle.cut_short)?;
+        let (up, down) =
+            (self.load_direction != Direction::Down, self.load_direction != Direction::Up);
+        Some(Load { bps, up, down, within: self.load_in.within() })
+    }
+
     /// Measures again under load, into a folder within the first one's.
     fn loaded(
         &self,
@@ -416,15 +429,8 @@ impl Run {
         out: &mut Speaker,
         go_on: &impl Fn() -> bool,
     ) -> Result<Option<Measurement>, Failed> {
-        let can = self.load_in == LoadIn::Session || idle.twin.is_some();
-        let Some(bps) = self.load.filter(|_| can && !idle.cut_short) else {
-            return Ok(None);
-        };
-        let (up, down) =
-            (self.load_direction != Direction::Down, self.load_direction != Direction::Up);
-        let within = self.load_in.within();
-        let load = Some(Load { bps, up, down, within });
-        let config = QualifyConfig { load, lasts: self.load_for, ..config.clone() };
+        let Some(load) = self.load_of(idle) else { return Ok(None) };
+        let config = QualifyConfig { load: Some(load), lasts: self.load_for, ..config.clone() };
         let folder = folder.join(LOADED);
         std::fs::create_dir(&folder).map_err(wrong)?;
         let mut line = Line::default();
@@ -460,6 +466,7 @@ impl Run {
             requirements: requirements.clone(),
             noise: noise.map(|(_, udp)| udp),
             noise_quic: noise.map(|(session, _)| session),
+            loading: None,
             ended: None,
         }
     }
@@ -514,6 +521,7 @@ impl Run {
             });
             kept.about.notes.push(format!("{NOT_LOADED}: {why}."));
         }
+        kept.loading = None;
         if let Some(ended) = &mut kept.ended {
             ended.load = load;
         }

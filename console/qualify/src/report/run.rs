@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::{About, Floor, Named, RARE_PER_HOUR, RawFile, Report, SCHEMA, adds};
 use crate::measure::load::{Effect, Loaded, Traffic, Within};
 use crate::measure::path::PathFound;
-use crate::measure::{Given, measure};
+use crate::measure::{Given, Measures, measure};
+use crate::number::real;
 use crate::slot::Samples;
 use crate::verdict::{Profile, judge, judge_load, overall};
 
@@ -32,6 +33,9 @@ pub struct Run {
     pub noise: Option<Floor>,
     /// The same inside a session.
     pub noise_quic: Option<Floor>,
+    /// The load that is being put on; `null` before, and when its run has ended.
+    #[serde(default)]
+    pub loading: Option<Loading>,
     /// What came of it; `null` until the run has ended: what lies there then broke off.
     pub ended: Option<Ended>,
 }
@@ -47,6 +51,19 @@ pub struct Ended {
     pub path: Option<PathFound>,
     /// The loaded run behind it.
     pub load: Option<LoadedRun>,
+}
+
+/// A loaded run that has begun.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loading {
+    /// What carries the load.
+    pub within: Within,
+    /// Asked for, bit/s.
+    pub bps: u64,
+    /// To the robot.
+    pub up: bool,
+    /// To the surgeon.
+    pub down: bool,
 }
 
 /// The same of a loaded run.
@@ -78,6 +95,10 @@ pub struct Roads<'a> {
 pub fn report(run: &Run, idle: Roads<'_>, loaded: Option<Roads<'_>>, files: &[RawFile]) -> Report {
     let mut about = run.about.clone();
     let ended = run.ended.clone().unwrap_or_else(|| broke_off(&mut about, idle));
+    let load = ended.load.clone().or_else(|| {
+        let (roads, loading) = loaded.zip(run.loading)?;
+        Some(load_broke_off(&mut about, roads, loading))
+    });
     let with = |given: &Given| Given {
         distance_km: about.distance_km,
         common_clock_us: about.common_clock_us,
@@ -86,8 +107,9 @@ pub fn report(run: &Run, idle: Roads<'_>, loaded: Option<Roads<'_>>, files: &[Ra
     let quic = measure(idle.session, &with(&ended.session));
     let twin = idle.twin.zip(ended.twin.as_ref());
     let twin = twin.map(|(samples, given)| measure(samples, &with(given)));
+    let other_way = twin.as_ref().and_then(|twin| went_another_way(&quic, twin));
     let mut rows = judge(&run.requirements, &quic);
-    let loaded = loaded.zip(ended.load.as_ref()).map(|(roads, load)| {
+    let loaded = loaded.zip(load.as_ref()).map(|(roads, load)| {
         let in_session = measure(roads.session, &with(&load.session));
         let beside = roads.twin.zip(load.twin.as_ref());
         let beside = beside.map(|(samples, given)| measure(samples, &with(given)));
@@ -103,6 +125,9 @@ pub fn report(run: &Run, idle: Roads<'_>, loaded: Option<Roads<'_>>, files: &[Ra
     if let Some(loaded) = &loaded {
         judge_load(&mut rows, loaded);
     }
+    let beside = twin.as_ref().filter(|_| other_way.is_none());
+    let quic_adds_ms = beside.map(|twin| adds(&quic.rtt, &twin.rtt)).unwrap_or_default();
+    about.notes.extend(other_way);
     let profile = &run.requirements;
     Report {
         schema: SCHEMA.to_owned(),
@@ -111,7 +136,7 @@ pub fn report(run: &Run, idle: Roads<'_>, loaded: Option<Roads<'_>>, files: &[Ra
         rows,
         noise: run.noise,
         noise_quic: run.noise_quic,
-        quic_adds_ms: twin.as_ref().map(|twin| adds(&quic.rtt, &twin.rtt)).unwrap_or_default(),
+        quic_adds_ms,
         playout_for_rare_stops_ms: quic
             .replay
             .as_ref()
@@ -124,6 +149,39 @@ pub fn report(run: &Run, idle: Roads<'_>, loaded: Option<Roads<'_>>, files: &[Ra
         twin,
     }
 }
+
+/// Whether plain UDP went another way than the session, in words: through a relay or a forwarded
+/// port only what was told of it goes, and the robot names its own port.
+fn went_another_way(quic: &Measures, twin: &Measures) -> Option<String> {
+    let sent = twin.own.sent;
+    if sent > 0 && twin.rtt.count == 0 && quic.rtt.count > 0 {
+        return Some(format!(
+            "None of {sent} probes on plain UDP was answered, and those in the session were: \
+             something on the way lets plain UDP not through, or it is a relay or a forwarded port \
+             that knows nothing of it. {SAY_TWIN}"
+        ));
+    }
+    let usual = |of: &Measures| of.rtt.quantile("p50").map(|quantile| quantile.ms);
+    let is_shorter = |one: &Measures, other: &Measures| {
+        let both = usual(one).zip(other.rtt.min_ms);
+        both.filter(|(usual, least)| usual + APART_MS < *least)
+    };
+    let (what, (usual, least), other) = is_shorter(twin, quic)
+        .map(|both| ("plain UDP", both, "in the session"))
+        .or_else(|| is_shorter(quic, twin).map(|both| ("the session", both, "on plain UDP")))?;
+    Some(format!(
+        "Half of the round trips of {what} took {usual:.3} ms or less, and the shortest {other} \
+         {least:.3} ms: they did not go the same way, so what QUIC adds is not told. {SAY_TWIN}"
+    ))
+}
+
+/// What to do about that.
+const SAY_TWIN: &str = "Behind a relay or a forwarded port say where plain UDP goes in: --twin \
+                        HOST:PORT, on the same way as --robot.";
+/// So much farther apart than a usual one of the quicker road and the least of the other, ms, they
+/// went other ways. Chosen: far above what QUIC costs a packet (0.1 ms), far below what a relay is
+/// put there for.
+const APART_MS: f64 = 1.0;
 
 /// Of a run that never came to its end only the schedule is known, and how much of it was written.
 fn broke_off(about: &mut About, roads: Roads<'_>) -> Ended {
@@ -138,11 +196,32 @@ fn broke_off(about: &mut About, roads: Roads<'_>) -> Ended {
         "The run broke off: this is of the samples that had been written until then. What was not \
          known yet is missing: the path, the load, and how the machine itself did.{clock}"
     ));
-    let period_us = 1_000_000_u64.checked_div(about.rate_hz).unwrap_or(1_000);
-    let given = |samples: &dyn Samples| {
-        let mut slots = 0;
-        samples.visit(&mut |place, _| slots = place.saturating_add(1));
-        Given { period_us, slots, ..Given::default() }
-    };
+    let given = |samples: &dyn Samples| as_written(about, samples);
     Ended { session: given(roads.session), twin: roads.twin.map(given), path: None, load: None }
+}
+
+/// Of a loaded run that never came to its end, the same; and nothing of what came of the load.
+fn load_broke_off(about: &mut About, roads: Roads<'_>, loading: Loading) -> LoadedRun {
+    about.cut_short = true;
+    let (within, mbit) = (loading.within, real(loading.bps) / 1e6);
+    let way = match (loading.up, loading.down) {
+        (true, false) => "to the robot",
+        (false, true) => "to the surgeon",
+        (true, true) | (false, false) => "each way",
+    };
+    about.notes.push(format!(
+        "The run under load broke off: delays and losses under it are of the samples that had been \
+         written until then. {mbit:.1} Mbit/s {way} were to be put on; how much of that was, and \
+         came, is missing."
+    ));
+    let given = |samples: &dyn Samples| as_written(about, samples);
+    let (session, twin) = (given(roads.session), roads.twin.map(given));
+    LoadedRun { within, up: None, down: None, session, twin }
+}
+
+fn as_written(about: &About, samples: &dyn Samples) -> Given {
+    let period_us = 1_000_000_u64.checked_div(about.rate_hz).unwrap_or(1_000);
+    let mut slots = 0;
+    samples.visit(&mut |place, _| slots = place.saturating_add(1));
+    Given { period_us, slots, ..Given::default() }
 }

@@ -49,11 +49,14 @@ impl Again {
         if let Some(name) = &self.require {
             kept.requirements = required(name)?;
         }
+        let (loaded, is_there) = (self.folder.join(LOADED), load_broke_off(&self.folder, &kept));
         if kept.ended.is_none() {
-            kept.about.notes.extend(missing(&self.folder));
-        }
-        if let Some(words) = load_broke_off(&self.folder, &kept) {
-            kept.about.notes.push(words);
+            kept.about.notes.extend(missing(&self.folder, ""));
+        } else if is_there {
+            kept.about.notes.extend(missing(&loaded, ", under load,"));
+        } else if kept.loading.is_some() {
+            let words = "the loaded run broke off before it had any samples";
+            kept.about.notes.push(format!("{NOT_LOADED}: {words}."));
         }
         let again = format!("This report was made again from its samples, by {RELEASE}.");
         kept.about.notes.push(again);
@@ -114,28 +117,26 @@ pub(super) fn put_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Of a run that broke off, what had come due and lies not in its files.
-fn missing(folder: &Path) -> Vec<String> {
+fn missing(folder: &Path, which: &str) -> Vec<String> {
     let roads = [(SESSION_SAMPLES, "in the session"), (TWIN_SAMPLES, "on plain UDP")];
     let words = roads.into_iter().filter_map(|(name, what)| {
         let found = Written::open(&folder.join(name)).ok()?;
         let (slots, due) = (found.slots(), found.due());
         let open = due.saturating_sub(slots);
         Some(format!(
-            "Of {due} probes {what} that had come due when it was last put on disk, {slots} are \
-             here; of the last {open} nothing was known yet."
+            "Of {due} probes {what}{which} that had come due when it was last put on disk, {slots} \
+             are here; of the last {open} nothing was known yet."
         ))
     });
     words.collect()
 }
 
-/// A run that ended, and whose loaded run did not: nothing says so yet.
-fn load_broke_off(folder: &Path, kept: &Kept) -> Option<String> {
-    let ended = kept.ended.as_ref()?;
-    let is_there = has_samples(&folder.join(LOADED).join(SESSION_SAMPLES));
-    let is_told = kept.about.notes.iter().any(|note| note.starts_with(NOT_LOADED));
-    (is_there && ended.load.is_none() && !is_told).then(|| {
-        format!("{NOT_LOADED}: the loaded run broke off, and nothing of it is in this report.")
-    })
+/// Whether it is a run that ended, and whose loaded run broke off with samples.
+fn load_broke_off(folder: &Path, kept: &Kept) -> bool {
+    let is_there = || has_samples(&folder.join(LOADED).join(SESSION_SAMPLES));
+    kept.ended.as_ref().is_some_and(|ended| ended.load.is_none())
+        && kept.loading.is_some()
+        && is_there()
 }
 
 fn read_kept(folder: &Path) -> Result<Kept, Failed> {
@@ -178,13 +179,17 @@ pub(super) fn make(folder: &Path, kept: &Kept) -> Result<Made, Failed> {
         .then(|| samples(TWIN_SAMPLES.to_owned(), "samples on plain UDP", given));
     let twin = twin.transpose()?;
     let load = ended.and_then(|ended| ended.load.as_ref());
-    let loaded = load.map(|load| {
-        let mut within = |name: &str, what: &str, given: &Given| {
-            samples(format!("{LOADED}/{name}"), what, Some(given))
+    let broke_off = load_broke_off(folder, kept);
+    let loaded = (load.is_some() || broke_off).then(|| {
+        let mut within = |name: &str, what: &str, given: Option<&Given>| {
+            samples(format!("{LOADED}/{name}"), what, given)
         };
-        let session = within(SESSION_SAMPLES, "samples in the session, loaded", &load.session)?;
-        let twin = load.twin.as_ref();
-        let twin = twin.map(|given| within(TWIN_SAMPLES, "samples on plain UDP, loaded", given));
+        let given = load.map(|load| &load.session);
+        let session = within(SESSION_SAMPLES, "samples in the session, loaded", given)?;
+        let given = load.and_then(|load| load.twin.as_ref());
+        let is_there = broke_off && has_samples(&folder.join(LOADED).join(TWIN_SAMPLES));
+        let twin = (given.is_some() || is_there)
+            .then(|| within(TWIN_SAMPLES, "samples on plain UDP, loaded", given));
         Ok::<_, Failed>((session, twin.transpose()?))
     });
     let loaded = loaded.transpose()?;
