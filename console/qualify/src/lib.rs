@@ -17,7 +17,8 @@ pub mod ledger;
 pub mod measure;
 pub mod number;
 pub mod report;
-pub mod slot;
 pub mod trace;
 pub mod trend;
 pub mod verdict;
+
+pub use ledger::slot;

@@ -14,11 +14,13 @@
 //! Nothing is guessed: a lost probe has a direction where an answer says whether its number came,
 //! and no other.
 
+pub mod slot;
+
 use std::collections::VecDeque;
 
 use longhand_protocol::probe::{KEPT_MAX, PAGE_MAX, ProbeAnswer, SEEN_MAX};
 
-use crate::slot::{Fate, Slot};
+use self::slot::{Fate, Slot};
 
 /// How long an answer may be on its way, us.
 pub const HORIZON_US: u64 = 40_000_000;
