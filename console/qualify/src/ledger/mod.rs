@@ -465,7 +465,7 @@ mod tests {
             let probe = Probe { run: 1, number, ..Probe::default() };
             answers.extend((number != 700).then(|| receipts.take(&probe, at)).flatten());
         }
-        let mut said = |ledger: &mut Ledger, answers: &[ProbeAnswer]| {
+        let said = |ledger: &mut Ledger, answers: &[ProbeAnswer]| {
             for answer in answers {
                 ledger.answer(answer, answer.received_at.as_micros() - 7_990_000);
             }
