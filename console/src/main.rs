@@ -65,6 +65,6 @@ fn main() -> ExitCode {
     done.unwrap_or_else(|failed| {
         // The `Debug` of a miette report is its text for people.
         eprintln!("{:?}", failed.report);
-        failed.code
+        ExitCode::from(failed.code)
     })
 }

@@ -604,7 +604,8 @@ pub enum RefusalKind {
     Version,
     /// This is another robot: connect to the one named in the hello.
     Robot,
-    /// The certificate's role may not command: connect with a surgeon's certificate.
+    /// The certificate's role may not do that: a surgeon moves the robot, an engineer or a surgeon
+    /// measures the link.
     Role,
     /// Another console holds the robot: wait until it lets go or the bedside releases it.
     LeaseHeld,
@@ -638,7 +639,10 @@ impl RefusalKind {
                 "the robot speaks another version; install the same release on both ends"
             }
             Self::Robot => "this is another robot; connect to the one you named",
-            Self::Role => "this certificate's role may not command; use a surgeon's certificate",
+            Self::Role => {
+                "this certificate's role may not command; use a surgeon's certificate to move the \
+                 robot, an engineer's or a surgeon's to measure the link"
+            }
             Self::LeaseHeld => {
                 "another console holds the robot; wait until it ends. A surgeon may have the \
                  bedside release the robot, and ask again. A console that was started anew is \

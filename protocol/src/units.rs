@@ -56,15 +56,30 @@ impl Micros {
         Self(libm::round(s * 1e6) as u64)
     }
 
-    /// Seconds as a person writes them after `--for`: a decimal number above 0, at most a year.
+    /// A time as a person writes it on a command line, the same in every program: `250ms`, `30s`,
+    /// `10m`, `24h`, or a number of seconds. From 0 to a year.
     ///
     /// Errors: words for that person.
-    pub fn from_written_secs(text: &str) -> Result<Self, &'static str> {
-        match text.parse::<f64>() {
-            // Below half a microsecond is no time at all.
-            Ok(s) if (1e-6..=WRITTEN_SECS_MAX).contains(&s) => Ok(Self::from_secs_f64(s)),
-            Ok(_) => Err("must be seconds above 0, at most 31536000 (a year)"),
-            Err(_) => Err("not a number of seconds; 60 is a minute"),
+    pub fn from_written(text: &str) -> Result<Self, &'static str> {
+        let units = [("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3_600.0)];
+        let with = |(unit, seconds)| Some((text.strip_suffix(unit)?, seconds));
+        let (number, unit) = units.into_iter().find_map(with).unwrap_or((text, 1.0));
+        match number.parse::<f64>() {
+            Ok(number) if (0.0..=WRITTEN_SECS_MAX).contains(&(number * unit)) => {
+                Ok(Self::from_secs_f64(number * unit))
+            }
+            Ok(_) => Err("must be 0 s to a year (8760h), as 30s, 10m or 24h"),
+            Err(_) => Err("no time: write it as 250ms, 30s, 10m, 24h, or as a number of seconds"),
+        }
+    }
+
+    /// The same above 0: how long something is to last.
+    ///
+    /// Errors: words for that person.
+    pub fn from_written_span(text: &str) -> Result<Self, &'static str> {
+        match Self::from_written(text) {
+            Ok(Self::ZERO) => Err("must be above 0, as 30s, 10m or 24h"),
+            time => time,
         }
     }
 
@@ -299,13 +314,26 @@ mod tests {
     }
 
     #[test]
-    fn written_seconds_are_above_zero_to_a_year() {
-        for (text, micros) in [("0.000001", 1), ("0.5", 500_000), ("31536000", 31_536_000_000_000)]
-        {
-            assert_eq!(Micros::from_written_secs(text), Ok(Micros::from_micros(micros)));
+    fn written_times_are_zero_or_above_it_to_a_year() {
+        for (text, micros) in [
+            ("0.000001", 1),
+            ("0.5", 500_000),
+            ("31536000", 31_536_000_000_000),
+            ("8760h", 31_536_000_000_000),
+            ("250ms", 250_000),
+            ("2s", 2_000_000),
+            ("1.5m", 90_000_000),
+        ] {
+            assert_eq!(Micros::from_written(text), Ok(Micros::from_micros(micros)), "{text}");
+            assert_eq!(Micros::from_written_span(text), Ok(Micros::from_micros(micros)), "{text}");
         }
-        for text in ["0", "-1", "1e300", "31536001", "inf", "NaN", "", "1 s"] {
-            assert!(Micros::from_written_secs(text).is_err(), "{text}");
+        for text in ["-1", "1e300", "31536001", "inf", "NaN", "", "1 s", "s", "-2m", "2d"] {
+            assert!(Micros::from_written(text).is_err(), "{text}");
+            assert!(Micros::from_written_span(text).is_err(), "{text}");
+        }
+        for text in ["0", "0s", "0h", "1e-9", "-0"] {
+            assert_eq!(Micros::from_written(text), Ok(Micros::ZERO), "{text}");
+            assert!(Micros::from_written_span(text).is_err(), "{text}");
         }
     }
 

@@ -141,9 +141,9 @@ pub struct Test {
     /// The serial port of the adapter.
     #[arg(long)]
     port: PathBuf,
-    /// How long to measure the bus, seconds.
-    #[arg(long = "for", value_name = "SECONDS", default_value = "3",
-          value_parser = Micros::from_written_secs, allow_negative_numbers = true)]
+    /// How long to measure the bus: 3 (seconds), 30s.
+    #[arg(long = "for", value_name = "TIME", default_value = "3",
+          value_parser = Micros::from_written_span, allow_negative_numbers = true)]
     span: Micros,
     /// Switch the motors off where they hold the arm: it may fall, so hold it.
     #[arg(long)]

@@ -110,8 +110,8 @@ struct Run {
     /// this user may open (`longhand-gateway run --tap FILE`). Left out: nobody watches.
     #[arg(long, value_name = "FILE")]
     tap: Option<PathBuf>,
-    /// Stop by itself after so many seconds.
-    #[arg(long = "for", value_name = "SECONDS", value_parser = Micros::from_written_secs,
+    /// Stop by itself after this time: 90 (seconds), 30s, 10m, 24h.
+    #[arg(long = "for", value_name = "TIME", value_parser = Micros::from_written_span,
           allow_negative_numbers = true)]
     limit: Option<Micros>,
     /// Write one qlog file per connection here. For diagnosis, never for a case: the thread that

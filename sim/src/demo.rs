@@ -47,8 +47,8 @@ pub struct DemoArgs {
     /// No page: a script moves the hands
     #[arg(long)]
     pub headless: bool,
-    /// Stop by itself after so many seconds
-    #[arg(long = "for", value_name = "SECONDS", value_parser = Micros::from_written_secs,
+    /// Stop by itself after this time: 90 (seconds), 30s, 10m, 24h
+    #[arg(long = "for", value_name = "TIME", value_parser = Micros::from_written_span,
           allow_negative_numbers = true)]
     pub seconds: Option<Micros>,
     #[command(flatten)]

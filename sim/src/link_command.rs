@@ -126,7 +126,7 @@ const RUN_EXAMPLES: &str = "Examples:
   longhand-sim link run --listen 0.0.0.0:7401 --to robot.local:7400 --link leo-starlink --seed 7
       The same weather every time seed 7 is used.
   longhand-sim link run --listen 127.0.0.1:0 --to 127.0.0.1:7400 \\
-      --trace sim/traces/cicv5g-rural-outage.csv --for 60 --json --log packets.csv
+      --trace sim/traces/cicv5g-rural-outage.csv --for 1m --json --log packets.csv
       A recorded drive for one minute; results as JSON, every packet in packets.csv.
   longhand-sim link run --link geo --listen 127.0.0.1:7501 --to robot.local:7400 \\
       --listen 127.0.0.1:7502 --to robot.local:7401
@@ -162,8 +162,8 @@ pub struct RunArgs {
     #[arg(long, default_value_t = 1, allow_negative_numbers = true,
           value_parser = whole::<0, { u64::MAX }>)]
     seed: u64,
-    /// Stop after this many seconds; without it, on Ctrl-C
-    #[arg(long = "for", value_name = "SECONDS", value_parser = Micros::from_written_secs,
+    /// Stop after this time: 90 (seconds), 30s, 10m, 24h; without it, on Ctrl-C
+    #[arg(long = "for", value_name = "TIME", value_parser = Micros::from_written_span,
           allow_negative_numbers = true)]
     lasts: Option<Micros>,
     /// Print the results as JSON
@@ -246,14 +246,12 @@ pub enum LinkError {
 
 impl LinkError {
     /// Whether the command line is wrong and nothing was tried.
-    pub const fn is_usage(&self) -> bool {
+    pub fn is_usage(&self) -> bool {
         match self {
             Self::Name { .. } | Self::Pairs { .. } | Self::Nothing => true,
-            Self::Address { .. }
-            | Self::File { .. }
-            | Self::Content { .. }
-            | Self::Relay(_)
-            | Self::Client(_) => false,
+            // What is no HOST:PORT is found out before any name is looked up.
+            Self::Address { why, .. } => matches!(why.kind(), std::io::ErrorKind::InvalidInput),
+            Self::File { .. } | Self::Content { .. } | Self::Relay(_) | Self::Client(_) => false,
         }
     }
 }
@@ -357,6 +355,9 @@ fn relay(args: &RunArgs, stop: &AtomicBool) -> Result<ExitCode, LinkError> {
     if let Some(LogFailure { path, why }) = stats.log_failure {
         let why = std::io::Error::other(why);
         return Err(LinkError::File { doing: "write all of", path, why });
+    }
+    if let Some(path) = &args.log {
+        say_written(path, "a row for every packet");
     }
     Ok(match stats.is_valid() {
         Some(true) => ExitCode::SUCCESS,
@@ -581,19 +582,18 @@ fn say(text: &str) {
     let _gone = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
-/// `30s`, `10m`, `24h`, or seconds.
+/// How long something is measured or answered.
 fn written_time(text: &str) -> Result<Micros, String> {
-    let (number, seconds) = match text.char_indices().next_back() {
-        Some((at, 's')) => (text.get(..at), 1.0),
-        Some((at, 'm')) => (text.get(..at), 60.0),
-        Some((at, 'h')) => (text.get(..at), 3_600.0),
-        Some(_) | None => (Some(text), 1.0),
-    };
-    let seconds = number.and_then(|number| number.parse::<f64>().ok()).map(|n| n * seconds);
-    let seconds = seconds.filter(|seconds| (0.1..=86_400.0).contains(seconds));
-    seconds
-        .map(Micros::from_secs_f64)
-        .ok_or_else(|| "0.1s to 24h are wanted, as 30s, 10m or 24h".to_owned())
+    let time = Micros::from_written(text)?;
+    if (Micros::from_millis(100)..=Micros::from_secs(86_400)).contains(&time) {
+        return Ok(time);
+    }
+    Err("0.1s to 24h are wanted, as 30s, 10m or 24h".to_owned())
+}
+
+/// Says on standard error what was written where: standard output may be the program's that reads.
+fn say_written(path: &Path, what: &str) {
+    eprintln!("wrote {}: {what}", path.display());
 }
 
 fn whole<const LEAST: u64, const MOST: u64>(text: &str) -> Result<u64, String> {

@@ -58,7 +58,7 @@ fn the_same_seed_says_the_same_and_people_can_read_it() {
 
 #[test]
 fn the_relay_is_measured_in_real_time() {
-    let (code, out, err) = check(&["--link", "ideal", "--real-time", "1", "--json"]);
+    let (code, out, err) = check(&["--link", "ideal", "--real-time", "1s", "--json"]);
     let report: Value = serde_json::from_str(&out).unwrap();
     let link = &report["links"][0];
     // How late the relay was depends on the machine; that the code says it does not.
@@ -100,6 +100,11 @@ fn a_name_that_is_none_ends_with_2_everywhere() {
         (vec!["run", "--hand", "nosuch"], "adversary"),
         (vec!["run", "--faults", "F01,F99"], "F99"),
         (vec!["attack", "A99"], "A99"),
+        // No port, or none that there is: no name was looked up.
+        (vec!["link", "run", "--link", "ideal", "--listen", "here", "--to", "::1:9"], "HOST:PORT"),
+        (vec!["link", "measure", "--irtt", "host"], "HOST:PORT"),
+        (vec!["link", "reflect", "--stamp", "host:none"], "HOST:PORT"),
+        (vec!["link", "reflect", "--stamp", "127.0.0.1:0", "--for", "2d"], "30s"),
         // One more place to listen than far ends.
         (
             [&["link", "run", "--listen", "127.0.0.1:0", "--link", "ideal"], &far[..]].concat(),
@@ -154,13 +159,15 @@ fn a_trace_without_a_seam_ends_the_run_in_words_and_loops_where_told() {
     let (code, ended, err) = run(&[]);
     assert_eq!((code, ended), (Some(3), Some(true)), "{err}");
     assert!(err.contains("the trace ended after 0.8 s") && err.contains("--loop"), "{err}");
-    let (code, ended, err) = run(&["--loop", "--for", "2"]);
+    let (code, ended, err) = run(&["--loop", "--for", "2s"]);
     assert_eq!((code, ended), (Some(3), Some(false)), "{err}");
 }
 
 #[test]
 fn a_wrong_call_says_what_to_do() {
-    assert_eq!(check(&[]).0, Some(2));
+    let (code, _, err) = check(&[]);
+    assert_eq!(code, Some(2), "{err}");
+    assert!(err.contains("Examples:") && err.contains("link check --all"), "{err}");
     assert_eq!(check(&["--all", "--link", "ideal"]).0, Some(2));
     assert_eq!(check(&["--all", "--minutes", "0"]).0, Some(2));
     assert_eq!(check(&["--all", "--minutes", "3", "--real-time", "3"]).0, Some(2));

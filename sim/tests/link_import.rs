@@ -85,8 +85,11 @@ fn mahimahi_goes_in_and_comes_out_as_it_was() {
     let trace = trace.display().to_string();
     let (code, _, err) = link(&["import", "--format", "mahimahi", &recording(name), "-o", &trace]);
     assert_eq!(code, Some(0), "{err}");
+    // What was written where is said.
+    assert!(err.contains(&format!("wrote {trace}: a link trace, ")), "{err}");
     let (code, out, err) = link(&["export", "--format", "mahimahi", &trace]);
     assert_eq!(code, Some(0), "{err}");
+    assert!(!err.contains("wrote"), "{err}");
     let count = |text: &str, from: u64, to: u64| {
         let at = text.lines().map(|line| line.parse::<u64>().unwrap());
         at.filter(|at| (from..to).contains(at)).count()

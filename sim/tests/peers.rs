@@ -621,7 +621,10 @@ fn measure_replaces_a_file_only_by_what_was_measured() {
     assert_eq!(names(folder.path()), Vec::<String>::new());
     std::os::unix::fs::symlink(path("link.csv"), path("latest.csv")).unwrap();
     std::fs::write(path("link.csv"), "of before").unwrap();
-    assert_eq!(ask(&path("latest.csv")).status.code(), Some(0));
+    let told = ask(&path("latest.csv"));
+    assert_eq!(told.status.code(), Some(0));
+    let words = String::from_utf8(told.stderr).unwrap();
+    assert!(words.contains("wrote ") && words.contains("link.csv: a link trace of"), "{words}");
     assert!(std::fs::read_link(path("latest.csv")).is_ok());
     assert!(std::fs::read_to_string(path("link.csv")).unwrap().contains("link measure"));
     assert_eq!(names(folder.path()), ["latest.csv", "link.csv"]);

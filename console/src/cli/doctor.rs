@@ -212,9 +212,15 @@ fn certificate(
     match who.role {
         Role::Surgeon | Role::Engineer => {}
         Role::Observer | Role::Gateway => {
-            return missing(until, "this role may not move a robot; use a surgeon's identity");
+            let follows = "this role may neither move a robot nor measure its link; use a \
+                           surgeon's identity, or an engineer's to measure";
+            return missing(until, follows);
         }
-        Role::Robot => return missing(until, "this is a robot's identity; use a surgeon's"),
+        Role::Robot => {
+            let follows =
+                "this is a robot's identity; use a surgeon's, or an engineer's to measure";
+            return missing(until, follows);
+        }
     }
     if credentials.revoked().contains(&who.serial) {
         return missing(format!("{who}, revoked"), "no robot lets it in; issue a new one");

@@ -1,12 +1,15 @@
 //! The command's parts, one file each.
 //!
-//! Knows: how a failure becomes words and an exit code. Does not know: what the parts do.
+//! Knows: how a failure becomes words, an exit code and, with `--json`, an object. Does not know:
+//! what the parts do.
 
 pub mod doctor;
 pub mod qualify;
 pub mod run;
 pub mod script;
 
+use serde_json::{Value, json};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 /// A command that did not succeed: the words, and the code to end with.
@@ -14,7 +17,7 @@ pub struct Failed {
     /// What, where, and what to do.
     pub report: miette::Report,
     /// How the process ends.
-    pub code: ExitCode,
+    pub code: u8,
 }
 
 /// A command's end.
@@ -34,7 +37,7 @@ pub const ANSWER_NO: u8 = 4;
 pub fn failed(code: u8, what: impl Into<String>, advice: impl Into<String>) -> Failed {
     let advice: String = advice.into();
     let what: String = what.into();
-    Failed { report: miette::miette!(help = advice, "{what}"), code: ExitCode::from(code) }
+    Failed { report: miette::miette!(help = advice, "{what}"), code }
 }
 
 /// Failed with an error of ours, whose words already say what to do.
@@ -42,5 +45,29 @@ pub fn wrong(error: impl std::error::Error + Send + Sync + 'static) -> Failed {
     use miette::IntoDiagnostic as _;
     let result: Result<(), _> = Err(error).into_diagnostic();
     let report = result.err().unwrap_or_else(|| miette::miette!("no error"));
-    Failed { report, code: ExitCode::from(FAILED) }
+    Failed { report, code: FAILED }
+}
+
+/// What came of a command that answers in JSON where it was asked to: one object, however it ends.
+/// Whoever reads its standard output never finds nothing.
+pub fn answered(as_json: bool, done: Done) -> Done {
+    done.inspect_err(|failed| {
+        if as_json {
+            say_object(&failure(failed));
+        }
+    })
+}
+
+/// A failure as an object.
+pub fn failure(failed: &Failed) -> Value {
+    let advice = failed.report.help().map(|advice| advice.to_string());
+    json!({
+        "schema": "longhand failure v1", "why": failed.report.to_string(), "advice": advice,
+        "exit_code": failed.code,
+    })
+}
+
+/// An object on standard output. A reader that has gone away (`| head`) is no error.
+pub fn say_object(object: &Value) {
+    let _gone = writeln!(std::io::stdout().lock(), "{object}");
 }

@@ -13,7 +13,7 @@ use longhand_protocol::message::RobotId;
 use longhand_protocol::units::Micros;
 use longhand_quic::clock::console_now;
 use longhand_quic::trust::Credentials;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -57,8 +57,8 @@ pub struct Run {
     /// Serve no page.
     #[arg(long)]
     no_page: bool,
-    /// End after so many seconds; left out, at Ctrl-C.
-    #[arg(long = "for", value_name = "S", value_parser = Micros::from_written_secs,
+    /// End after this time, 90 (seconds), 30s, 10m, 24h; left out, at Ctrl-C.
+    #[arg(long = "for", value_name = "TIME", value_parser = Micros::from_written_span,
           allow_negative_numbers = true)]
     run_for: Option<Micros>,
     /// Write one qlog file per connection into this folder.
@@ -132,7 +132,7 @@ impl Run {
         };
         Script::load(name).map(HandChoice::Script).map_err(|error| match error {
             // A name that is none is a wrong command line; a script that is wrong is not.
-            ScriptError::NotFound { .. } => Failed { code: ExitCode::from(USAGE), ..wrong(error) },
+            ScriptError::NotFound { .. } => Failed { code: USAGE, ..wrong(error) },
             ScriptError::Header { .. } | ScriptError::Row { .. } => wrong(error),
         })
     }
@@ -190,11 +190,17 @@ impl Run {
 }
 
 /// The first address of `HOST:PORT`, given by this option.
+///
+/// Errors: it is not of that form, a wrong command line; or no machine is called so.
 pub fn resolve(option: &str, place: &str) -> Result<SocketAddr, Failed> {
     let advice = "write it as HOST:PORT, as in or3.hospital:7400 or 10.0.0.3:7400";
-    let bad = |why: String| failed(FAILED, format!("{option} {place}: {why}"), advice);
-    let mut found = place.to_socket_addrs().map_err(|error| bad(error.to_string()))?;
-    found.next().ok_or_else(|| bad("no such host".to_owned()))
+    let bad = |code: u8, why: &str| failed(code, format!("{option} {place}: {why}"), advice);
+    let mut found = place.to_socket_addrs().map_err(|error| match error.kind() {
+        // What is no HOST:PORT is found out before any name is looked up.
+        ErrorKind::InvalidInput => bad(USAGE, "this is no HOST:PORT"),
+        _ => bad(FAILED, &error.to_string()),
+    })?;
+    found.next().ok_or_else(|| bad(FAILED, "no such host"))
 }
 
 /// Everything that matters, in one line.

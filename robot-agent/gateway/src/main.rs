@@ -134,8 +134,8 @@ struct Watch {
     /// Time between two turns; 100 where there is a screen, 1000 with --json.
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(10..=60_000))]
     every_ms: Option<u64>,
-    /// Stop by itself after so many seconds.
-    #[arg(long = "for", value_name = "SECONDS", value_parser = Micros::from_written_secs,
+    /// Stop by itself after this time: 90 (seconds), 30s, 10m, 24h.
+    #[arg(long = "for", value_name = "TIME", value_parser = Micros::from_written_span,
           allow_negative_numbers = true)]
     limit: Option<Micros>,
     #[command(flatten)]

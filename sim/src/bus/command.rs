@@ -49,8 +49,8 @@ pub struct BusArgs {
     /// Let this name lead to the port, also after it was unplugged and plugged in again
     #[arg(long, value_name = "PATH")]
     link: Option<PathBuf>,
-    /// Stop by itself after so many seconds
-    #[arg(long = "for", value_name = "SECONDS", value_parser = Micros::from_written_secs,
+    /// Stop by itself after this time: 90 (seconds), 30s, 10m, 24h
+    #[arg(long = "for", value_name = "TIME", value_parser = Micros::from_written_span,
           allow_negative_numbers = true)]
     limit: Option<Micros>,
     /// Print one JSON object a line: ready, unplugged, plugged, servo (each change), report

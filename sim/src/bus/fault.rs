@@ -181,7 +181,7 @@ fn micros(seconds: &str) -> Option<u64> {
     if seconds == "0" {
         return Some(0);
     }
-    Micros::from_written_secs(seconds).ok().map(Micros::as_micros)
+    Micros::from_written_span(seconds).ok().map(Micros::as_micros)
 }
 
 #[cfg(test)]

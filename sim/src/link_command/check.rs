@@ -29,7 +29,7 @@ const EXAMPLES: &str = "Examples:
       Every link, an hour of each in virtual time, at 1 kHz both ways; half a minute.
   longhand-sim link check --link leo-starlink --minutes 600 --seed 7 --json
       Ten hours tell of what is rare.
-  longhand-sim link check --link city-5g-sa --real-time 30
+  longhand-sim link check --link city-5g-sa --real-time 30s
       The relay's own error per packet on this machine, on loopback.
 
 A row passes where the figure is as near to what was asked as four standard errors of a sample of
@@ -41,7 +41,7 @@ wrong usage; 3 in real time: the machine stalled, so the figures say nothing.";
 
 /// `longhand-sim link check`
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, arg_required_else_help = true)]
 pub struct CheckArgs {
     /// The link to check
     #[arg(long, value_name = "NAME", required_unless_present = "all", conflicts_with = "all",
@@ -58,13 +58,22 @@ pub struct CheckArgs {
     #[arg(long, default_value_t = 1, allow_negative_numbers = true,
           value_parser = whole::<0, { u64::MAX }>)]
     seed: u64,
-    /// Instead, run the relay for this many seconds on loopback and measure its own error
-    #[arg(long, value_name = "SECONDS", conflicts_with = "minutes",
-          value_parser = whole::<1, 3_600>, allow_negative_numbers = true)]
-    real_time: Option<u64>,
+    /// Instead, run the relay for this time (30s, 10m, up to 1h) on loopback and measure its own
+    /// error
+    #[arg(long, value_name = "TIME", conflicts_with = "minutes", value_parser = real_time,
+          allow_negative_numbers = true)]
+    real_time: Option<Micros>,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+fn real_time(text: &str) -> Result<Micros, String> {
+    let time = Micros::from_written(text)?;
+    if (Micros::from_secs(1)..=Micros::from_secs(3_600)).contains(&time) {
+        return Ok(time);
+    }
+    Err("1 s to 1 h are wanted, as 30s or 10m".to_owned())
 }
 
 /// One link, checked.
@@ -90,8 +99,7 @@ pub(super) fn check(args: &CheckArgs, stop: &AtomicBool) -> Result<ExitCode, Lin
             LinkModel::Trace(_) => return Err(LinkError::Nothing),
         },
     }
-    if let Some(seconds) = args.real_time {
-        let lasts = Micros::from_secs(seconds);
+    if let Some(lasts) = args.real_time {
         return real_time::check(&links, args.seed, lasts, args.json, stop);
     }
     let span = Micros::from_secs(args.minutes.saturating_mul(60));

@@ -12,7 +12,7 @@ use longhand_link::trace::import::{self, Late, Provenance};
 use longhand_protocol::units::Micros;
 
 use super::show::Way;
-use super::{LinkError, read_trace, say};
+use super::{LinkError, read_trace, say, say_written};
 
 /// A format that can be converted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -141,7 +141,7 @@ pub(super) fn import(args: &ImportArgs) -> Result<(), LinkError> {
         Format::Leocc => import::leocc(&text, from),
     };
     let trace = trace.map_err(|why| fail(why.to_string(), OTHER_FORMAT))?;
-    put(args.out.as_deref(), &trace.to_csv())
+    put(args.out.as_deref(), &trace.to_csv(), "a link trace")
 }
 
 const OTHER_FORMAT: &str = "check that --format names what wrote the file, and that it is whole";
@@ -177,14 +177,17 @@ pub(super) fn export(args: &ExportArgs) -> Result<(), LinkError> {
         Way::Down => "downlink",
     };
     eprintln!("beside it: mm-delay {delay_ms} mm-loss {link} {loss:.6} mm-link UP DOWN");
-    put(args.out.as_deref(), &text)
+    put(args.out.as_deref(), &text, "what mm-link reads")
 }
 
-fn put(out: Option<&Path>, text: &str) -> Result<(), LinkError> {
+fn put(out: Option<&Path>, text: &str, what: &str) -> Result<(), LinkError> {
     let Some(path) = out else {
         say(text);
         return Ok(());
     };
     let fail = |why| LinkError::File { doing: "write", path: path.to_path_buf(), why };
-    std::fs::write(path, text).map_err(fail)
+    std::fs::write(path, text).map_err(fail)?;
+    let rows = text.lines().filter(|line| !line.starts_with('#')).count();
+    say_written(path, &format!("{what}, {rows} lines"));
+    Ok(())
 }

@@ -16,7 +16,7 @@ use longhand_qualify::trace::{self, Origin};
 use serde_json::json;
 
 use super::reflect::key;
-use super::{LinkError, address, say, whole, written_time};
+use super::{LinkError, address, say, say_written, whole, written_time};
 use crate::peers::client::{Ask, Found, measure};
 
 const EXAMPLES: &str = "Examples:
@@ -39,7 +39,8 @@ pub struct MeasureArgs {
     #[arg(long, value_name = "HOST:PORT")]
     irtt: String,
     /// How long: 30s, 10m
-    #[arg(long = "for", value_name = "TIME", default_value = "1m", value_parser = written_time)]
+    #[arg(long = "for", value_name = "TIME", default_value = "1m", value_parser = written_time,
+          allow_negative_numbers = true)]
     lasts: Micros,
     /// Probes a second
     #[arg(long, value_name = "HZ", default_value_t = 100, value_parser = whole::<1, 4_000>,
@@ -73,6 +74,10 @@ pub(super) fn run(args: &MeasureArgs, stop: &AtomicBool) -> Result<ExitCode, Lin
     if let Some(place) = out.filter(|_| !is_empty) {
         let path = place.path.clone();
         place.fill(|file| write(&found, &args.irtt, file)).map_err(written(&path))?;
+        let sent = found.measures.own.sent;
+        say_written(&path, &format!("a link trace of {sent} probes; `link run --trace` plays it"));
+    } else if let Some(path) = &args.out {
+        eprintln!("nothing came, and {} stays what it was", path.display());
     }
     say(&if args.json { object(args, &found) } else { text(&found) });
     Ok(if is_empty { ExitCode::from(3) } else { ExitCode::SUCCESS })

@@ -62,7 +62,8 @@ pub struct ReflectArgs {
     #[arg(long, value_name = "FILE", requires = "irtt")]
     hmac_key_file: Option<PathBuf>,
     /// Stop after this time, 30s, 10m, 24h; without it, on Ctrl-C
-    #[arg(long = "for", value_name = "TIME", value_parser = written_time)]
+    #[arg(long = "for", value_name = "TIME", value_parser = written_time,
+          allow_negative_numbers = true)]
     lasts: Option<Micros>,
     /// Print what came as JSON
     #[arg(long)]
