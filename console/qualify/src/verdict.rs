@@ -13,6 +13,8 @@
 //! may come three times in another such run, and be as long as [`UNSEEN_OUTAGE_S`] or as the
 //! longest that may have been.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::measure::load::Loaded;
@@ -106,7 +108,87 @@ pub struct Requirement {
     pub source: String,
 }
 
+/// Playout buffers that a row may name, ms: those that are replayed, up to what a robot's profile
+/// may add. Source: the follower's cap, 100 ms, and `measure::replay::PLAYOUTS_MS`.
+pub const ROW_PLAYOUTS_MS: [u64; 7] = [5, 10, 20, 30, 50, 75, 100];
+
+impl Metric {
+    /// Between what a bound makes sense, and why not beyond; `None`: it has none.
+    const fn sensible(self) -> Option<(f64, f64, &'static str)> {
+        match self {
+            Self::Rtt | Self::OneWay | Self::Jitter | Self::OutageLongest => {
+                Some((0.001, 10_000.0, "ms: what takes longer than ten seconds is no link"))
+            }
+            Self::Loss => {
+                Some((0.0, 0.5, "as a share (1 % is 0.01): more than half lost is no link"))
+            }
+            Self::Availability => {
+                Some((0.5, 1.0, "as a share (99.9 % is 0.999): less than half is no link"))
+            }
+            Self::OutagesPerHour | Self::SafeStops => {
+                Some((0.0, 3_600.0, "an hour: more than one a second is no link"))
+            }
+            Self::ThroughputUp | Self::ThroughputDown => Some((
+                0.001,
+                45.0,
+                "Mbit/s: `--load` goes up to 50, and a tenth more is offered than is to come",
+            )),
+            Self::NotMeasured => None,
+        }
+    }
+
+    /// Whether it is told at a quantile.
+    const fn has_quantile(self) -> bool {
+        matches!(self, Self::Rtt | Self::OneWay | Self::Jitter)
+    }
+}
+
 impl Requirement {
+    /// What is wrong with it, if anything is: at which key, and what is wanted there.
+    fn wrong(&self) -> Option<(&'static str, String)> {
+        let bounds = [self.at_most, self.at_least];
+        let bound = if self.at_most.is_some() { "at_most" } else { "at_least" };
+        let is_measured = self.metric != Metric::NotMeasured;
+        let known = |name: &String| {
+            crate::measure::quantile::QUANTILES.iter().any(|(known, _)| known == name)
+        };
+        let form = if bounds.iter().flatten().any(|bound| !(bound.is_finite() && *bound >= 0.0)) {
+            Some((bound, "a bound is a number of 0 or more"))
+        } else if is_measured && self.at_most.is_some() == self.at_least.is_some() {
+            Some((bound, "say either at_most or at_least"))
+        } else if self.metric.has_quantile() && !self.quantile.as_ref().is_some_and(known) {
+            Some(("quantile", "say quantile: p50 p90 p95 p99 p99.9 p99.99 or p99.999"))
+        } else if !self.metric.has_quantile() && self.quantile.is_some() {
+            Some(("quantile", "only rtt, one_way and jitter have a quantile"))
+        } else if is_measured && self.wants_much() != self.at_least.is_some() {
+            Some((bound, "availability and throughput need at_least, everything else at_most"))
+        } else if self.metric != Metric::SafeStops && self.playout_ms.is_some() {
+            Some(("playout_ms", "only safe_stops have a playout buffer"))
+        } else {
+            self.wrong_unit().map(|why| ("unit", why))
+        };
+        form.map(|(key, why)| (key, why.to_owned())).or_else(|| self.beyond_sense())
+    }
+
+    /// A number with which the row could say nothing: at which key, and between what it may lie.
+    fn beyond_sense(&self) -> Option<(&'static str, String)> {
+        let (least, most, why) = self.metric.sensible()?;
+        for (key, bound) in [("at_most", self.at_most), ("at_least", self.at_least)] {
+            if let Some(bound) = bound.filter(|bound| !(least..=most).contains(bound)) {
+                return Some((key, format!("{key} = {bound}: {least} to {most} {why}")));
+            }
+        }
+        let adds_most = if self.metric.has_quantile() { 1_000.0 } else { 0.0 };
+        if !(0.0..=adds_most).contains(&self.adds) {
+            let words = "ms, of rtt, one_way and jitter: what is not the link's is no longer";
+            return Some(("adds", format!("adds = {}: 0 to 1000 {words}", self.adds)));
+        }
+        let playout = self.playout_ms.filter(|ms| !ROW_PLAYOUTS_MS.contains(ms))?;
+        let all = ROW_PLAYOUTS_MS.map(|ms| ms.to_string()).join(", ");
+        let words = "ms: those are replayed, and no robot's profile adds more than 100";
+        Some(("playout_ms", format!("playout_ms = {playout}: one of {all} {words}")))
+    }
+
     /// What is wrong with the unit, or with a bound in it.
     fn wrong_unit(&self) -> Option<&'static str> {
         let bounds = [self.at_most, self.at_least];
@@ -143,7 +225,7 @@ impl Requirement {
                 )
             }
             Metric::SafeStops => "nothing was replayed: --rate 1000 measures it, with a \
-                                  playout_ms of 5, 10, 20, 30, 50, 75, 100, 150 or 200"
+                                  playout_ms of 5, 10, 20, 30, 50, 75 or 100"
                 .to_owned(),
             Metric::Rtt
             | Metric::OneWay
@@ -180,13 +262,38 @@ pub enum ProfileError {
     #[error("the requirements cannot be read: {0}")]
     Toml(#[from] toml::de::Error),
     /// A row that says nothing.
-    #[error("requirement \"{what}\": {why}")]
+    #[error("line {line}, requirement \"{what}\": {why}")]
     Row {
+        /// Where, counted from 1.
+        line: usize,
         /// The row.
         what: String,
-        /// What is wrong.
-        why: &'static str,
+        /// What is wrong, and what is wanted.
+        why: String,
     },
+    /// No row.
+    #[error("there is no [[requirement]] in it, and of nothing nothing can be said")]
+    Empty,
+}
+
+/// Where the rows' keys stand in a text.
+#[derive(Deserialize)]
+struct Places {
+    requirement: Vec<BTreeMap<String, toml::Spanned<toml::Value>>>,
+}
+
+impl Places {
+    /// The line of a row's key, or of its first where it has none such; counted from 1.
+    fn line(text: &str, row: usize, key: &str) -> usize {
+        let all = toml::from_str::<Self>(text).map(|all| all.requirement).unwrap_or_default();
+        let first = |keys: &BTreeMap<String, toml::Spanned<toml::Value>>| {
+            keys.values().map(|value| value.span().start).min()
+        };
+        let keys = all.get(row);
+        let at = keys.and_then(|keys| keys.get(key).map(|value| value.span().start));
+        let at = at.or_else(|| keys.and_then(first)).unwrap_or(0);
+        text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+    }
 }
 
 /// The shipped profiles, by name.
@@ -202,34 +309,17 @@ pub const SHIPPED: [(&str, &str); 6] = [
 impl Profile {
     /// Reads and checks a profile.
     ///
-    /// Errors: [`ProfileError`] says which row, and why.
+    /// Errors: [`ProfileError`] says which line and row, and why.
     pub fn parse(text: &str) -> Result<Self, ProfileError> {
         let profile: Self = toml::from_str(text)?;
-        for row in &profile.requirement {
-            let quantiles = matches!(row.metric, Metric::Rtt | Metric::OneWay | Metric::Jitter);
-            let known = |name: &String| {
-                crate::measure::quantile::QUANTILES.iter().any(|(known, _)| known == name)
-            };
-            let bounds = [row.at_most, row.at_least];
-            let why = if bounds.iter().flatten().any(|bound| !(bound.is_finite() && *bound >= 0.0))
-            {
-                Some("a bound is a number of 0 or more")
-            } else if row.metric != Metric::NotMeasured
-                && row.at_most.is_some() == row.at_least.is_some()
-            {
-                Some("say either at_most or at_least")
-            } else if quantiles && !row.quantile.as_ref().is_some_and(known) {
-                Some("say quantile: p50 p90 p95 p99 p99.9 p99.99 or p99.999")
-            } else if row.wants_much() != row.at_least.is_some()
-                && row.metric != Metric::NotMeasured
-            {
-                Some("availability and throughput need at_least, everything else at_most")
-            } else {
-                row.wrong_unit()
-            };
-            if let Some(why) = why {
-                return Err(ProfileError::Row { what: row.what.clone(), why });
+        for (place, row) in profile.requirement.iter().enumerate() {
+            if let Some((key, why)) = row.wrong() {
+                let line = Places::line(text, place, key);
+                return Err(ProfileError::Row { line, what: row.what.clone(), why });
             }
+        }
+        if profile.requirement.is_empty() {
+            return Err(ProfileError::Empty);
         }
         Ok(profile)
     }
