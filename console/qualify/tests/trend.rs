@@ -23,7 +23,7 @@ use longhand_qualify::trend::chance::{
     Dice, newest_needed, ranks, resemblance, rise_chance, runs_for_change, runs_for_trend, slope,
     two_sided,
 };
-use longhand_qualify::trend::course::{Course, Point, RATE, Reading, course};
+use longhand_qualify::trend::course::{Course, Point, RATE, Reading, course, needs};
 use longhand_qualify::trend::{Gauge, Gauged, MOST_RUNS, Reason, Run, Trend, page, trend};
 use longhand_qualify::verdict::Profile;
 
@@ -54,7 +54,7 @@ fn daily(values: impl IntoIterator<Item = f64>) -> Vec<Point> {
 }
 
 fn told(values: impl IntoIterator<Item = f64>) -> Course {
-    course(&daily(values), TESTED).unwrap()
+    course(&daily(values), TESTED, needs(TESTED)).unwrap()
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn newest_runs_that_stand_out_from_the_baseline_and_the_group_are_worse() {
     let two = held(&[46.0, 47.0]);
     assert_eq!((p50(&two).newest, p50(&two).course.reads_as), (Some(2), Reading::Steady));
     assert!(two.worse && p50(&two).worse);
-    let words = "The newest 2 run(s) are worse than the baseline, and than all others here.";
+    let words = "The newest 2 runs are worse than the baseline, and than all others here.";
     assert!(p50(&two).says.contains(words) && page(&two).contains(words), "{}", p50(&two).says);
     for other in [&[46.0][..], &[46.0, 40.0, 46.0], &[30.0, 31.0]] {
         let other = held(other);
@@ -251,7 +251,7 @@ fn too_few_runs_say_that_they_are_too_few() {
     let rising = |n: u64| told((0..n).map(|i| real(i) + 0.3 * real(i % 2)));
     assert_eq!(rising(needs.0 - 1).reads_as, Reading::TooFew);
     assert_eq!(rising(needs.0).reads_as, Reading::Drift);
-    assert!(course(&[], TESTED).is_none());
+    assert!(course(&[], TESTED, needs).is_none());
     // All the same: steady, and no drift.
     let same = told([3.0; 40]);
     assert_eq!((same.reads_as, same.steps.len()), (Reading::Steady, 0));
@@ -382,7 +382,37 @@ fn what_changed_where_is_said_in_words_and_better_is_told_from_worse() {
     // The same runs, the same bytes.
     let json = |trend: &Trend| serde_json::to_string(trend).unwrap();
     assert_eq!(json(&worse), json(&trend(runs(14.0), None, Vec::new())));
-    assert!(json(&worse).contains("\"schema\":\"longhand qualify trend v1\""));
+    assert!(json(&worse).contains("\"schema\":\"longhand qualify trend v2\""));
+}
+
+/// Text, object and exit code say one thing, and how many runs more each answer takes: the same in
+/// all, whichever measures begin to move meanwhile.
+#[test]
+fn so_few_runs_say_how_many_more_each_answer_takes() {
+    let gauges = of_day(0, 40.0, |_| ()).figures.iter().flatten().count();
+    let (for_trend, for_change) = needs(u64::try_from(gauges).unwrap());
+    assert_eq!((for_trend, for_change), (7, 16), "{gauges}");
+    for (n, trend_words, change_words) in [
+        (1, "A trend cannot be told yet: 6 more are needed, 7 in all", "15 more are needed"),
+        (5, "A trend cannot be told yet: 2 more are needed, 7 in all", "11 more are needed"),
+        (6, "A trend cannot be told yet: 1 more is needed, 7 in all", "10 more are needed"),
+        (7, "No trend that luck alone would not make", "9 more are needed, 16 in all"),
+        (15, "No trend that luck alone would not make", "1 more is needed, 16 in all"),
+        (16, "No change that luck alone would not make.", ""),
+    ] {
+        let rtt = |day: u32| 40.0 + 0.01 * f64::from(day * 7 % 5);
+        let all = trend((0..n).map(|day| of_day(day, rtt(day), |_| ())).collect(), None, vec![]);
+        let measure = p50(&all);
+        let says = &measure.says;
+        let more = |needed: u64| needed.saturating_sub(u64::from(n));
+        assert_eq!((measure.lacks.trend, measure.lacks.change), (more(7), more(16)));
+        assert_eq!((all.enough, all.worse), (n >= 16, false), "{n}");
+        assert_eq!(measure.course.reads_as == Reading::TooFew, n < 16, "{n}");
+        assert!(says.contains(trend_words) && says.contains(change_words), "{n}: {says}");
+        let there = if n == 1 { "there is 1 run" } else { &format!("there are {n} runs") };
+        assert_eq!(says.contains(there), n < 16, "{n}: {says}");
+        assert!(!says.contains("run(s)") && !says.contains("1 runs"), "{says}");
+    }
 }
 
 #[test]
@@ -417,7 +447,7 @@ fn runs_that_are_not_alike_are_groups_and_one_run_is_counted_once() {
     assert_eq!(up[0].course.last, 19.0);
     // Few as they are, nothing is invented, and it is said.
     assert!(!all.enough && !all.worse);
-    assert!(p50(&all).says.contains("Too few runs to tell"), "{}", p50(&all).says);
+    assert!(p50(&all).says.contains("cannot be told yet"), "{}", p50(&all).says);
     let none = trend(Vec::new(), None, Vec::new());
     assert!(!none.enough && none.groups.is_empty());
     // More than a year of them: the oldest are left out by name.

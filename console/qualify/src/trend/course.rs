@@ -97,13 +97,20 @@ pub fn share(tested: u64) -> f64 {
     RATE / TESTS / real(tested.max(1))
 }
 
-/// The course of values by time, one of `tested` measures in a table. `None`: there are none.
-pub fn course(points: &[Point], tested: u64) -> Option<Course> {
+/// Runs that it takes until a trend, and a change, of any of so many measures could be told.
+pub fn needs(measures: u64) -> (u64, u64) {
+    let share = share(measures);
+    (runs_for_trend(share), runs_for_change(share))
+}
+
+/// The course of values by time, one of `tested` measures in a table. `needs`: [`needs`] of all
+/// that the table has, so that they stay what they are when one of them that was always the same
+/// begins to move. `None`: there are no values.
+pub fn course(points: &[Point], tested: u64, needs: (u64, u64)) -> Option<Course> {
     let values: Vec<f64> = points.iter().map(|point| point.value).collect();
     let last = *values.last()?;
     let min = values.iter().copied().fold(f64::INFINITY, f64::min);
     let share = share(tested);
-    let needs = (runs_for_trend(share), runs_for_change(share));
     let tell = |fewer: f64| {
         let few = |needs: u64| len(&values) < needs;
         let drift = if few(needs.0) { None } else { drift(points, &values, share, fewer) };

@@ -16,13 +16,13 @@ pub use page::{alike, is_page, page};
 
 use serde::Serialize;
 
-use self::course::{Course, Point, Reading, course};
+use self::course::{Course, Point, Reading, course, needs};
 use crate::measure::long;
 use crate::number::len;
 use crate::report::figure;
 
 /// The object's name. Another where a member comes, goes, or means something else.
-pub const SCHEMA: &str = "longhand qualify trend v1";
+pub const SCHEMA: &str = "longhand qualify trend v2";
 /// Runs of a group that are looked at, the newest. Chosen: a year of daily runs.
 pub const MOST_RUNS: usize = 365;
 /// Runs of one length: none is shorter than this share of the longest. Source: as
@@ -108,6 +108,8 @@ pub struct Measure {
     pub course: Course,
     /// What changed where, for people.
     pub says: String,
+    /// How many more runs it takes until it could be told; 0: it was looked for.
+    pub lacks: Lacks,
     /// Runs whose interval does not meet the baseline's, by their place in the group.
     pub outside: Vec<Outside>,
     /// The newest so many runs are all worse than the baseline, and than every other run of the
@@ -118,6 +120,15 @@ pub struct Measure {
     pub newest: Option<u64>,
     /// Whether the newest change is for the worse, or the newest runs are.
     pub worse: bool,
+}
+
+/// How many more runs each answer takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Lacks {
+    /// A trend.
+    pub trend: u64,
+    /// A change between two runs.
+    pub change: u64,
 }
 
 /// A run outside the baseline's interval.
@@ -222,12 +233,21 @@ fn group(runs: Vec<Run>, baseline: Option<&Run>) -> Group {
     let tested = len(&Gauge::ALL.into_iter().filter(changes).collect::<Vec<_>>());
     // Against a baseline each measure has a third test, which takes its part of the same rate.
     let tested = if baseline.is_some() { (tested * 3).div_ceil(2) } else { tested };
-    let measure = |gauge| measure(gauge, &runs, baseline.as_ref(), tested);
+    // What some run has: it may begin to change.
+    let has = |gauge: &Gauge| runs.iter().any(|run| run.gauged(*gauge).is_some());
+    let needs = needs(len(&Gauge::ALL.into_iter().filter(has).collect::<Vec<_>>()));
+    let measure = |gauge| measure(gauge, &runs, baseline.as_ref(), tested, needs);
     let measures = Gauge::ALL.into_iter().filter_map(measure).collect();
     Group { alike, measures, baseline, runs }
 }
 
-fn measure(gauge: Gauge, runs: &[Run], baseline: Option<&Run>, tested: u64) -> Option<Measure> {
+fn measure(
+    gauge: Gauge,
+    runs: &[Run],
+    baseline: Option<&Run>,
+    tested: u64,
+    needs: (u64, u64),
+) -> Option<Measure> {
     let since = runs.first()?.minute;
     let all: Vec<(usize, Gauged)> =
         runs.iter().zip(0..).filter_map(|(run, place)| Some((place, run.gauged(gauge)?))).collect();
@@ -238,7 +258,9 @@ fn measure(gauge: Gauge, runs: &[Run], baseline: Option<&Run>, tested: u64) -> O
             Some(Point { day: crate::number::signed(minutes) / 1_440.0, value: gauged.value })
         })
         .collect();
-    let course = course(&points, tested)?;
+    let course = course(&points, tested, needs)?;
+    let more = |needed: u64| needed.saturating_sub(len(&points));
+    let lacks = Lacks { trend: more(needs.0), change: more(needs.1) };
     let of_run: Vec<usize> = all.iter().map(|(place, _)| *place).collect();
     let base = baseline.and_then(|run| run.gauged(gauge));
     let outside: Vec<Outside> = all
@@ -250,13 +272,19 @@ fn measure(gauge: Gauge, runs: &[Run], baseline: Option<&Run>, tested: u64) -> O
         .collect();
     let newest = newest(gauge, &course, &of_run, &outside, course::share(tested));
     let worse = newest.is_some() || rises(&course).is_some_and(|up| up == gauge.less_is_better());
-    let mut says = says(gauge, &course, runs, &of_run);
+    let mut says = says(gauge, &course, lacks, runs, &of_run);
     if let Some(newest) = newest {
-        says.push_str(&format!(
-            " The newest {newest} run(s) are worse than the baseline, and than all others here."
-        ));
+        // First what is known, then what is not.
+        let are = if newest == 1 { "run is".to_owned() } else { format!("{newest} runs are") };
+        let told = format!("The newest {are} worse than the baseline, and than all others here.");
+        says = match course.reads_as {
+            Reading::TooFew | Reading::Steady => {
+                format!("{told} Without the baseline nothing could be said yet: {says}")
+            }
+            Reading::Drift | Reading::Steps => format!("{told} {says}"),
+        };
     }
-    Some(Measure { gauge, of_run, course, says, outside, newest, worse })
+    Some(Measure { gauge, of_run, course, says, lacks, outside, newest, worse })
 }
 
 /// How many of the newest runs stand out for the worse, [`Measure::newest`].
@@ -288,7 +316,7 @@ fn rises(course: &Course) -> Option<bool> {
 }
 
 /// What changed where, in words.
-fn says(gauge: Gauge, course: &Course, runs: &[Run], of_run: &[usize]) -> String {
+fn says(gauge: Gauge, course: &Course, lacks: Lacks, runs: &[Run], of_run: &[usize]) -> String {
     let with = |value: f64| format!("{}{}", figure(value), gauge.unit());
     let begun = |point: usize| {
         let run = of_run.get(point).and_then(|place| runs.get(*place));
@@ -296,13 +324,25 @@ fn says(gauge: Gauge, course: &Course, runs: &[Run], of_run: &[usize]) -> String
     };
     let what = gauge.plain();
     match course.reads_as {
-        Reading::TooFew => format!(
-            "Too few runs to tell: {}. A trend takes {} runs, a change {}; with fewer, luck alone \
-             would do as much.",
-            len(&course.points),
-            course.needs.0,
-            course.needs.1
-        ),
+        Reading::TooFew => {
+            let (trend, change) = course.needs;
+            let more = |lacks: u64| {
+                let are = if lacks == 1 { "is" } else { "are" };
+                format!("{lacks} more {are} needed")
+            };
+            // Each of both answers by itself: one can be given before the other.
+            let of_trend = match lacks.trend {
+                0 => "No trend that luck alone would not make".to_owned(),
+                n => format!("A trend cannot be told yet: {}, {trend} in all", more(n)),
+            };
+            let of_change = match lacks.change {
+                0 => "no sudden change that luck alone would not make".to_owned(),
+                n => format!("a sudden change cannot be told yet: {}, {change} in all", more(n)),
+            };
+            let have = len(&course.points);
+            let are = if have == 1 { "is" } else { "are" };
+            format!("{of_trend}; {of_change} (there {are} {}).", count_of(have, "run"))
+        }
         Reading::Steady => "No change that luck alone would not make.".to_owned(),
         Reading::Drift => course.drift.map_or_else(String::new, |drift| {
             let way = if drift.per_day > 0.0 { "rises" } else { "falls" };
@@ -330,6 +370,11 @@ fn says(gauge: Gauge, course: &Course, runs: &[Run], of_run: &[usize]) -> String
             course.steps.iter().map(step).collect::<Vec<_>>().join(" ")
         }
     }
+}
+
+/// "1 run", "7 runs".
+pub fn count_of(n: u64, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
 /// How often luck does as much, in words.
