@@ -12,6 +12,7 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 use longhand_console::qualify::{RawFile, SESSION_SAMPLES, TWIN_SAMPLES};
+use longhand_protocol::message::RobotId;
 use longhand_protocol::units::Micros;
 use longhand_qualify::measure::Given;
 use longhand_qualify::measure::load::Traffic;
@@ -185,6 +186,114 @@ fn a_report_is_made_again_signed_where_asked_and_never_over_another() {
     assert!(said(&unsigned.stderr).contains("no signature"));
     let unknown = scene.report(&["--out", &out, "--require", "nosuch"]);
     assert_eq!(unknown.status.code(), Some(2));
+}
+
+/// Whoever reported a crashed run without an identity signs it where it lies, later: what lay there
+/// is kept, and said. What somebody signed, and is whole, stays.
+#[test]
+fn an_unsigned_report_gives_way_to_a_signed_one_of_the_same_samples_and_is_kept() {
+    let scene = Scene::new();
+    let identity = scene.path("trust/ann");
+    let read = |name: &str| std::fs::read(scene.path(name)).unwrap();
+    scene.report(&["--require", "xu-300"]);
+    let first = REPORTS.map(|name| read(&format!("run/{name}")));
+    let unsigned = scene.report(&[]);
+    assert_eq!(unsigned.status.code(), Some(1), "{unsigned:?}");
+    assert!(said(&unsigned.stderr).contains("--identity DIR"), "{unsigned:?}");
+    let signed = scene.report(&["--identity", &identity]);
+    let words = said(&signed.stderr);
+    assert_eq!(signed.status.code(), Some(3), "{words}");
+    assert!(words.contains("(not signed) is kept") && words.contains("replaced-1"), "{words}");
+    assert_eq!(REPORTS.map(|name| read(&format!("run/{name}.replaced-1"))), first);
+    assert_eq!(scene.verify("run").status.code(), Some(0));
+    // Whole and signed: by whom, and it stays, whoever comes.
+    for more in [&["--identity", &*identity][..], &[]] {
+        let stays = scene.report(more);
+        let words = said(&stays.stderr);
+        assert_eq!(stays.status.code(), Some(1), "{words}");
+        assert!(words.contains("there already"), "{words}");
+        assert_eq!(words.contains("its seals hold"), !more.is_empty(), "{words}");
+    }
+    // Altered: it gives way, and is kept for whoever wants to know how.
+    let page = scene.path("run/report.html");
+    let whole = std::fs::read_to_string(&page).unwrap();
+    std::fs::write(&page, whole.replacen("Is this link", "Was this link", 1)).unwrap();
+    let again = scene.report(&["--identity", &identity]);
+    let words = said(&again.stderr);
+    assert_eq!(again.status.code(), Some(3), "{words}");
+    assert!(words.contains("(not what was signed") && words.contains("replaced-2"), "{words}");
+    assert_eq!(scene.verify("run").status.code(), Some(0));
+    // Its page lost with the power: it says who had signed.
+    std::fs::remove_file(&page).unwrap();
+    let again = scene.report(&["--identity", &identity]);
+    let words = said(&again.stderr);
+    assert!(words.contains("(signed by engineer \"ann\""), "{words}");
+    assert_eq!(scene.verify("run").status.code(), Some(0));
+    // Another run's does not give way.
+    let other = Scene::new();
+    other.report(&[]);
+    let report = other.path("run/report.json");
+    let text = std::fs::read_to_string(&report).unwrap();
+    let object: Value = serde_json::from_str(&text).unwrap();
+    let hash = object["raw"][1]["sha256"].as_str().unwrap();
+    std::fs::write(&report, text.replace(hash, &"0".repeat(64))).unwrap();
+    let stays = other.report(&["--identity", &other.path("trust/ann")]);
+    assert_eq!(stays.status.code(), Some(1));
+    assert!(said(&stays.stderr).contains("of other samples"), "{stays:?}");
+}
+
+/// Nothing is lost where there is no room for the new one: what lay there lies there.
+#[test]
+fn where_the_signed_report_cannot_be_written_the_unsigned_one_stays() {
+    let scene = Scene::new();
+    scene.report(&[]);
+    let (identity, run) = (scene.path("trust/ann"), scene.path("run"));
+    let all = || {
+        let entries = std::fs::read_dir(&run).unwrap().map(|entry| entry.unwrap().path());
+        let files = entries.filter(|path| path.is_file());
+        let mut all: Vec<_> =
+            files.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
+        all.sort();
+        all
+    };
+    let before = all();
+    let mut full = Command::new("sh");
+    let small = "trap '' XFSZ; ulimit -f 16; exec \"$0\" qualify report \"$@\"";
+    full.args(["-c", small, env!("CARGO_BIN_EXE_longhand-console"), &run]);
+    let failed = full.args(["--identity", &identity]).output().unwrap();
+    assert_eq!(failed.status.code(), Some(1), "{failed:?}");
+    assert!(before == all());
+}
+
+/// A wrong word on the command line is 2, before anything is tried, and says what would be right.
+#[test]
+fn who_may_not_sign_where_no_report_goes_and_what_is_no_address_are_wrong_usage() {
+    let scene = Scene::new();
+    let trust = Trust::open(&scene.0.path().join("trust")).unwrap();
+    trust.issue(Role::Robot, "or3", 30, Some(RobotId::new(7))).unwrap();
+    trust.issue(Role::Observer, "eve", 30, None).unwrap();
+    let (ann, file) = (scene.path("trust/ann"), scene.path("run/run.json"));
+    let run = scene.path("run");
+    for (arguments, words) in [
+        (vec!["report", &run, "--identity", &scene.path("trust/or3")], "neither measure"),
+        (vec!["report", &run, "--identity", &scene.path("trust/eve")], "an engineer's or a"),
+        (vec!["report", &run, "--out", &file], "is a file"),
+        (vec!["report", &run, "--out", &scene.path("trust")], "keys never are"),
+        (vec!["report", &run, "--out", &ann], "keys never are"),
+        (vec!["--robot", "or3", "--identity", &ann], "no HOST:PORT"),
+        (vec!["--robot", "or3:seven", "--identity", &ann], "no HOST:PORT"),
+        (vec!["--robot", "127.0.0.1:7", "--twin", "or3", "--identity", &ann], "no HOST:PORT"),
+    ] {
+        let wrong = qualify(&arguments);
+        let text = said(&wrong.stderr);
+        assert_eq!(wrong.status.code(), Some(2), "{arguments:?}: {text}");
+        assert!(text.contains(words), "{arguments:?}: {text}");
+    }
+    assert!(!scene.0.path().join("run/report.json").exists());
+    let mut run = Command::new(env!("CARGO_BIN_EXE_longhand-console"));
+    let wrong = run.args(["run", "--robot", "or3", "--identity", &ann, "--no-page", "--input"]);
+    let wrong = wrong.arg("tremor").output().unwrap();
+    assert_eq!(wrong.status.code(), Some(2), "{wrong:?}");
 }
 
 /// A crash in the middle: nothing says how it ended, and of the last probes nothing was known.
@@ -371,6 +480,137 @@ fn comparing_looks_at_seals_and_says_which_is_which_and_what_is_not_alike() {
     std::fs::write(&file, text.replacen("\"events\":0", "\"events\":1", 1)).unwrap();
     let altered = qualify(&["compare", &a, &b]);
     assert!(altered.status.code() == Some(4) && said(&altered.stderr).contains("altered"));
+}
+
+/// The page is what people look at: a folder whose page was altered is as altered for `compare` and
+/// `trend` as for `verify`, whether anybody signed it or not.
+#[test]
+fn a_folder_whose_page_was_altered_is_neither_compared_nor_counted() {
+    let scene = Scene::new();
+    let identity = scene.path("trust/ann");
+    scene.keep(|run| run.about.begun = "2031-04-09 12:00 UTC".to_owned());
+    let (a, b) = (scene.path("filed/a"), scene.path("filed/b"));
+    for out in [&a, &b] {
+        scene.report(&["--out", out, "--identity", &identity]);
+    }
+    let file = Path::new(&b).join("report.html");
+    let page = std::fs::read_to_string(&file).unwrap();
+    let seal = longhand_qualify::report::read(&page).unwrap().seal.unwrap();
+    let its_seal = format!("\"page\":\"{}\",", seal.page.as_ref().unwrap());
+    let unsigned = page.split_once("\"seal\":{").unwrap();
+    let unsigned = [unsigned.0.trim_end_matches(','), unsigned.1.split_once('}').unwrap().1];
+    for (altered, why) in [
+        (page.replacen("Is this link good enough?", "This link is good enough.", 1), "does not"),
+        (page.replacen("\"events\":0", "\"events\":1", 1), "altered"),
+        (page.replacen(&its_seal, "", 1), "was taken away"),
+        (unsigned.concat(), "no signature"),
+    ] {
+        assert_ne!(altered, page);
+        std::fs::write(&file, altered).unwrap();
+        for arguments in [
+            vec!["verify", &b],
+            vec!["compare", &a, &b],
+            vec!["compare", &b, &a],
+            vec!["trend", &b],
+        ] {
+            let refused = qualify(&arguments);
+            let words = said(&refused.stderr);
+            assert_eq!(refused.status.code(), Some(4), "{arguments:?}: {words}");
+            assert!(words.contains("report.html") && words.contains(why), "{why}: {words}");
+        }
+        let told = json(&qualify(&["trend", &scene.path("filed"), "--json"]));
+        let left = &told["left_out"][0];
+        assert_eq!((&left["file"], &left["reason"]), (&"b".into(), &"altered".into()), "{left}");
+    }
+    // A page of another run beside it, and one that is not there: what was handed on without it.
+    std::fs::write(&file, &page).unwrap();
+    assert_eq!(qualify(&["compare", &a, &b]).status.code(), Some(0));
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(qualify(&["compare", &a, &b]).status.code(), Some(0));
+    scene.report(&["--require", "xu-300"]);
+    std::fs::copy(scene.path("run/report.html"), &file).unwrap();
+    assert_eq!(qualify(&["compare", &a, &b]).status.code(), Some(4));
+}
+
+/// A program that asked for JSON reads JSON, however it ends.
+#[test]
+fn with_json_there_is_one_object_however_it_ends() {
+    let scene = Scene::new();
+    let (identity, run) = (scene.path("trust/ann"), scene.path("run"));
+    scene.report(&["--identity", &identity]);
+    let report = scene.path("run/report.json");
+    let text = std::fs::read_to_string(&report).unwrap();
+    std::fs::write(&report, text.replacen("\"events\":0", "\"events\":1", 1)).unwrap();
+    let nowhere = scene.path("nowhere");
+    for (what, code, reason) in [(&run, 4, "altered"), (&nowhere, 1, "unread")] {
+        let refused = qualify(&["verify", what, "--json"]);
+        let object = json(&refused);
+        assert_eq!(refused.status.code(), Some(code), "{object}");
+        assert_eq!(object["schema"], "longhand qualify verify v4");
+        assert_eq!(
+            (&object["holds"], &object["reason"], &object["exit_code"]),
+            (&false.into(), &reason.into(), &code.into())
+        );
+        assert!(!object["why"].as_str().unwrap().is_empty(), "{object}");
+        let words = said(&refused.stderr);
+        assert!(!words.is_empty());
+    }
+    // What holds has the same members.
+    std::fs::write(&report, text).unwrap();
+    let members = |what: &str| {
+        let object = json(&qualify(&["verify", what, "--json"]));
+        let members: Vec<String> = object.as_object().unwrap().keys().cloned().collect();
+        members
+    };
+    assert_eq!(members(&run), members(&nowhere));
+    for arguments in [
+        vec!["compare", &run, &nowhere, "--json"],
+        vec!["trend", &nowhere, "--json"],
+        vec!["report", &nowhere, "--json"],
+        vec!["--robot", "127.0.0.1:1", "--identity", &nowhere, "--json"],
+    ] {
+        let failed = qualify(&arguments);
+        let object = json(&failed);
+        assert_eq!(object["schema"], "longhand failure v1", "{arguments:?}");
+        assert_eq!(object["exit_code"], failed.status.code().unwrap(), "{arguments:?}");
+        assert!(!object["why"].as_str().unwrap().is_empty(), "{arguments:?}");
+    }
+}
+
+/// "Altered" is an accusation: what was never one of our reports is told as that.
+#[test]
+fn what_is_no_report_of_ours_is_told_as_that() {
+    let scene = Scene::new();
+    scene.report(&["--identity", &scene.path("trust/ann")]);
+    let mine = scene.path("run/report.json");
+    let foreign = |name: &str, bytes: &[u8]| {
+        std::fs::write(scene.path(name), bytes).unwrap();
+        scene.path(name)
+    };
+    for (file, why) in [
+        (foreign("a.json", b"{\"package\": 1}"), "does not say its name"),
+        (foreign("b.json", b"[1, 2]"), "does not say its name"),
+        (foreign("c.json", b"{\"schema\": \"irtt v1\", \"seal\": 7}"), "no report"),
+        (foreign("d.json", b"\xff\xfe"), "no text"),
+        (foreign("e.html", b"<html>hello</html>"), "no report in this page"),
+        (foreign("f.json", b""), "no report"),
+        (scene.path("run/run.json"), "what was asked of a run"),
+    ] {
+        let trust = scene.path("trust");
+        for arguments in [
+            vec!["verify", &file],
+            vec!["verify", &file, "--authority", &trust],
+            vec!["compare", &mine, &file],
+            vec!["compare", &file, &mine, "--authority", &trust],
+            vec!["trend", &scene.path("run"), "--baseline", &file],
+        ] {
+            let refused = qualify(&arguments);
+            let words = said(&refused.stderr);
+            assert_eq!(refused.status.code(), Some(1), "{arguments:?}: {words}");
+            assert!(words.contains(why), "{arguments:?}: {words}");
+            assert!(!words.contains("altered") && !words.contains("signature"), "{words}");
+        }
+    }
 }
 
 /// The page of another release looks otherwise: its own seal says that it is as it was signed, and

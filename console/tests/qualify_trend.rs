@@ -136,7 +136,7 @@ fn a_longer_way_is_found_on_its_day_and_said_on_the_terminal_as_json_and_on_the_
     assert_eq!(told.status.code(), Some(4), "{words}");
     let rose = "between the runs of 2031-04-12 12:00 UTC and 2031-04-13 12:00 UTC";
     for word in [
-        "20 run(s), 2031-04-01 12:00 UTC to 2031-04-20 12:00 UTC",
+        "20 runs, 2031-04-01 12:00 UTC to 2031-04-20 12:00 UTC",
         "signed by engineer \"ann\"",
         "round trip p50, ms",
         "The usual round trip rose from 40",
@@ -153,7 +153,7 @@ fn a_longer_way_is_found_on_its_day_and_said_on_the_terminal_as_json_and_on_the_
         (code, &object["worse"], &object["authority_checked"]),
         (Some(4), &true.into(), &true.into())
     );
-    assert_eq!(object["schema"], "longhand qualify trend v1");
+    assert_eq!(object["schema"], "longhand qualify trend v2");
     let p50 = &object["groups"][0]["measures"][0];
     assert_eq!(p50["gauge"], "round trip p50, ms");
     let steps = p50["course"]["steps"].as_array().unwrap();
@@ -268,7 +268,11 @@ fn a_baseline_one_run_no_run_and_what_is_no_folder_are_answered_in_words() {
     let one = qualify(&["trend", &base]);
     let words = said(&one.stdout);
     assert_eq!(one.status.code(), Some(3), "{words}");
-    assert!(words.contains("Too few runs to tell: 1."), "{words}");
+    for word in ["1 run, 2031-04-01", "TOO FEW RUNS", "6 more are needed", "there is 1 run"] {
+        assert!(words.contains(word), "{word}: {words}");
+    }
+    // Nothing else is cried out beside it.
+    assert!(words.contains("nothing became worse that so few") && !words.contains("WORSE"));
     let empty = tempfile::tempdir().unwrap();
     let none = qualify(&["trend", &text(empty.path())]);
     assert_eq!(none.status.code(), Some(1));

@@ -596,15 +596,73 @@ fn comparing_tells_a_worse_link_from_the_same_one() {
         rows.iter().find(|row| row.what == what).unwrap_or_else(|| panic!("{what}: {rows:?}"))
     };
     for what in ["lost nobody knows where, %", "outages an hour", "time dark, %"] {
-        assert!(row(what).before >= 0.0);
+        assert!(row(what).before.unwrap() >= 0.0);
     }
     let longest = row("longest outage, ms");
-    assert!(longest.change == Change::Unjudged && longest.after >= 800.0, "{longest:?}");
+    assert!(longest.change == Change::Unjudged && longest.after >= Some(800.0), "{longest:?}");
     let unknown = short(&CITY.1, |_| ());
     let all_known = short(&before.quic, |_| ());
     let rows = compare(&all_known, &unknown);
     let row = rows.iter().find(|row| row.what == "lost nobody knows where, %").unwrap();
-    assert!((row.after - 100.0 * 40.0 / 120_000.0).abs() < 1e-6, "{row:?}");
+    assert!((row.after.unwrap() - 100.0 * 40.0 / 120_000.0).abs() < 1e-6, "{row:?}");
+}
+
+/// What a scheduler moves is not the link's: neither machine's own noise makes a change.
+#[test]
+fn a_sure_difference_within_either_machines_noise_is_no_change() {
+    let of = |more_ms: f64, (noise, noise_quic): (Option<Floor>, Option<Floor>)| {
+        let mut report = full();
+        (report.noise, report.noise_quic) = (noise, noise_quic);
+        for quantile in &mut report.quic.rtt.quantiles {
+            quantile.ms = 1.0 + more_ms;
+            (quantile.low_ms, quantile.high_ms) = (0.999 + more_ms, Some(1.001 + more_ms));
+        }
+        report
+    };
+    let floor = |ms: f64| Some(Floor { rtt_ms: (ms, ms, ms, 9.0), ..Floor::default() });
+    let p50 = |before: &Report, after: &Report| {
+        let rows = compare(before, after);
+        rows.into_iter().find(|row| row.what == "round trip p50, ms").unwrap().change
+    };
+    use Change::{Better, WithinNoise, Worse};
+    let none = (None, None);
+    // Of plain UDP, or of the session: the louder counts.
+    let (quiet, loud) = ((floor(0.01), floor(0.02)), (floor(0.01), floor(0.05)));
+    for (before, after, is) in [
+        ((0.0, none), (0.04, none), Worse),
+        ((0.0, none), (0.04, (floor(0.05), None)), WithinNoise),
+        ((0.0, quiet), (0.04, quiet), Worse),
+        ((0.0, loud), (0.04, quiet), WithinNoise),
+        ((0.0, quiet), (0.04, loud), WithinNoise),
+        ((0.04, loud), (0.0, none), WithinNoise),
+        ((0.0, loud), (0.06, loud), Worse),
+        ((0.06, loud), (0.0, loud), Better),
+    ] {
+        let told = p50(&of(before.0, before.1), &of(after.0, after.1));
+        assert_eq!(told, is, "{before:?} {after:?}");
+    }
+}
+
+/// "The same" is a word; what nobody can say is another, with its reason.
+#[test]
+fn what_cannot_be_compared_says_why() {
+    let (a, mut b) = (full(), full());
+    b.quic.replay = None;
+    b.quic.up.relative.quantiles.clear();
+    b.quic.rtt.quantiles[0].ms -= 5.0;
+    b.quic.rtt.quantiles[0].high_ms = None;
+    let rows = compare(&a, &b);
+    for (what, why) in [
+        ("round trip p50, ms", "upper end"),
+        ("jitter up p99, ms", "one of them alone"),
+        ("safe stops an hour", "one of them alone"),
+        ("longest outage, ms", "nothing of a trend"),
+    ] {
+        let row = rows.iter().find(|row| row.what == what).unwrap();
+        assert_eq!(row.change, Change::Unjudged, "{row:?}");
+        assert!(row.why.as_ref().unwrap().contains(why), "{row:?}");
+    }
+    assert!(rows.iter().all(|row| (row.change == Change::Unjudged) == row.why.is_some()));
 }
 
 /// A run of so many seconds with outages of these lengths, ms, one a minute.

@@ -8,15 +8,16 @@ mod check;
 mod tell;
 mod trend;
 
-use self::again::{Again, LOADED, NOT_LOADED, keep, make};
+use self::again::{Again, LOADED, NOT_LOADED, keep, make, who_signs};
 use self::check::{beside, verify};
 use self::tell::tell;
 use super::run::{Speaker, resolve};
-use super::{ANSWER_NO, CANNOT_TELL, Done, FAILED, Failed, USAGE, failed, wrong};
+use super::{ANSWER_NO, CANNOT_TELL, Done, FAILED, Failed, USAGE, answered, failed, wrong};
 use clap::{Args, Subcommand, ValueEnum};
 use longhand_console::qualify::{
     Done as Measurement, LOAD_MAX, LOAD_MAX_BPS, Live, Load, QualifyConfig, QualifyError,
-    RoadReport, SESSION_SAMPLES, has_samples, measure, new_folder, noise_floor, silence_takes,
+    RoadReport, SESSION_SAMPLES, SILENCES_MAX, has_samples, measure, new_folder, noise_floor,
+    silence_takes,
 };
 use longhand_protocol::message::RobotId;
 use longhand_protocol::units::Micros;
@@ -28,7 +29,6 @@ use longhand_qualify::report::{About, Floor, Report};
 use longhand_qualify::trace::{self, Origin};
 use longhand_qualify::verdict::{Profile, RUN_MAX_S, SHIPPED, Verdict};
 use longhand_quic::clock::wall_ns;
-use longhand_quic::trust::Credentials;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -107,18 +107,19 @@ enum Also {
     /// be read.
     Trend(trend::Course),
     /// Make a run's report again from its samples: after a crash, or against other requirements.
-    /// Exit codes as of a run.
+    /// In the run's folder, with --identity, it takes the place of one that nobody signed, which is
+    /// kept under another name; a signed one whose seals hold stays. Exit codes as of a run.
     Report {
         /// The run's folder.
         folder: PathBuf,
-        /// Who signs it; left out, nobody does.
+        /// Who signs it, an engineer or a surgeon; left out, nobody does.
         #[arg(long, value_name = "DIR")]
         identity: Option<PathBuf>,
         /// Other requirements than the run's own: a name, or a TOML file.
         #[arg(long, value_name = "NAME|FILE")]
         require: Option<String>,
         /// Where it goes, with a copy of the samples, so that it can be verified there; left out,
-        /// into the run's folder, where there is none yet.
+        /// into the run's folder.
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
         /// Print the report as one JSON object, and nothing else, on standard output.
@@ -135,12 +136,13 @@ struct Run {
     /// An engineer's or a surgeon's identity folder, as `trust issue` wrote it.
     #[arg(long, value_name = "DIR", required = true)]
     identity: Option<PathBuf>,
-    /// How long: 30s, 10m, 24h.
+    /// How long: 30s, 10m, 24h, 90 (seconds).
     #[arg(long = "for", value_name = "TIME", default_value = "10m", value_parser = run_time,
           allow_hyphen_values = true)]
     lasts: Micros,
     /// What is required: atis-laparoscopic, nankaku-100, xu-200, xu-300, 3gpp-local, geo, or a TOML
-    /// file of the same form as `console/qualify/profiles`.
+    /// file of your own; `console/qualify/profiles/README.md` says what stands in it, with an
+    /// example.
     #[arg(long, value_name = "NAME|FILE", default_value = "atis-laparoscopic")]
     require: String,
     /// Probes a second, 50 to 2000, a whole number of microseconds apart. The watchdog is replayed
@@ -251,14 +253,17 @@ impl Qualify {
                 verify(&report, authority.as_deref(), json)
             }
             Some(Also::Compare { before, after, authority, json }) => {
-                beside(&before, &after, authority.as_deref(), json)
+                answered(json, beside(&before, &after, authority.as_deref(), json))
             }
-            Some(Also::Trend(course)) => course.run(),
+            Some(Also::Trend(course)) => answered(course.json, course.run()),
             Some(Also::Report { folder, identity, require, out, json }) => {
                 let asked = Again { folder, identity, require, out, json };
-                asked.run()
+                answered(json, asked.run())
             }
-            None => self.run.run(),
+            None => {
+                let json = self.run.json;
+                answered(json, self.run.run())
+            }
         }
     }
 }
@@ -312,23 +317,13 @@ fn written_distance(text: &str) -> Result<f64, String> {
     km.ok_or_else(|| "kilometres are a number from 0 to 20040".to_owned())
 }
 
-/// `30s`, `10m`, `24h`, or seconds.
+/// No time, or one of a run.
 fn written_time(text: &str) -> Result<Micros, String> {
-    let (number, unit) = match text.strip_suffix(['s', 'm', 'h']) {
-        Some(number) => (number, text.chars().next_back()),
-        None => (text, None),
-    };
-    let seconds = match unit {
-        Some('m') => 60.0,
-        Some('h') => 3_600.0,
-        _ => 1.0,
-    };
-    let number: f64 = number.parse().map_err(|_| "write it as 30s, 10m or 24h".to_owned())?;
-    let seconds = number * seconds;
-    if !(0.0..=RUN_MAX_S).contains(&seconds) {
+    let time = Micros::from_written(text)?;
+    if time > Micros::from_secs_f64(RUN_MAX_S) {
         return Err("0 s to 864 h, written as 30s, 10m or 24h".to_owned());
     }
-    Ok(Micros::from_secs_f64(seconds))
+    Ok(time)
 }
 
 /// The requirements of this name, or in this file.
@@ -337,7 +332,10 @@ fn required(name: &str) -> Result<Profile, Failed> {
         return Ok(profile);
     }
     let names: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
-    let advice = format!("one of {}, or a TOML file", names.join(", "));
+    let advice = format!(
+        "one of {}, or a TOML file; `console/qualify/profiles/README.md` explains each key",
+        names.join(", ")
+    );
     let text = std::fs::read_to_string(name)
         .map_err(|error| failed(USAGE, format!("--require {name}: {error}"), advice.clone()))?;
     Profile::parse(&text)
@@ -401,6 +399,7 @@ impl Run {
         if let Some(path) = &self.trace {
             let given = kept.ended.as_ref().map(|ended| &ended.session);
             write_trace(path, &done.session, given.unwrap_or(&done.session.given), &made.report)?;
+            out.line(&format!("wrote {}, the link as a trace", path.display()));
         }
         if self.json {
             println!("{json}");
@@ -538,7 +537,7 @@ impl Run {
     fn config(&self) -> Result<(QualifyConfig, String), Failed> {
         let robot = self.robot.clone().unwrap_or_default();
         let identity = self.identity.clone().unwrap_or_default();
-        let credentials = Credentials::load(&identity).map_err(wrong)?;
+        let credentials = who_signs(&identity)?;
         let twin = self.twin.as_deref().map(|twin| resolve("--twin", twin)).transpose()?;
         let config = QualifyConfig {
             target: resolve("--robot", &robot)?,
@@ -559,8 +558,13 @@ impl Run {
     /// The silences that the run is long enough for; and where nobody said which, a word of those
     /// that it is not.
     ///
-    /// Errors: one that was asked for is too long.
+    /// Errors: one that was asked for is too long, or they are too many.
     fn silences(&self) -> Result<(Vec<Micros>, Option<String>), Failed> {
+        let many = self.idle_probe.len();
+        if many > SILENCES_MAX {
+            let what = format!("--idle-probe: {many} silences at once are too many");
+            return Err(failed(USAGE, what, format!("ask for {SILENCES_MAX} at most")));
+        }
         let (fit, too_long): (Vec<Micros>, Vec<Micros>) =
             self.idle_probe.iter().partition(|silence| silence_takes(**silence) <= self.lasts);
         let Some(longest) = too_long.iter().max() else { return Ok((fit, None)) };

@@ -26,7 +26,7 @@ mod session;
 mod twin;
 
 pub use load::{LOAD_MAX, LOAD_MAX_BPS, Load, Put};
-pub use path::silence_takes;
+pub use path::{SILENCES_MAX, silence_takes};
 pub use road::files::{
     FileError, RawFile, SESSION_SAMPLES, TWIN_SAMPLES, Written, has_samples, new_folder,
     sha256_of_file,
@@ -271,7 +271,7 @@ pub fn noise_floor(
 }
 
 fn few_silences(count: usize) -> Result<(), QualifyError> {
-    let most = path::SILENCES_MAX;
+    let most = SILENCES_MAX;
     if count <= most {
         return Ok(());
     }

@@ -63,7 +63,7 @@ pub fn silence_takes(span: Micros) -> Micros {
 /// Silences are looked at each 0.1 s, and begin when the session is ready. Chosen: five looks.
 const LOOKS_SLACK: Micros = Micros::from_millis(500);
 /// Silences at once. Source: the robot keeps 64 answers back, and each has two sockets.
-pub(super) const SILENCES_MAX: usize = 64 / SOCKETS;
+pub const SILENCES_MAX: usize = 64 / SOCKETS;
 /// Addresses kept. When full the newest are left out.
 const SOURCES_MAX: usize = 100;
 

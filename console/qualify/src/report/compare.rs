@@ -1,7 +1,12 @@
 //! Two reports beside each other: what became better, what worse.
 //!
-//! Knows: when a difference is more than both intervals allow, or than chance makes of two runs of
-//! one link. Does not know: why the link changed.
+//! Knows: when a difference is more than both intervals allow, than the machines' own noise, or
+//! than chance makes of two runs of one link. Does not know: why the link changed.
+//!
+//! Intervals say how sure a figure is, not whose it is: from one run to the next a scheduler moves
+//! a delay by some 0.04 ms, surely, and the link by nothing. So no difference of delays is the
+//! link's that is not larger than what either machine added by itself at that quantile, just before
+//! its run: the round trip over loopback, which no way of it exceeds.
 //!
 //! Of what is counted (outages, safe stops) the intervals say too little: whether 3 are more than
 //! none is asked of the counts themselves. If both runs were of one link, each of the events had
@@ -12,7 +17,7 @@
 
 use serde::Serialize;
 
-use super::Report;
+use super::{Floor, Report};
 use crate::measure::load::Within;
 use crate::measure::outage::{Outages, TOGETHER_S, Way};
 use crate::measure::quantile::{Quantile, Share};
@@ -39,9 +44,11 @@ pub enum Change {
     Better,
     /// No clear change: nothing that could be said.
     Same,
+    /// A sure difference, and no larger than what the machines add by themselves.
+    WithinNoise,
     /// Higher than before, by more than chance makes.
     Worse,
-    /// One of a kind, without an interval: nothing is said of a trend.
+    /// Nothing can be said: [`Compared::why`].
     Unjudged,
 }
 
@@ -103,12 +110,40 @@ pub fn told(report: &Report) -> [(&'static str, String); 5] {
 pub struct Compared {
     /// What it is, with its unit.
     pub what: String,
-    /// In the first report.
-    pub before: f64,
+    /// In the first report; `null`: it was not measured.
+    pub before: Option<f64>,
     /// In the second.
-    pub after: f64,
+    pub after: Option<f64>,
     /// Whether the difference is one.
     pub change: Change,
+    /// Why nothing can be said; `null` where something is.
+    pub why: Option<String>,
+}
+
+impl Compared {
+    fn judged(what: String, before: f64, after: f64, change: Change) -> Self {
+        Self { what, before: Some(before), after: Some(after), change, why: None }
+    }
+
+    fn unjudged(what: String, before: Option<f64>, after: Option<f64>, why: &str) -> Self {
+        Self { what, before, after, change: Change::Unjudged, why: Some(why.to_owned()) }
+    }
+}
+
+/// What the machine of a run added to a round trip by itself at a quantile, ms: what the louder of
+/// its noise floors says, in a session or on plain UDP. `None`: none was measured.
+pub fn noise_ms(report: &Report, quantile: &str) -> Option<f64> {
+    let floors = [report.noise, report.noise_quic].into_iter().flatten();
+    let at = |floor: Floor| {
+        let (p50, p99, p999, _) = floor.rtt_ms;
+        match quantile {
+            "p50" => Some(p50),
+            "p99" => Some(p99),
+            "p99.9" => Some(p999),
+            _ => None,
+        }
+    };
+    floors.filter_map(at).reduce(f64::max)
 }
 
 /// Compares the figures of two reports, `before` and `after`.
@@ -122,8 +157,16 @@ pub fn compare(before: &Report, after: &Report) -> Vec<Compared> {
     ];
     for (what, b, a) in spreads {
         for name in ["p50", "p99", "p99.9"] {
-            if let Some((b, a)) = b.quantile(name).zip(a.quantile(name)) {
-                all.push(quantile(format!("{what} {name}, ms"), b, a));
+            let noise = [before, after].into_iter().filter_map(|report| noise_ms(report, name));
+            let noise = noise.fold(0.0, f64::max);
+            let what = format!("{what} {name}, ms");
+            match (b.quantile(name), a.quantile(name)) {
+                (Some(b), Some(a)) => all.push(quantile(what, b, a, noise)),
+                (None, None) => {}
+                (b, a) => {
+                    let (b, a) = (b.map(|b| b.ms), a.map(|a| a.ms));
+                    all.push(Compared::unjudged(what, b, a, NOT_IN_ONE));
+                }
             }
         }
     }
@@ -132,12 +175,25 @@ pub fn compare(before: &Report, after: &Report) -> Vec<Compared> {
     all.push(share("lost nobody knows where, %", &b.lost_unknown, &a.lost_unknown));
     all.push(outages_an_hour(b, a));
     all.push(dark(b, a));
-    all.push(Compared {
-        what: "longest outage, ms".to_owned(),
-        before: b.outages.longest_ms,
-        after: a.outages.longest_ms,
-        change: Change::Unjudged,
-    });
+    all.push(Compared::unjudged(
+        "longest outage, ms".to_owned(),
+        Some(b.outages.longest_ms),
+        Some(a.outages.longest_ms),
+        "one outage of each run says nothing of a trend",
+    ));
+    all.extend(stops(b, a));
+    all
+}
+
+/// Why a figure of one report is held against nothing.
+const NOT_IN_ONE: &str = "it was measured in one of them alone";
+
+fn stops(b: &Measures, a: &Measures) -> Vec<Compared> {
+    let mut all = Vec::new();
+    if b.replay.is_some() != a.replay.is_some() {
+        let what = "safe stops an hour".to_owned();
+        all.push(Compared::unjudged(what, None, None, NOT_IN_ONE));
+    }
     if let Some((was, is)) = b.replay.as_ref().zip(a.replay.as_ref()) {
         for (b_played, a_played) in was.played.iter().zip(&is.played) {
             let stops = b_played.stops.first().zip(a_played.stops.first());
@@ -176,7 +232,7 @@ impl Counted {
             Change::Same
         };
         let hourly = |run: &Self| real(run.seen) / (run.seconds / 3_600.0).max(1e-9);
-        Compared { what, before: hourly(self), after: hourly(after), change }
+        Compared::judged(what, hourly(self), hourly(after), change)
     }
 }
 
@@ -277,7 +333,7 @@ fn dark(before: &Measures, after: &Measures) -> Compared {
         Change::Same
     };
     let what = "time dark, %".to_owned();
-    Compared { what, before: percent(before), after: percent(after), change }
+    Compared::judged(what, percent(before), percent(after), change)
 }
 
 /// Whether it was dark for longer here than chance makes, if each outage falls here with this one.
@@ -322,9 +378,20 @@ fn is_more_of_many(there: &Measures, here: &Measures, chance: f64, unseen_there_
     here_s - chance * (there_s + here_s) > Z * spread && here_s > 0.0
 }
 
-fn quantile(what: String, before: &Quantile, after: &Quantile) -> Compared {
+fn quantile(what: String, before: &Quantile, after: &Quantile, noise_ms: f64) -> Compared {
     let parts = |q: &Quantile| (q.ms, q.low_ms, q.high_ms.unwrap_or(f64::INFINITY));
-    one(what, parts(before), parts(after))
+    // Without an upper end of the lower one nobody can say that the other is higher.
+    let lower = if before.ms <= after.ms { before } else { after };
+    if lower.high_ms.is_none() {
+        let why = "too few packets for an upper end of the lower one";
+        return Compared::unjudged(what, Some(before.ms), Some(after.ms), why);
+    }
+    let mut told = one(what, parts(before), parts(after));
+    let is_told = matches!(told.change, Change::Better | Change::Worse);
+    if is_told && (after.ms - before.ms).abs() <= noise_ms {
+        told.change = Change::WithinNoise;
+    }
+    told
 }
 
 fn share(what: &str, before: &Share, after: &Share) -> Compared {
@@ -340,5 +407,5 @@ fn one(what: String, before: (f64, f64, f64), after: (f64, f64, f64)) -> Compare
     } else {
         Change::Same
     };
-    Compared { what, before: before.0, after: after.0, change }
+    Compared::judged(what, before.0, after.0, change)
 }

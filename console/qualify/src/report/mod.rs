@@ -266,6 +266,16 @@ pub fn read(text: &str) -> Result<Read, ReadError> {
 }
 
 impl Read {
+    /// What it calls itself; `None`: it does not say.
+    pub fn schema(&self) -> Option<&str> {
+        self.object.get("schema").and_then(Value::as_str)
+    }
+
+    /// Whether it calls itself a report, of whichever release.
+    pub fn is_called_report(&self) -> bool {
+        self.schema().is_some_and(|schema| schema.starts_with("longhand qualify report v"))
+    }
+
     /// Whether this release would make the same page of its report; of an object there is none to
     /// differ. One that differs was altered, or made by another release: its own seal says which.
     ///
@@ -278,9 +288,9 @@ impl Read {
     /// Whether it is a page whose own seal is gone: of an object that the seal holds for, and of a
     /// schema whose pages always have one. The schema is under the seal.
     pub fn lost_its_page_seal(&self) -> bool {
-        let schema = self.object.get("schema").and_then(Value::as_str);
         let has_none = self.seal.as_ref().is_some_and(|seal| seal.page.is_none());
-        self.page.is_some() && has_none && !schema.is_some_and(|is| UNSEALED_PAGES.contains(&is))
+        let is_old = self.schema().is_some_and(|is| UNSEALED_PAGES.contains(&is));
+        self.page.is_some() && has_none && !is_old
     }
 
     /// The files that it names, whatever its schema: as far as they can be read.

@@ -4,7 +4,8 @@
 //! (`longhand_qualify::report::run`). Both ways go through here, so that a report which is made
 //! again is the one that was made first.
 
-use super::super::{Done, FAILED, Failed, failed, wrong};
+use super::super::{Done, FAILED, Failed, USAGE, failed, wrong};
+use super::check::{Found, Side, plain};
 use super::tell::tell;
 use super::{Kept, RELEASE, Speaker, code, required};
 use hdrhistogram::serialization::V2DeflateSerializer;
@@ -16,7 +17,8 @@ use longhand_qualify::measure::{Given, rtt_histogram};
 use longhand_qualify::report::run::{RUN_SCHEMA, Roads, report};
 use longhand_qualify::report::{RawFile, Report, Seal, page_to_sign, to_html, to_json, to_sign};
 use longhand_qualify::slot::Samples;
-use longhand_quic::trust::{Credentials, SealError, sha256};
+use longhand_qualify::trend::Reason;
+use longhand_quic::trust::{Credentials, Role, SealError, authority_fingerprint, sha256};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -43,8 +45,7 @@ pub(super) struct Again {
 
 impl Again {
     pub(super) fn run(&self) -> Done {
-        let identity = self.identity.as_deref().map(Credentials::load).transpose();
-        let identity = identity.map_err(wrong)?;
+        let identity = self.identity.as_deref().map(who_signs).transpose()?;
         let mut kept = read_kept(&self.folder)?;
         if let Some(name) = &self.require {
             kept.requirements = required(name)?;
@@ -61,25 +62,155 @@ impl Again {
         let again = format!("This report was made again from its samples, by {RELEASE}.");
         kept.about.notes.push(again);
         let into = self.out.as_ref().unwrap_or(&self.folder);
-        // What was signed stays what it was.
-        refuse_over(into, &REPORTS)?;
+        refuse_place(into)?;
+        let is_here = is_same(&self.folder, into);
+        // What was signed stays what it was, and so does what nobody signs now.
+        if !is_here || identity.is_none() {
+            refuse_over(into, &REPORTS)?;
+        }
         std::fs::create_dir_all(into).map_err(|error| cannot_write(into, &error))?;
         let made = make(&self.folder, &kept)?;
         made.bring(&self.folder, into)?;
-        let json = made.write(into, identity.as_ref())?;
+        let (old, words) = Old::of(into, &made.report)?;
+        let json = made.write(into, identity.as_ref()).inspect_err(|_| old.bring_back())?;
         let mut out = Speaker::new(self.json);
         if self.json {
             println!("{json}");
         } else {
             tell(&made.report, &mut out);
         }
+        words.iter().for_each(|words| out.line(&plain(words)));
         out.line(&format!("wrote {}", into.join("report.html").display()));
         if identity.is_none() {
-            out.line("it is not signed; say --identity DIR to sign it");
+            out.line("it is not signed; the same command with --identity DIR signs it");
         }
         Ok(code(made.report.verdict))
     }
 }
+
+/// Who measures and signs: those who answer for a link.
+///
+/// Errors: the identity cannot be read, or is of somebody who may do neither.
+pub(super) fn who_signs(folder: &Path) -> Result<Credentials, Failed> {
+    let credentials = Credentials::load(folder).map_err(wrong)?;
+    match credentials.who().role {
+        Role::Engineer | Role::Surgeon => Ok(credentials),
+        Role::Robot | Role::Observer | Role::Gateway => {
+            let who = credentials.who();
+            let what = format!(
+                "--identity {}: {who} may neither measure a link nor sign a report",
+                folder.display()
+            );
+            let advice = "use an engineer's or a surgeon's identity (`longhand-robot-agent trust \
+                          issue --role engineer --name NAME` makes one)";
+            Err(failed(USAGE, what, advice))
+        }
+    }
+}
+
+/// No report goes where it would be mixed with keys, or where no folder can be.
+fn refuse_place(into: &Path) -> Result<(), Failed> {
+    let what = if into.exists() && !into.is_dir() {
+        "is a file, and a report is a folder of them"
+    } else if authority_fingerprint(into).is_ok() {
+        "is the folder of an authority or an identity: a report is handed on, and keys never are"
+    } else {
+        return Ok(());
+    };
+    let what = format!("--out {} {what}", into.display());
+    Err(failed(USAGE, what, "name a folder that is not there yet, or an empty one"))
+}
+
+fn is_same(a: &Path, b: &Path) -> bool {
+    std::fs::canonicalize(a).ok() == std::fs::canonicalize(b).ok()
+}
+
+/// A report of the same samples that gives way to a signed one, and is kept under another name.
+#[derive(Default)]
+struct Old(Vec<(PathBuf, PathBuf)>);
+
+impl Old {
+    /// What lies there, put aside, and what is to be said of it. Nothing where nothing does.
+    ///
+    /// Errors: it must not give way. A whole report whose seals hold never does.
+    fn of(folder: &Path, new: &Report) -> Result<(Self, Option<String>), Failed> {
+        let [object, page] = REPORTS.map(|name| folder.join(name));
+        let Some(there) = [&object, &page].into_iter().find(|path| path.exists()) else {
+            return Ok((Self::default(), None));
+        };
+        let stays = |why: &str| {
+            let what = format!("{} is there already: {why}", there.display());
+            failed(FAILED, what, ELSEWHERE)
+        };
+        let found = Found::at(there)?;
+        let of_samples = |files: &[RawFile]| {
+            let mut hashes: Vec<String> = files
+                .iter()
+                .filter(|file| file.name.ends_with(".lhq"))
+                .map(|file| format!("{} {}", file.name, file.sha256))
+                .collect();
+            hashes.sort();
+            hashes
+        };
+        if of_samples(&found.files) != of_samples(&new.raw) {
+            return Err(stays("it is of other samples than those here"));
+        }
+        let is = match Side::of(folder, None) {
+            Ok(side) => match side.signer() {
+                Some(who) if page.exists() => {
+                    return Err(stays(&format!("it is signed by {who}, and its seals hold")));
+                }
+                Some(who) => format!("signed by {who}, without its page"),
+                None => "not signed".to_owned(),
+            },
+            Err(refused) if refused.reason == Reason::Altered => {
+                "not what was signed, or mixed of two".to_owned()
+            }
+            // Its page alone, or one of another release: whose is it?
+            Err(_) if found.is_sealed => return Err(stays("it is signed")),
+            Err(_) => "not signed".to_owned(),
+        };
+        let old = Self::put_aside(folder)?;
+        let kept: Vec<String> = old.0.iter().map(|(_, to)| to.display().to_string()).collect();
+        let words = format!("the report that was here ({is}) is kept: {}", kept.join(", "));
+        Ok((old, Some(words)))
+    }
+
+    /// Each file of a report by another name, under which nobody takes it for one.
+    fn put_aside(folder: &Path) -> Result<Self, Failed> {
+        let mut old = Self::default();
+        let there = [HLOG, REPORTS[0], REPORTS[1]].map(|name| folder.join(name));
+        let number = (1_u32..)
+            .find(|n| !there.iter().any(|path| replaced(path, *n).exists()))
+            .unwrap_or(u32::MAX);
+        for path in there.into_iter().filter(|path| path.exists()) {
+            let to = replaced(&path, number);
+            std::fs::rename(&path, &to).map_err(|error| {
+                old.bring_back();
+                cannot_write(&to, &error)
+            })?;
+            old.0.push((path, to));
+        }
+        Ok(old)
+    }
+
+    /// As it was: the new one was not written.
+    fn bring_back(&self) {
+        for (was, is) in &self.0 {
+            let _as_well_as_can_be = std::fs::rename(is, was);
+        }
+    }
+}
+
+/// `report.json.replaced-1`.
+fn replaced(path: &Path, number: u32) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".replaced-{number}"));
+    PathBuf::from(name)
+}
+
+/// What to do where something is in the way.
+const ELSEWHERE: &str = "say --out DIR, a folder where nothing of a run lies, to have another";
 
 /// Nothing is written over what is there.
 fn refuse_over(into: &Path, names: &[&str]) -> Result<(), Failed> {
@@ -87,11 +218,8 @@ fn refuse_over(into: &Path, names: &[&str]) -> Result<(), Failed> {
         return Ok(());
     };
     let what = format!("{} is there already", there.display());
-    Err(failed(
-        FAILED,
-        what,
-        "say --out DIR, a folder where nothing of a run lies, to have another",
-    ))
+    let advice = format!("{ELSEWHERE}; an unsigned report in its run's folder: --identity DIR");
+    Err(failed(FAILED, what, advice))
 }
 
 /// Puts what is known of a run beside its samples.
@@ -244,7 +372,7 @@ impl Made {
     /// Copies the files that it was made from to where it goes, if that is elsewhere: a report
     /// whose samples nobody has beside it proves less.
     fn bring(&self, from: &Path, into: &Path) -> Result<(), Failed> {
-        if std::fs::canonicalize(from).ok() == std::fs::canonicalize(into).ok() {
+        if is_same(from, into) {
             return Ok(());
         }
         let files: Vec<&RawFile> =

@@ -2,15 +2,18 @@
 //!
 //! Knows: seals, and the files that a report names. Does not know: what its figures mean.
 
-use super::super::{ANSWER_NO, CANNOT_TELL, Done, FAILED, Failed, failed, wrong};
+use super::super::{
+    ANSWER_NO, CANNOT_TELL, Done, FAILED, Failed, failed, failure, say_object, wrong,
+};
 use super::again::REPORTS;
 use longhand_console::qualify::sha256_of_file;
 use longhand_qualify::measure::long;
-use longhand_qualify::report::compare::{Change, compare, differs};
+use longhand_qualify::report::compare::{Change, Compared, compare, differs, noise_ms};
+use longhand_qualify::report::run::RUN_SCHEMA;
 use longhand_qualify::report::{RawFile, Read, ReadError, Report, Seal, read};
 use longhand_qualify::trend::Reason;
 use longhand_quic::trust::{self, Sealed, authority_fingerprint};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::{Component, Path};
 use std::process::ExitCode;
@@ -31,11 +34,6 @@ pub(super) fn plain(line: &str) -> String {
         c.is_control() || marks.contains(&c) || turns.iter().any(|turns| turns.contains(&c))
     };
     line.replace(is_bad, "\u{fffd}")
-}
-
-/// An object, as it is: a program reads it.
-fn say_object(object: &serde_json::Value) {
-    let _gone = writeln!(std::io::stdout().lock(), "{object}");
 }
 
 /// What is not believed, and why.
@@ -65,21 +63,77 @@ impl From<Refused> for Failed {
 
 /// Says whether a report, or all of a run's folder, is what was signed.
 pub(super) fn verify(path: &Path, authority: Option<&Path>, as_json: bool) -> Done {
+    let refused = match verified(path, authority) {
+        Ok(found) => return Ok(tell(&found, authority.is_some(), as_json)),
+        Err(refused) => refused,
+    };
+    if as_json {
+        let holds = if refused.failed.code == CANNOT_TELL { Value::Null } else { false.into() };
+        let mut object = failure(&refused.failed);
+        let more = json!({
+            "schema": VERIFY_SCHEMA, "holds": holds, "reason": refused.reason, "signer": null,
+            "signer_sha256": null, "authority_sha256": null,
+            "authority_checked": authority.is_some(), "samples": null, "files": null,
+            "verdict": null, "page": null,
+        });
+        if let Some((members, more)) = object.as_object_mut().zip(more.as_object()) {
+            members.extend(more.clone());
+        }
+        say_object(&object);
+    }
+    Err(refused.failed)
+}
+
+/// The object's name. Another where a member comes, goes, or means something else.
+const VERIFY_SCHEMA: &str = "longhand qualify verify v4";
+
+/// What was verified, and holds.
+struct Verified {
+    report: Report,
+    sealed: Sealed,
+    /// Of the page, where one was looked at.
+    drawn: Option<&'static str>,
+    /// Each file that it names, and whether it is here.
+    files: Vec<(String, bool)>,
+}
+
+fn verified(path: &Path, authority: Option<&Path>) -> Result<Verified, Refused> {
     let is_folder = path.is_dir();
-    let (object, page) = (path.join(REPORTS[0]), path.join(REPORTS[1]));
+    let object = path.join(REPORTS[0]);
     let base = if is_folder { path } else { path.parent().unwrap_or_else(|| Path::new("")) };
     let (read, report, sealed) =
         trusted(if is_folder { object.as_path() } else { path }, authority, base)?;
     let mut drawn = page_state(&read, &report)?;
     if is_folder {
-        let (beside, ..) = trusted(&page, authority, base)?;
-        drawn = page_state(&beside, &report)?;
-        if (&beside.signed, &beside.seal) != (&read.signed, &read.seal) {
-            let what = "report.html is of another run than report.json";
-            return Err(failed(ANSWER_NO, what, "ask whoever gave it to you for the original"));
-        }
+        drawn = page_state(&page_beside(path, &read, authority)?, &report)?;
     }
     let files = files_beside(base, &report.raw, is_folder)?;
+    Ok(Verified { report, sealed, drawn, files })
+}
+
+/// The page in a folder: it must be of the same report as the object there, and its seal hold where
+/// that one has one.
+fn page_beside(folder: &Path, object: &Read, authority: Option<&Path>) -> Result<Read, Refused> {
+    let path = folder.join(REPORTS[1]);
+    let page = load(&path)?;
+    let not_genuine = |what: &str| {
+        let what = format!("{}: {what}", path.display());
+        Refused::altered(what, "ask whoever gave it to you for the original")
+    };
+    if object.seal.is_some() && page.seal.is_none() {
+        return Err(not_genuine("it carries no signature, and report.json beside it does"));
+    }
+    if object.seal.is_some() {
+        trusted(&path, authority, folder)?;
+    }
+    if (&page.signed, &page.seal) != (&object.signed, &object.seal) {
+        return Err(not_genuine("it is of another run than report.json beside it"));
+    }
+    Ok(page)
+}
+
+fn tell(found: &Verified, is_authority_checked: bool, as_json: bool) -> ExitCode {
+    let Verified { report, sealed, drawn, files } = found;
     let here = files.iter().filter(|(_, is_here)| *is_here).count();
     let samples = match here {
         0 => "not here",
@@ -93,10 +147,11 @@ pub(super) fn verify(path: &Path, authority: Option<&Path>, as_json: bool) -> Do
             .map(|(name, is_here)| json!({"name": name, "state": state(is_here)}))
             .collect();
         let object = json!({
-            "schema": "longhand qualify verify v3", "holds": true, "signer": sealed.who.to_string(),
+            "schema": VERIFY_SCHEMA, "holds": true, "signer": sealed.who.to_string(),
             "signer_sha256": sealed.who.fingerprint, "authority_sha256": sealed.authority,
-            "authority_checked": authority.is_some(), "samples": samples, "files": files,
-            "verdict": report.verdict.name(), "page": drawn,
+            "authority_checked": is_authority_checked, "samples": samples, "files": files,
+            "verdict": report.verdict.name(), "page": drawn, "why": null, "advice": null,
+            "reason": null, "exit_code": 0,
         });
         say_object(&object);
     } else {
@@ -106,14 +161,14 @@ pub(super) fn verify(path: &Path, authority: Option<&Path>, as_json: bool) -> Do
         if let Some(drawn) = drawn {
             say!("the page              {drawn}");
         }
-        for (name, is_here) in &files {
+        for (name, is_here) in files {
             say!("{name:<28} {}", state(is_here));
         }
-        if authority.is_none() {
+        if !is_authority_checked {
             say!("compare the authority with your own, or say --authority DIR");
         }
     }
-    Ok(ExitCode::SUCCESS)
+    ExitCode::SUCCESS
 }
 
 /// The files that a report names, and whether they are here. One that is another's is refused; in a
@@ -150,10 +205,36 @@ fn files_beside(
 /// What lies there, before its seal was looked at.
 fn load(path: &Path) -> Result<Read, Failed> {
     let advice = "name a report.json, a report.html, or a run's folder, as `qualify` wrote it";
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| failed(FAILED, format!("{}: {error}", path.display()), advice))?;
-    read(&text)
-        .map_err(|error| failed(FAILED, plain(&format!("{}: {error}", path.display())), advice))
+    let bad = |why: String| failed(FAILED, plain(&format!("{}: {why}", path.display())), advice);
+    let bytes = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
+    let not_ours = |why: &str| bad(format!("this is no report of `qualify`: {why}"));
+    let text = String::from_utf8(bytes).map_err(|_| not_ours("it is no text"))?;
+    let read = read(&text).map_err(|error| bad(error.to_string()))?;
+    // What has a seal and is another's is held against it first: a report that was altered may call
+    // itself anything.
+    match read.schema() {
+        _ if read.seal.is_some() || read.is_called_report() => Ok(read),
+        Some(RUN_SCHEMA) => {
+            Err(not_ours("it is what was asked of a run, which lies beside the run's report.json"))
+        }
+        Some(is) => Err(not_ours(&format!("it is a \"{is}\""))),
+        None => Err(not_ours("it does not say its name")),
+    }
+}
+
+/// What a report that lies somewhere says it is of, believed or not.
+pub(super) struct Found {
+    /// The files that it names.
+    pub(super) files: Vec<RawFile>,
+    /// Whether it carries a seal.
+    pub(super) is_sealed: bool,
+}
+
+impl Found {
+    pub(super) fn at(path: &Path) -> Result<Self, Failed> {
+        let read = load(path)?;
+        Ok(Self { files: read.files(), is_sealed: read.seal.is_some() })
+    }
 }
 
 /// The report there. `sealed`: whether its seal holds, which says more of one that is of another
@@ -266,15 +347,23 @@ pub(super) struct Side {
 
 impl Side {
     pub(super) fn of(path: &Path, authority: Option<&Path>) -> Result<Self, Refused> {
-        let folder = path.is_dir().then(|| path.join(REPORTS[0]));
-        let path = folder.as_deref().unwrap_or(path);
+        let folder = path.is_dir().then_some(path);
+        let object = folder.map(|folder| folder.join(REPORTS[0]));
+        let path = object.as_deref().unwrap_or(path);
         let read = load(path)?;
-        if read.seal.is_none() && authority.is_none() {
-            return Ok(Self { report: report_of(path, &read, None)?, sealed: None });
+        let side = if read.seal.is_none() && authority.is_none() {
+            Self { report: report_of(path, &read, None)?, sealed: None }
+        } else {
+            let base = path.parent().unwrap_or_else(|| Path::new(""));
+            let (_, report, sealed) = trusted(path, authority, base)?;
+            Self { report, sealed: Some(sealed) }
+        };
+        // A folder's page is what people look at: one that was altered makes the folder so, as
+        // where it is verified. A report that was handed on without its page has none.
+        if let Some(folder) = folder.filter(|folder| folder.join(REPORTS[1]).exists()) {
+            page_beside(folder, &read, authority)?;
         }
-        let base = path.parent().unwrap_or_else(|| Path::new(""));
-        let (_, report, sealed) = trusted(path, authority, base)?;
-        Ok(Self { report, sealed: Some(sealed) })
+        Ok(side)
     }
 
     /// Whose seal holds; `None`: it was never signed.
@@ -308,6 +397,7 @@ pub(super) fn beside(before: &Path, after: &Path, authority: Option<&Path>, as_j
     let rows = compare(&a.report, &b.report);
     let differs = differs(&a.report, &b.report);
     let worse = rows.iter().any(|row| row.change == Change::Worse);
+    let code = if worse { ExitCode::from(ANSWER_NO) } else { ExitCode::SUCCESS };
     if as_json {
         let side = |side: &Side, path: &Path| {
             json!({
@@ -318,12 +408,12 @@ pub(super) fn beside(before: &Path, after: &Path, authority: Option<&Path>, as_j
             })
         };
         let object = json!({
-            "schema": "longhand qualify compare v2", "before": side(&a, before),
+            "schema": "longhand qualify compare v3", "before": side(&a, before),
             "after": side(&b, after), "authority_checked": authority.is_some(),
             "differs": differs, "worse": worse, "rows": rows,
         });
         say_object(&object);
-        return Ok(if worse { ExitCode::from(ANSWER_NO) } else { ExitCode::SUCCESS });
+        return Ok(code);
     }
     say!("{}", a.line("A", before));
     say!("{}", b.line("B", after));
@@ -333,15 +423,38 @@ pub(super) fn beside(before: &Path, after: &Path, authority: Option<&Path>, as_j
     for one in &differs {
         say!("NOT ALIKE: {}: A {}, B {}", one.what, one.before, one.after);
     }
+    for (name, side) in [("A", &a), ("B", &b)] {
+        say!("{}", noise_words(name, &side.report));
+    }
     say!("");
     say!("{:<36} {:>12} {:>12}", "", "A", "B");
-    for row in &rows {
-        let change = match row.change {
-            Change::Better => "better",
-            Change::Same | Change::Unjudged => "",
-            Change::Worse => "WORSE",
-        };
-        say!("{:<36} {:>12.4} {:>12.4}  {change}", row.what, row.before, row.after);
+    rows.iter().for_each(|row| say!("{}", line_of(row)));
+    say!("");
+    say!("{}", if worse { "something became worse" } else { "nothing became worse" });
+    Ok(code)
+}
+
+/// What a machine adds by itself, beside which no smaller difference is the link's.
+fn noise_words(name: &str, report: &Report) -> String {
+    let at = |quantile| noise_ms(report, quantile).map(|ms| format!("{quantile} {ms:.3}"));
+    let all: Vec<String> = ["p50", "p99", "p99.9"].into_iter().filter_map(at).collect();
+    if all.is_empty() {
+        return format!(
+            "{name}'s machine: its own noise was not measured, so a small difference may be its own"
+        );
     }
-    Ok(if worse { ExitCode::from(ANSWER_NO) } else { ExitCode::SUCCESS })
+    format!("{name}'s machine adds by itself, round trip over loopback: {} ms", all.join(" "))
+}
+
+fn line_of(row: &Compared) -> String {
+    let change = match row.change {
+        Change::Better => "better",
+        Change::Same => "same",
+        Change::WithinNoise => "within noise",
+        Change::Worse => "WORSE",
+        Change::Unjudged => "not judged",
+    };
+    let figure = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), |x| format!("{x:.4}"));
+    let why = row.why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+    format!("{:<36} {:>12} {:>12}  {change}{why}", row.what, figure(row.before), figure(row.after))
 }

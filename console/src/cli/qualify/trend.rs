@@ -4,13 +4,15 @@
 //! alike or a change one (`longhand_qualify::trend`).
 
 use super::super::{ANSWER_NO, CANNOT_TELL, Done, FAILED, Failed, failed, wrong};
+use super::Speaker;
 use super::again::{REPORTS, put_whole};
 use super::check::{Side, plain};
+use longhand_qualify::number::len;
 use longhand_qualify::report::figure;
 use longhand_qualify::trend::chance::middle;
 use longhand_qualify::trend::course::Reading;
 use longhand_qualify::trend::{
-    Group, LeftOut, Measure, Reason, Run, Trend, alike, is_page, page, trend,
+    Group, LeftOut, Measure, Reason, Run, Trend, alike, count_of, is_page, page, trend,
 };
 use longhand_qualify::verdict::Verdict;
 use std::collections::BTreeMap;
@@ -44,7 +46,7 @@ pub(super) struct Course {
     out: Option<PathBuf>,
     /// Print one JSON object, and nothing else, on standard output.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 impl Course {
@@ -84,6 +86,9 @@ impl Course {
             write(path, &page(&told))?;
         }
         self.tell(&told, baseline.as_ref())?;
+        if let Some(path) = &self.out {
+            Speaker::new(self.json).line(&plain(&format!("wrote {}", path.display())));
+        }
         let altered = any_altered(&told.left_out);
         Ok(match (told.worse || altered, told.enough) {
             (true, _) => ExitCode::from(ANSWER_NO),
@@ -151,10 +156,15 @@ impl Course {
             let why = format!("{bytes} bytes: no report is so long");
             return Err(self.out(path, why, Reason::Unread));
         }
-        let side = Side::of(path, self.authority.as_deref()).map_err(|refused| {
+        // Of a run's folder the page, too.
+        let folder = path.parent().filter(|_| path.ends_with(REPORTS[0]));
+        let what = folder.unwrap_or(path);
+        let side = Side::of(what, self.authority.as_deref()).map_err(|refused| {
             let said = refused.failed.report.to_string();
-            let why = said.strip_prefix(&format!("{}: ", path.display())).unwrap_or(&said);
-            self.out(path, why.to_owned(), refused.reason)
+            let within = folder.map(|folder| format!("{}/", folder.display()));
+            let of = [Some(format!("{}: ", path.display())), within];
+            let why = of.iter().flatten().find_map(|name| said.strip_prefix(name));
+            self.out(path, why.unwrap_or(&said).to_owned(), refused.reason)
         })?;
         let out = |why| self.out(path, why, Reason::Unread);
         Run::of(self.name(path), side.signer(), &side.report).map_err(out)
@@ -189,6 +199,7 @@ impl Course {
 
     fn words(&self, told: &Trend, baseline: Option<&Run>) -> String {
         let mut lines: Vec<String> = Vec::new();
+        let altered = any_altered(&told.left_out);
         for group in &told.groups {
             lines.extend(table(group, baseline));
         }
@@ -196,8 +207,14 @@ impl Course {
             lines.push("whose authority signed is not checked; say --authority DIR".to_owned());
         }
         lines.extend(told.left_out.iter().map(line_of));
-        if let Some(path) = &self.out {
-            lines.push(format!("wrote {}", path.display()));
+        // The same as the exit code says.
+        lines.push(match (told.worse, told.enough) {
+            (true, _) => "something became worse".to_owned(),
+            (false, true) => "nothing became worse".to_owned(),
+            (false, false) => "nothing became worse that so few runs can tell".to_owned(),
+        });
+        if altered {
+            lines.push("a report is not what was signed: see LEFT OUT".to_owned());
         }
         lines.iter().map(|line| plain(line) + "\n").collect()
     }
@@ -238,7 +255,8 @@ fn table(group: &Group, baseline: Option<&Run>) -> Vec<String> {
         .first()
         .zip(group.runs.last())
         .map_or_else(String::new, |(a, b)| format!(", {} to {}", a.begun, b.begun));
-    let mut lines = vec![format!("{} run(s){between}; {}", group.runs.len(), alike(group))];
+    let runs = count_of(len(&group.runs), "run");
+    let mut lines = vec![format!("{runs}{between}; {}", alike(group))];
     let count = |verdict| group.runs.iter().filter(|run| run.verdict == verdict).count();
     let verdicts = [Verdict::Pass, Verdict::Insufficient, Verdict::Fail]
         .map(|verdict| format!("{} {}", count(verdict), verdict.name()));
@@ -251,7 +269,7 @@ fn table(group: &Group, baseline: Option<&Run>) -> Vec<String> {
     for (who, runs) in by {
         lines.push(match who {
             "" => format!("NOT SIGNED: {}", runs.join(", ")),
-            who => format!("signed by {who}: {} run(s)", runs.len()),
+            who => format!("signed by {who}: {}", count_of(len(&runs), "run")),
         });
     }
     lines.push(match (&group.baseline, baseline) {
@@ -266,7 +284,30 @@ fn table(group: &Group, baseline: Option<&Run>) -> Vec<String> {
         lines.extend(rows(group, measure));
     }
     lines.push(String::new());
+    lines.extend(too_few(group));
     lines
+}
+
+/// What so few runs cannot tell yet, once for all measures of which it is the same.
+fn too_few(group: &Group) -> Vec<String> {
+    let mut by: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let few = group.measures.iter().filter(|measure| is_too_few(measure));
+    for measure in few {
+        by.entry(&measure.says).or_default().push(measure.gauge.name());
+    }
+    let lines = by.into_iter().map(|(says, measures)| match measures.len() {
+        n if n == group.measures.len() => format!("TOO FEW RUNS  {says}"),
+        _ => format!("TOO FEW RUNS  {}: {says}", measures.join(", ")),
+    });
+    let mut lines: Vec<String> = lines.collect();
+    if !lines.is_empty() {
+        lines.push(String::new());
+    }
+    lines
+}
+
+fn is_too_few(measure: &Measure) -> bool {
+    measure.course.reads_as == Reading::TooFew && !measure.worse
 }
 
 fn rows(group: &Group, measure: &Measure) -> Vec<String> {
@@ -280,7 +321,7 @@ fn rows(group: &Group, measure: &Measure) -> Vec<String> {
         figure(course.last),
         signs(&course.points.iter().map(|point| point.value).collect::<Vec<_>>()),
     )];
-    if course.reads_as != Reading::Steady || measure.worse {
+    if !is_too_few(measure) && (course.reads_as != Reading::Steady || measure.worse) {
         lines.push(format!("{:6}{}", "", measure.says));
     }
     let outside = |worse: bool| -> Vec<&str> {
