@@ -69,17 +69,14 @@ pub(super) fn verify(path: &Path, authority: Option<&Path>, as_json: bool) -> Do
     };
     if as_json {
         let holds = if refused.failed.code == CANNOT_TELL { Value::Null } else { false.into() };
-        let mut object = failure(&refused.failed);
-        let more = json!({
-            "schema": VERIFY_SCHEMA, "holds": holds, "reason": refused.reason, "signer": null,
-            "signer_sha256": null, "authority_sha256": null,
-            "authority_checked": authority.is_some(), "samples": null, "files": null,
-            "verdict": null, "page": null,
-        });
-        if let Some((members, more)) = object.as_object_mut().zip(more.as_object()) {
-            members.extend(more.clone());
-        }
-        say_object(&object);
+        let failure = failure(&refused.failed);
+        say_object(&json!({
+            "schema": VERIFY_SCHEMA, "holds": holds, "signer": null, "signer_sha256": null,
+            "authority_sha256": null, "authority_checked": authority.is_some(), "samples": null,
+            "files": null, "verdict": null, "page": null, "why": failure.get("why"),
+            "advice": failure.get("advice"), "reason": refused.reason,
+            "exit_code": refused.failed.code,
+        }));
     }
     Err(refused.failed)
 }
