@@ -84,9 +84,9 @@ enum Also {
         #[arg(long)]
         json: bool,
     },
-    /// Put two reports beside each other: what became better, what worse. A seal that does not hold
-    /// is refused. Exit code: 0 nothing became worse, 4 something did or a seal does not hold, 1
-    /// one of them cannot be read.
+    /// Put two reports beside each other: what became better, what worse. A seal that does not
+    /// hold, of the report or of a folder's page, is refused. Exit code: 0 nothing became worse, 4
+    /// something did or a seal does not hold, 1 one of them cannot be read.
     Compare {
         /// The earlier report, A.
         #[arg(value_name = "A")]

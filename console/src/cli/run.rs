@@ -195,10 +195,14 @@ impl Run {
 pub fn resolve(option: &str, place: &str) -> Result<SocketAddr, Failed> {
     let advice = "write it as HOST:PORT, as in or3.hospital:7400 or 10.0.0.3:7400";
     let bad = |code: u8, why: &str| failed(code, format!("{option} {place}: {why}"), advice);
-    let mut found = place.to_socket_addrs().map_err(|error| match error.kind() {
-        // What is no HOST:PORT is found out before any name is looked up.
-        ErrorKind::InvalidInput => bad(USAGE, "this is no HOST:PORT"),
-        _ => bad(FAILED, &error.to_string()),
+    // What is no HOST:PORT is found out before any name is looked up.
+    let is_form = |error: &std::io::Error| error.kind() == ErrorKind::InvalidInput;
+    let mut found = place.to_socket_addrs().map_err(|error| {
+        if is_form(&error) {
+            bad(USAGE, "this is no HOST:PORT")
+        } else {
+            bad(FAILED, &error.to_string())
+        }
     })?;
     found.next().ok_or_else(|| bad(FAILED, "no such host"))
 }
