@@ -30,6 +30,11 @@ pub fn len<T>(list: &[T]) -> u64 {
     u64::try_from(list.len()).unwrap_or(u64::MAX)
 }
 
+/// So many of something: `1 run`, `2 runs`.
+pub fn some(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// Microseconds as milliseconds.
 pub fn ms(us: i64) -> f64 {
     signed(us) / 1_000.0
