@@ -22,11 +22,11 @@ use longhand_qualify::number::len;
 use longhand_qualify::report::compare::{Change, compare, differs};
 use longhand_qualify::report::run::{Ended, LoadedRun, RUN_SCHEMA, Roads, Run as Kept, report};
 use longhand_qualify::report::{
-    About, Floor, RawFile, ReadError, Report, SCHEMA, Seal, adds, needs, page_to_sign, read, shown,
-    to_html, to_json, to_sign, unknown_beside,
+    About, Certificate, Floor, RawFile, ReadError, Report, SCHEMA, Seal, adds, finding, needs,
+    page_to_sign, read, shown, stops, to_html, to_json, to_sign, unknown_beside,
 };
 use longhand_qualify::slot::{Fate, Slot};
-use longhand_qualify::verdict::{Profile, Verdict};
+use longhand_qualify::verdict::{Profile, Row, Verdict, judge};
 use serde_json::Value;
 
 /// Two minutes of a city with holes each way, some losses that nobody knows, and a step of the
@@ -46,11 +46,22 @@ static CITY: LazyLock<(Run, Measures)> = LazyLock::new(|| {
     (run, measures)
 });
 
+fn certificate(name: &str, byte: &str) -> Option<Certificate> {
+    Some(Certificate { name: name.to_owned(), sha256: byte.repeat(32) })
+}
+
 fn kept() -> Kept {
     Kept {
         schema: RUN_SCHEMA.to_owned(),
         about: About {
+            run: "2031-04-09-1200-UTC-qualify".to_owned(),
             robot: "<or3> & \"co\"".to_owned(),
+            robot_number: 3,
+            robot_certificate: certificate("or<3>", "3c"),
+            by: "engineer \"ann\"".to_owned(),
+            by_certificate: certificate("ann", "a1"),
+            authority: certificate("St. Mary's \\ </style>", "c0"),
+            begun: "2031-04-09 12:00 UTC".to_owned(),
             release: "longhand-console 0.0.0".to_owned(),
             rate_hz: 1_000,
             sessions: 3,
@@ -245,15 +256,19 @@ fn numbers_in(text: &str) -> Vec<String> {
 }
 
 /// What is shown is the object's number, rounded to the digits that are shown.
+fn fits(shown: &str, is: f64) -> bool {
+    let (mantissa, power) = shown.split_once('e').unwrap_or((shown, "0"));
+    let decimals = mantissa.split_once('.').map_or(0, |(_, behind)| behind.len());
+    let power: i32 = power.parse().unwrap();
+    let unit = 10_f64.powi(power - i32::try_from(decimals).unwrap());
+    let value: f64 = shown.parse().unwrap();
+    (value - is).abs() <= unit * 0.500_1
+}
+
 fn rounds(name: &str, shown: &[String], is: &[f64]) {
     assert_eq!(shown.len(), is.len(), "{name}: {shown:?} {is:?}");
     for (shown, is) in shown.iter().zip(is) {
-        let (mantissa, power) = shown.split_once('e').unwrap_or((shown, "0"));
-        let decimals = mantissa.split_once('.').map_or(0, |(_, behind)| behind.len());
-        let power: i32 = power.parse().unwrap();
-        let unit = 10_f64.powi(power - i32::try_from(decimals).unwrap());
-        let value: f64 = shown.parse().unwrap();
-        assert!((value - is).abs() <= unit * 0.500_1, "{name}: {shown} is {is}");
+        assert!(fits(shown, *is), "{name}: {shown} is {is}");
     }
 }
 
@@ -261,10 +276,10 @@ fn rounds(name: &str, shown: &[String], is: &[f64]) {
 /// numbers behind it.
 fn table(page: &str, heading: &str, nth: usize) -> Vec<(String, Vec<String>)> {
     let (_, card) = page.split_once(&format!(">{heading}")).unwrap_or_else(|| panic!("{heading}"));
-    let body = card.split("<tbody>").nth(nth + 1).unwrap().split_once("</tbody>").unwrap().0;
-    let rows = body.split("<tr>").skip(1).map(|row| {
-        let (first, rest) = row.split_once("</td>").unwrap();
-        (plain(first).trim().to_owned(), numbers(rest))
+    let body = card.split("<tbody").nth(nth + 1).unwrap().split_once("</tbody>").unwrap().0;
+    let rows = body.split("<tr").skip(1).map(|row| {
+        let (first, rest) = row.split_once("</th>").unwrap();
+        (plain(&format!("<tr{first}")).trim().to_owned(), numbers(rest))
     });
     rows.collect()
 }
@@ -326,8 +341,9 @@ fn every_table_of_the_page_has_every_row_and_its_numbers_are_the_objects() {
     load_and_path(&both);
     rows_of_the_verdict(&both, &report);
     words_with_numbers(&both);
+    the_first_screen(&both, &report);
     // Nothing else on the page is a table.
-    assert_eq!(both.page.matches("<tbody>").count(), 8);
+    assert_eq!(both.page.matches("<tbody").count(), 8);
 }
 
 fn delays(both: &Both) {
@@ -357,9 +373,10 @@ fn losses_and_outages(both: &Both) {
         named(name, [&counts[..], &shares[..], &[of("reordered"), of("duplicates")]].concat())
     });
     both.has("Loss and outages", 0, &ways);
-    let outages: Vec<_> = both
-        .list("/quic/outages/list")
-        .iter()
+    let mut outages: Vec<&Value> = both.list("/quic/outages/list").iter().collect();
+    outages.sort_by(|a, b| a["at_s"].as_f64().unwrap().total_cmp(&b["at_s"].as_f64().unwrap()));
+    let outages: Vec<_> = outages
+        .into_iter()
         .take(40)
         .map(|outage| {
             let at = format!("{:.3} s", outage["at_s"].as_f64().unwrap());
@@ -449,6 +466,67 @@ fn rows_of_the_verdict(both: &Both, report: &Report) {
     assert_eq!(shown(Some(0.999_999_999_9), &report.rows[3].requirement), "99.999999 %");
 }
 
+/// The first screen: which requirement made the verdict, as a sentence with its numbers, before
+/// anything else; whose link it is.
+fn the_first_screen(both: &Both, report: &Report) {
+    let (first, rest) = both.page.split_once("Requirement by requirement").unwrap();
+    let (verdict, whose) = first.split_once("Measured against").unwrap();
+    let told: Vec<&str> = verdict.split("<li>").skip(1).collect();
+    let order = [("FAIL", "FAIL:"), ("INSUFFICIENT EVIDENCE", "NOT PROVEN:")];
+    let rows = order.into_iter().flat_map(|(verdict, word)| {
+        let rows = both.list("/rows").iter().filter(move |row| row["verdict"] == verdict);
+        rows.map(move |row| (word, row))
+    });
+    let rows: Vec<_> = rows.collect();
+    assert!(rows.len() >= 3 && told.len() == rows.len(), "{rows:?} {told:?}");
+    for ((word, row), told) in rows.iter().zip(told) {
+        let told = plain(told);
+        assert!(told.trim().starts_with(word), "{told}");
+        let (found, required) = told.rsplit_once(';').unwrap();
+        let requirement = &row["requirement"];
+        let scale = |x: f64| if requirement["unit"] == "" { x * 100.0 } else { x };
+        let bound = ["at_most", "at_least"].map(|which| requirement[which].as_f64());
+        let is_there = |value: f64| numbers_in(found).iter().any(|shown| fits(shown, scale(value)));
+        if let Some(measured) = row["measured"].as_f64() {
+            assert!(is_there(measured), "{told}: {row}");
+            let worst = if requirement["at_least"].is_null() { "high" } else { "low" };
+            let open = found.contains("cannot rule out") && !row[worst].is_null();
+            assert!(!open || is_there(row[worst].as_f64().unwrap()), "{told}: {row}");
+        }
+        if !row["low"].is_null() {
+            rounds(
+                &told,
+                &numbers_in(required),
+                &[scale(bound.into_iter().flatten().next().unwrap())],
+            );
+        }
+    }
+    let whose = plain(whose);
+    for word in [
+        "number 3",
+        "or&lt;3&gt;",
+        "3c3c3c3c",
+        "&lt;or3&gt;",
+        "St. Mary",
+        "c0c0c0c0",
+        "engineer &quot;ann&quot;",
+        "a1a1a1a1",
+        "2031-04-09 12:00 UTC, for 2 min, 1000 probes",
+        "2031-04-09-1200-UTC-qualify",
+    ] {
+        assert!(whose.contains(word), "{word}: {whose}");
+    }
+    let proof = plain(rest.split_once(">Proof<").unwrap().1);
+    for byte in ["3c", "a1", "c0"] {
+        assert!(proof.contains(&byte.repeat(32)), "{proof}");
+    }
+    // At the head of each sheet: nothing that a name says ends the string or the style.
+    let style = both.page.split_once("@page").unwrap().1.split_once("</style>").unwrap().0;
+    assert!(style.contains("Robot 3") && style.contains("2031-04-09-1200-UTC-qualify"), "{style}");
+    assert!(style.contains("or\\3c 3\\3e ") && both.page.contains("counter(pages)"), "{style}");
+    assert_eq!(report.about.robot_number, 3);
+}
+
 /// The numbers that stand in sentences.
 fn words_with_numbers(both: &Both) {
     let text = plain(&both.page);
@@ -483,6 +561,139 @@ fn words_with_numbers(both: &Both) {
     has("An answer still came behind", &[30.0]);
     assert!(words.contains("1440256 bytes"), "{words}");
     assert!(words.contains("to the robot: 1391 bytes") && words.contains("DSCP is taken off"));
+}
+
+/// What each kind of row says in a sentence.
+#[test]
+fn what_made_the_verdict_is_said_in_a_sentence_with_its_bound() {
+    let of = |metric: &str, bound: &str, verdict, (measured, low, high)| {
+        let text = format!(
+            "name = \"t\"\ntitle = \"t\"\n[[requirement]]\nwhat = \"it\"\nmetric = \"{metric}\"\n\
+             {bound}\nsource = \"s\"\n"
+        );
+        let requirement = Profile::parse(&text).unwrap().requirement.remove(0);
+        let reason = "why".to_owned();
+        finding(&Row { requirement, verdict, measured, low, high, reason, needs_s: None })
+    };
+    use Verdict::{Fail, Insufficient};
+    let is = |value| Some(value);
+    for (said, sentence) in [
+        (
+            of("loss", "at_most = 0.001", Fail, (is(0.004), is(0.003), is(0.005))),
+            "0.400 % of packets were lost on the worse way; at most 0.1 % is required",
+        ),
+        (
+            of("loss", "at_most = 0.001", Insufficient, (is(0.0), is(0.0), is(0.005))),
+            "0 % of packets were lost on the worse way, but this run cannot rule out 0.500 %; at \
+             most 0.1 % is required",
+        ),
+        (
+            of("loss", "at_most = 0.001", Insufficient, (is(0.002), is(0.0005), is(0.005))),
+            "0.200 % of packets were lost on the worse way, but it may have been 0.050 %; at most \
+             0.1 % is required",
+        ),
+        (
+            of("availability", "at_least = 0.999999", Insufficient, (is(1.0), is(0.9), is(1.0))),
+            "the link carried packets 100 % of the time, but this run cannot rule out 90.0 %; at \
+             least 99.9999 % is required",
+        ),
+        (
+            of(
+                "rtt",
+                "quantile = \"p99.9\"\nat_most = 100\nadds = 100",
+                Fail,
+                (is(247.0), is(240.0), None),
+            ),
+            "with 100 ms for what the link does not cause, 99.9 % of round trips took up to 247 \
+             ms; at most 100 ms is required",
+        ),
+        (
+            of("one_way", "quantile = \"p99\"\nat_most = 50", Insufficient, (None, is(30.0), None)),
+            "on the slower way 99 % of packets took up to 30.0 ms or more; at most 50 ms is \
+             required",
+        ),
+        (
+            of("outages_per_hour", "at_most = 1", Insufficient, (is(0.0), is(0.0), is(36.0))),
+            "there were 0 outages an hour, but this run cannot rule out 36.0 an hour; at most 1 an \
+             hour is required",
+        ),
+        (
+            of("safe_stops", "at_most = 1\nplayout_ms = 50", Fail, (is(9.0), is(5.0), is(20.0))),
+            "with a playout buffer of 50 ms the arm would have stopped 9.00 times an hour of \
+             motion; at most 1 an hour is required",
+        ),
+        (
+            of("throughput_down", "at_least = 30", Insufficient, (None, None, None)),
+            "it: not measured; why",
+        ),
+    ] {
+        assert_eq!(said, sentence);
+    }
+}
+
+/// One way at one time: told why it is there twice. A lost one is `1`, not "1 losses".
+#[test]
+fn outages_that_overlap_say_why_and_one_of_a_thing_is_one() {
+    let note = "the way was out once";
+    let at = |list: &[(f64, f64, Way)]| {
+        let mut report = dark_at(3_600.0, &[]);
+        let one = |(at_s, ms, way): &(f64, f64, Way)| Outage {
+            at_s: *at_s,
+            ms: *ms,
+            low_ms: *ms,
+            high_ms: *ms,
+            way: *way,
+            mode: Mode::Held,
+        };
+        report.quic.outages.list = list.iter().map(one).collect();
+        (report.quic.outages.count, report.quic.outages.possible) = (len(list), len(list) + 1);
+        report.quic.outages.hidden = 1;
+        to_html(&report, None).unwrap()
+    };
+    let apart = at(&[(10.0, 500.0, Way::Up), (10.1, 50.0, Way::Down), (10.5, 20.0, Way::Up)]);
+    assert!(!apart.contains(note));
+    let within = at(&[(10.1, 50.0, Way::Up), (10.0, 500.0, Way::Up)]);
+    assert!(within.contains(note) && within.matches("came at once *").count() == 2);
+    // By their begin, however they ended.
+    let began: Vec<String> =
+        table(&within, "Loss and outages", 1).into_iter().map(|row| row.0).collect();
+    assert_eq!(began, ["10.000 s", "10.100 s"]);
+    for words in ["1 more loss may", "1 stall of this machine may hide"] {
+        assert!(within.contains(words), "{words}");
+    }
+}
+
+/// Two bounds of one figure: which of them the verdict takes, and why.
+#[test]
+fn safe_stops_say_which_bound_the_verdict_takes() {
+    let mut report = full();
+    let text = "name = \"t\"\ntitle = \"t\"\n[[requirement]]\nwhat = \"s\"\nmetric = \
+                \"safe_stops\"\nat_most = 1.0\nplayout_ms = 100\nsource = \"s\"\n";
+    let profile = Profile::parse(text).unwrap();
+    report.quic.outages.hidden = 0;
+    report.rows = judge(&profile, &report.quic);
+    assert!(!stops(&report, 100).unwrap().1.contains("the verdict takes"));
+    report.quic.outages.hidden = 2;
+    report.rows = judge(&profile, &report.quic);
+    let (_, most) = stops(&report, 100).unwrap();
+    let high = report.rows[0].high.unwrap();
+    rounds(&most, &numbers_in(&most)[1..2], &[high]);
+    assert!(most.contains("2 stalls of this machine"), "{most}");
+    assert!(!stops(&report, 20).unwrap().1.contains("the verdict takes"));
+}
+
+/// Whoever hears the page is told which column and row a cell is of, and nothing is said by colour
+/// alone.
+#[test]
+fn every_table_has_a_name_and_heads() {
+    let page = to_html(&full(), None).unwrap();
+    for table in page.split("<table").skip(1) {
+        let table = table.split_once("</table>").unwrap().0;
+        assert!(table.split_once('>').unwrap().0.contains("aria-label=\""), "{table}");
+        let rows = table.matches("<tr").count();
+        assert_eq!(table.matches("scope=\"row\"").count(), rows - 1, "{table}");
+        assert_eq!(table.matches("<th ").count(), table.matches("scope=").count(), "{table}");
+    }
 }
 
 /// Goal: a claim that a shorter run than this one would show is no advice; what has no known place

@@ -25,10 +25,11 @@ use longhand_qualify::measure::load::Within;
 use longhand_qualify::measure::{Given, measure as measured};
 use longhand_qualify::number::{count, whole};
 use longhand_qualify::report::run::{Ended, LoadedRun, Loading, RUN_SCHEMA, Run as Kept};
-use longhand_qualify::report::{About, Floor, Report};
+use longhand_qualify::report::{About, Certificate, Floor, Report};
 use longhand_qualify::trace::{self, Origin};
 use longhand_qualify::verdict::{Profile, RUN_MAX_S, SHIPPED, Verdict};
 use longhand_quic::clock::wall_ns;
+use longhand_quic::trust::{Credentials, PeerIdentity};
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -363,7 +364,8 @@ impl Run {
             line.show(&mut out, live, "measuring");
             go_on()
         };
-        let mut kept = self.kept(&requirements, &config, robot, begun, noise);
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let mut kept = self.kept(&requirements, &config, robot, (name, begun), noise);
         // What was asked lies beside the samples from now on: a run that breaks off can be
         // reported.
         keep(&folder, &kept)?;
@@ -446,14 +448,19 @@ impl Run {
         requirements: &Profile,
         config: &QualifyConfig,
         robot: String,
-        begun: String,
+        (run, begun): (String, String),
         (notes, noise): (Vec<String>, Option<(Floor, Floor)>),
     ) -> Kept {
+        let (name, sha256) = config.credentials.hospital();
         Kept {
             schema: RUN_SCHEMA.to_owned(),
             about: About {
+                run,
                 robot,
+                robot_number: self.robot_id,
                 by: config.credentials.who().to_string(),
+                by_certificate: Some(certificate(config.credentials.who())),
+                authority: Some(Certificate { name, sha256 }),
                 begun,
                 release: RELEASE.to_owned(),
                 rate_hz: self.rate,
@@ -475,6 +482,7 @@ impl Run {
         let about = &mut kept.about;
         (about.cut_short, about.sessions) = (done.cut_short, done.sessions);
         (about.real_time, about.stolen_ms) = (done.granted.clone(), done.stolen_ms);
+        about.robot_certificate = done.robot.as_ref().map(certificate);
         about.notes.extend(done.notes.iter().cloned());
         about.notes.extend(self.silences().ok().and_then(|(_, unasked)| unasked));
         let missed = done.session.missed_events;
@@ -621,6 +629,10 @@ impl Run {
     }
 }
 
+fn certificate(of: &PeerIdentity) -> Certificate {
+    Certificate { name: of.name.clone(), sha256: of.fingerprint.clone() }
+}
+
 /// Why there is no noise floor, for the report. Errors: whoever asked for the run has ended it.
 fn no_floor(error: QualifyError, goes_on: bool) -> Result<String, Failed> {
     if !goes_on {
@@ -643,6 +655,7 @@ fn floor_words(road: &str, floor: &Floor) -> String {
 #[derive(Default)]
 struct Line {
     looks: u32,
+    is_explained: bool,
 }
 
 impl Line {
@@ -653,21 +666,35 @@ impl Line {
         if !self.looks.is_multiple_of(every) {
             return;
         }
-        let tenths = usize::try_from(whole(live.done * 20.0)).unwrap_or(0).min(20);
-        let bar = format!("{}{}", "#".repeat(tenths), ".".repeat(20_usize.saturating_sub(tenths)));
-        let mut text = format!("{what} [{bar}] {:.0} %", live.done * 100.0);
-        for (name, road) in ["session", "udp"].iter().zip(&live.roads) {
-            let open = road.sent.saturating_sub(road.back);
-            text.push_str(&format!(
-                "  {name} {:.1} ms (most {:.1}), open {open}",
-                road.rtt_mean_ms, road.rtt_max_ms
-            ));
+        if !live.roads.is_empty() && !self.is_explained {
+            self.is_explained = true;
+            out.line(LIVE_WORDS);
         }
-        if live.roads.is_empty() {
-            text = format!("{what}: {}", live.words);
-        }
+        let text = live_line(live, what);
         if out.is_terminal { out.renew(&text) } else { out.line(&text) }
     }
+}
+
+/// What the live line's figures are.
+const LIVE_WORDS: &str = "in the session that commands use, and on plain UDP beside it: the round \
+                          trip on average, the longest of late, probes not answered so far";
+
+/// The live line. Within the 110 columns that [`Speaker::renew`] leaves it.
+fn live_line(live: &Live, what: &str) -> String {
+    if live.roads.is_empty() {
+        return format!("{what}: {}", live.words);
+    }
+    let tenths = usize::try_from(whole(live.done * 10.0)).unwrap_or(0).min(10);
+    let bar = format!("{}{}", "#".repeat(tenths), ".".repeat(10_usize.saturating_sub(tenths)));
+    let mut text = format!("{what} [{bar}] {:.0} %", live.done * 100.0);
+    for (name, road) in ["session", "UDP"].iter().zip(&live.roads) {
+        let open = road.sent.saturating_sub(road.back);
+        text.push_str(&format!(
+            "  {name} {:.1} ms, longest {:.1}, {open} open",
+            road.rtt_mean_ms, road.rtt_max_ms
+        ));
+    }
+    text
 }
 
 /// A measurement broke off. Where nothing was measured no folder should say that something was;
@@ -730,6 +757,23 @@ fn bad_trace(path: &Path) -> impl Fn(std::io::Error) -> Failed + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use longhand_console::qualify::LiveRoad;
+
+    #[test]
+    fn the_live_line_says_what_its_figures_are_and_keeps_within_a_terminal() {
+        let road =
+            LiveRoad { sent: 86_400_000, back: 86_399_000, rtt_mean_ms: 620.04, rtt_max_ms: 999.9 };
+        let live = Live { done: 0.501, roads: vec![road, road], ..Live::default() };
+        let line = live_line(&live, "noise floor");
+        assert_eq!(
+            line,
+            "noise floor [#####.....] 50 %  session 620.0 ms, longest 999.9, 1000 open  UDP 620.0 \
+             ms, longest 999.9, 1000 open"
+        );
+        assert!(line.chars().count() <= 110, "{line}");
+        let waiting = Live { words: "connecting".to_owned(), ..Live::default() };
+        assert_eq!(live_line(&waiting, "measuring"), "measuring: connecting");
+    }
 
     #[test]
     fn without_a_noise_floor_the_run_goes_on_and_says_so_unless_it_was_ended() {

@@ -11,6 +11,7 @@ use longhand_protocol::units::{Console, Instant, Micros};
 use longhand_quic::clock::console_now;
 use longhand_quic::doorbell::{Doorbell, Stop};
 use longhand_quic::pace::{Priority, RealTime, Ticker};
+use longhand_quic::trust::PeerIdentity;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -46,6 +47,7 @@ pub(super) struct Desk {
     dropped: AtomicU64,
     words: Mutex<(String, bool)>,
     over: OnceLock<(String, u64)>,
+    robot: OnceLock<PeerIdentity>,
     tell: SyncSender<Event>,
     told: Mutex<Receiver<Event>>,
 }
@@ -68,6 +70,7 @@ impl Desk {
             dropped: AtomicU64::new(0),
             words: Mutex::default(),
             over: OnceLock::new(),
+            robot: OnceLock::new(),
             tell,
             told: Mutex::new(told),
         })
@@ -103,6 +106,16 @@ impl Desk {
 
     pub(super) fn say(&self, words: String, lasting: bool) {
         *lock(&self.words) = (words, lasting);
+    }
+
+    /// Whom a session was made with. Its number is asked for, so that it is the same each time.
+    pub(super) fn meet(&self, robot: &PeerIdentity) {
+        let _known = self.robot.set(robot.clone());
+    }
+
+    /// Whom the first session was made with.
+    pub(super) fn robot(&self) -> Option<&PeerIdentity> {
+        self.robot.get()
     }
 
     /// The robot will not be measured any more, for this reason.

@@ -44,7 +44,7 @@ use longhand_quic::doorbell::Stop;
 use longhand_quic::pump::{PumpError, Target};
 use longhand_quic::random::random_u64;
 use longhand_quic::stolen::Stolen;
-use longhand_quic::trust::Credentials;
+use longhand_quic::trust::{Credentials, PeerIdentity};
 use road::files::Disk;
 use std::io;
 use std::net::SocketAddr;
@@ -122,6 +122,8 @@ pub struct LiveRoad {
 
 /// A measurement, as it was.
 pub struct Done {
+    /// What the robot's certificate says; `None`: no session came about.
+    pub robot: Option<PeerIdentity>,
     /// The session's.
     pub session: RoadReport,
     /// The twin's.
@@ -226,6 +228,7 @@ pub fn measure(
     let (session, twin) = (reports.next().transpose()?, reports.next().transpose()?);
     let session = session.ok_or_else(|| io::Error::other("the ledger was lost"))?;
     Ok(Done {
+        robot: desk.robot().cloned(),
         session,
         twin,
         sessions: desk.sessions(),

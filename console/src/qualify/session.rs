@@ -67,7 +67,8 @@ struct Roads {
 impl Connect for Roads {
     type L = ProbeLink;
 
-    fn link(&mut self, _robot: &PeerIdentity) -> ProbeLink {
+    fn link(&mut self, robot: &PeerIdentity) -> ProbeLink {
+        self.desk.meet(robot);
         let (desk, run, period_us) = (Arc::clone(&self.desk), self.run, self.period_us);
         let filler = self.filler.clone();
         ProbeLink { desk, run, period_us, filler, asked: false, given: 0 }

@@ -377,6 +377,12 @@ impl Credentials {
     pub fn who(&self) -> &PeerIdentity {
         &self.who
     }
+
+    /// Who issued it: the hospital's name in its authority's certificate (empty where it has none),
+    /// and that certificate's SHA-256, hexadecimal.
+    pub fn hospital(&self) -> (String, String) {
+        (role::common_name(&self.authority), sha256(&self.authority))
+    }
 }
 
 impl Clone for Credentials {

@@ -3,15 +3,20 @@
 //! Knows: what a surgeon looks for first and an engineer last. Does not know: any number that is
 //! not in the report.
 
+mod head;
+mod words;
+
 use std::fmt::Write as _;
 
+pub use self::head::finding;
 use super::road::{load, path};
 use super::svg::{Axis, Plot};
 use super::{Floor, Report};
-use crate::measure::outage::{Mode, Outages, Way};
+use crate::measure::outage::{Mode, Outage, Outages, Way};
 use crate::measure::quantile::Spread;
+use crate::measure::replay::{Played, Replay};
 use crate::measure::{Measures, OneWay, long};
-use crate::number::real;
+use crate::number::{len, real, some};
 use crate::verdict::{Metric, RUN_MAX_S, Requirement, Row, Verdict};
 
 /// Where the object begins and ends in the page.
@@ -19,13 +24,16 @@ const OPEN: &str = "<script type=\"application/json\" id=\"report\">";
 const CLOSE: &str = "</script>";
 /// Outages that the page lists; the object has more.
 const LISTED: usize = 40;
+/// The playout buffer that a requirement without one is judged with, ms. Source: `verdict`, the
+/// default profile's.
+const PLAYOUT_MS: u64 = 20;
 
 /// The page of a report, with its object in it.
 pub fn page(report: &Report, is_sealed: bool, json: &str) -> String {
     let title =
         format!("{} - {} - {}", report.verdict.name(), report.profile.name, report.about.robot);
     let parts = [
-        first(report),
+        head::first(report),
         rows(report),
         meaning(report),
         drawings(report),
@@ -38,16 +46,18 @@ pub fn page(report: &Report, is_sealed: bool, json: &str) -> String {
         path(report),
         own(report),
         proof(report, is_sealed),
+        words::words(),
     ];
     let object = in_script(json);
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-         <title>{}</title><style>{}</style></head>\n<body><main>\n{}\n</main>\n\
+         <title>{}</title><style>{}{}</style></head>\n<body><main>\n{}\n</main>\n\
          {OPEN}{object}{CLOSE}\n\
          </body></html>\n",
         safe(&title),
         include_str!("page.css"),
+        head::sheets(report),
         parts.join("\n")
     )
 }
@@ -70,38 +80,34 @@ pub fn object_in(page: &str) -> Option<String> {
     Some(behind.split_once(CLOSE)?.0.to_owned())
 }
 
-fn first(report: &Report) -> String {
-    let about = &report.about;
-    let word = report.verdict.name();
-    let class = class(report.verdict);
-    let plain = match report.verdict {
-        Verdict::Pass => "Everything that was required was shown to hold.",
-        Verdict::Fail => "At least one requirement is surely not met. The red rows say which.",
-        Verdict::Insufficient => {
-            "Nothing is surely wrong, but this run cannot show that all requirements hold. The \
-             rows \
-             say what is missing, and how long a run would have to be."
-        }
-    };
-    let cut = if about.cut_short { " It was ended before its time." } else { "" };
-    let mut notes = String::new();
-    for note in &about.notes {
-        let _ = write!(notes, "<p class=\"soft\">{}</p>", safe(note));
+/// A table with a name for whoever hears it, each column and each row with its head; on a narrow
+/// screen it is moved within its frame, and the page is not. `head` and `body` are of plain cells.
+pub(crate) fn table(name: &str, class: &str, head: &str, body: &str) -> String {
+    let head = head.replace("<th", "<th scope=\"col\"");
+    let mut rows = String::new();
+    for row in body.split("<tr>").filter(|row| !row.is_empty()) {
+        let row = row.replacen("<td", "<th scope=\"row\"", 1).replacen("</td>", "</th>", 1);
+        let _ = write!(rows, "<tr>{row}");
     }
     format!(
-        "<section class=\"card top {class}\"><h1>Is this link good enough?</h1>\
-         <div class=\"verdict\">{word}</div><p>{plain}</p>\
-         <p>Measured against <b>{}</b> ({}).</p>\
-         <p class=\"soft\">The link to {}, measured for {} at {} probes a second from {} by \
-         {}.{cut}</p>\
-         {notes}</section>",
-        safe(&report.profile.title),
-        safe(&report.profile.name),
-        safe(&about.robot),
-        long(report.quic.seconds),
-        about.rate_hz,
-        safe(&about.begun),
-        safe(&about.by),
+        "<div class=\"scroll{class}\" role=\"region\" tabindex=\"0\" aria-label=\"{name}\">\
+         <table aria-label=\"{name}\"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>\
+         </div>"
+    )
+}
+
+/// A table whose rows become paragraphs on a narrow screen, and stay a table for whoever hears it.
+pub(crate) fn rows_table(name: &str, head: &str, body: &str) -> String {
+    let head = head.replace("<th", "<th role=\"columnheader\" scope=\"col\"");
+    let mut rows = String::new();
+    for row in body.split("<tr>").filter(|row| !row.is_empty()) {
+        let row = row.replacen("<td", "<th role=\"rowheader\" scope=\"row\"", 1);
+        let row = row.replacen("</td>", "</th>", 1).replace("<td", "<td role=\"cell\"");
+        let _ = write!(rows, "<tr role=\"row\">{row}");
+    }
+    format!(
+        "<table class=\"rows\" role=\"table\" aria-label=\"{name}\"><thead role=\"rowgroup\">\
+         <tr role=\"row\">{head}</tr></thead><tbody role=\"rowgroup\">{rows}</tbody></table>"
     )
 }
 
@@ -138,12 +144,12 @@ fn rows(report: &Report) -> String {
             safe(&row.reason),
         );
     }
+    let head = "<th>Required</th><th class=\"n\">Measured</th><th class=\"n\">May be (95 %)</th>\
+                <th>Verdict</th><th>Why</th>";
     format!(
-        "<section class=\"card\"><h2>Requirement by requirement</h2><table \
-         class=\"rows\"><thead><tr>\
-         <th>Required</th><th class=\"n\">Measured</th><th class=\"n\">May be (95 \
-         %)</th><th>Verdict</th>\
-         <th>Why</th></tr></thead><tbody>{body}</tbody></table></section>"
+        "<section class=\"card\"><h2>Requirement by requirement</h2><p>{}</p>{}</section>",
+        head::tally(&report.rows),
+        rows_table("Requirement by requirement", head, &body)
     )
 }
 
@@ -164,7 +170,7 @@ pub fn unknown_beside(report: &Report, row: &Row) -> Option<String> {
 
 /// Between what a row's figure may lie, in its requirement's unit.
 pub fn range(row: &Row) -> String {
-    let Some(low) = row.low else { return "-".to_owned() };
+    let Some(low) = row.low else { return "not known".to_owned() };
     let r = &row.requirement;
     match row.high {
         Some(high) => format!("{} to {}", shown(Some(low), r), shown(Some(high), r)),
@@ -172,9 +178,13 @@ pub fn range(row: &Row) -> String {
     }
 }
 
-/// A value in its requirement's unit; a share in percent.
+/// A value in its requirement's unit, a share in percent; or why there is none.
 pub fn shown(value: Option<f64>, requirement: &Requirement) -> String {
-    let Some(value) = value else { return "-".to_owned() };
+    let Some(value) = value else {
+        // Of a delay one way no clock tells where between its bounds it lies.
+        let is_bounds = requirement.metric == Metric::OneWay;
+        return if is_bounds { "bounds only" } else { "not measured" }.to_owned();
+    };
     // What a unit that is left out means.
     let (is_share, is_rate, own) = match requirement.metric {
         Metric::Loss | Metric::Availability => (true, false, "%"),
@@ -210,26 +220,22 @@ pub fn figure(value: f64) -> String {
 
 /// A figure where there is one.
 fn known(value: Option<f64>) -> String {
-    value.map_or_else(|| "-".to_owned(), figure)
+    value.map_or_else(|| "none".to_owned(), figure)
 }
 
 fn at(spread: &Spread, name: &str) -> String {
-    spread.quantile(name).map_or_else(|| "-".to_owned(), |q| format!("{} ms", figure(q.ms)))
+    let quantile = spread.quantile(name);
+    quantile.map_or_else(|| "none came back".to_owned(), |q| format!("{} ms", figure(q.ms)))
 }
 
 fn meaning(report: &Report) -> String {
     let quic = &report.quic;
     let stops = |playout, name: &str| {
-        let cell = quic.replay.as_ref().and_then(|replay| replay.cell(playout, 10));
-        let text = cell.map_or_else(
-            || "not replayed".to_owned(),
-            |(seen, most)| {
-                format!("{} an hour <small>(up to {})</small>", figure(seen), figure(most))
-            },
+        let text = stops(report, playout).map_or_else(
+            || "<b>not replayed</b>".to_owned(),
+            |(seen, most)| format!("<b>{} an hour</b><span>{most}</span>", figure(seen)),
         );
-        format!(
-            "<div class=\"figure\"><b>{text}</b>safe stops, {name} ({playout} ms playout)</div>"
-        )
+        format!("<div class=\"figure\">{text}<br>safe stops, {name} ({playout} ms playout)</div>")
     };
     let buffer = match report.playout_for_rare_stops_ms {
         Some(ms) => format!(
@@ -261,6 +267,28 @@ fn meaning(report: &Report) -> String {
         stops(20, "default profile"),
         stops(100, "public-5g profile"),
     )
+}
+
+/// Safe stops an hour of motion at the shipped threshold with this playout buffer; and how many
+/// there may be, in words: by what was seen, and what the verdict uses where that is more.
+pub fn stops(report: &Report, playout_ms: u64) -> Option<(f64, String)> {
+    let (seen, most) = report.quic.replay.as_ref()?.cell(playout_ms, 10)?;
+    let mut words = format!("at most {} (95 %)", figure(most));
+    let judged = report.rows.iter().find(|row| {
+        let r = &row.requirement;
+        r.metric == Metric::SafeStops && r.playout_ms.unwrap_or(PLAYOUT_MS) == playout_ms
+    });
+    let hidden = report.quic.outages.hidden;
+    if let Some(high) = judged.and_then(|row| row.high).filter(|_| hidden > 0) {
+        let _ = write!(
+            words,
+            " by what was seen; the verdict takes at most {}, since {} of this machine may hide \
+             more",
+            figure(high),
+            some(hidden, "stall", "stalls")
+        );
+    }
+    Some((seen, words))
 }
 
 fn drawings(report: &Report) -> String {
@@ -306,20 +334,26 @@ fn timeline(measures: &Measures) -> String {
     let points = &measures.timeline;
     let most = points.iter().filter_map(|point| point.rtt_max_ms).fold(0.0, f64::max);
     let axis = Axis::linear(0.0, (most * 1.05).max(0.1));
-    let mut plot = Plot::new(Axis::linear(0.0, measures.seconds), axis, "seconds", "ms");
+    let (unit_s, unit) = match measures.seconds {
+        s if s < 300.0 => (1.0, "seconds from the beginning"),
+        s if s < 10_800.0 => (60.0, "minutes from the beginning"),
+        _ => (3_600.0, "hours from the beginning"),
+    };
+    let mut plot = Plot::new(Axis::linear(0.0, measures.seconds / unit_s), axis, unit, "ms");
     for outage in &measures.outages.list {
-        plot.bar("hole", outage.at_s, outage.at_s + outage.ms / 1e3, most * 1.05);
+        let (from, to) = (outage.at_s, outage.at_s + outage.ms / 1e3);
+        plot.bar("hole", from / unit_s, to / unit_s, most * 1.05);
     }
     for point in points {
         if let Some((low, high)) = point.rtt_min_ms.zip(point.rtt_max_ms) {
-            plot.stroke("up", point.at_s, low, high.max(low + most * 0.004));
+            plot.stroke("up", point.at_s / unit_s, low, high.max(low + most * 0.004));
         }
         if point.lost_up + point.lost_down + point.lost_unknown > 0 {
-            plot.stroke("bad", point.at_s, 0.0, most * 0.03);
+            plot.stroke("bad", point.at_s / unit_s, 0.0, most * 0.03);
         }
     }
     for step in &measures.routes {
-        plot.stroke("route", step.at_s, 0.0, most * 1.05);
+        plot.stroke("route", step.at_s / unit_s, 0.0, most * 1.05);
     }
     plot.finish("Round trip over time, with outages and changes of the route")
 }
@@ -328,7 +362,7 @@ fn histogram(spread: &Spread) -> String {
     let high = spread.bins.iter().map(|(_, count)| *count).max().unwrap_or(1);
     let ends = spread.bins.first().zip(spread.bins.last());
     let Some((first, last)) = ends else { return String::new() };
-    let wide = (last.0 - first.0) / real(crate::number::len(&spread.bins)).max(2.0);
+    let wide = (last.0 - first.0) / real(len(&spread.bins)).max(2.0);
     let all = real(spread.count.max(1)) / 100.0;
     let axis = Axis::linear(0.0, real(high) / all);
     let mut plot =
@@ -415,15 +449,13 @@ fn quantiles(report: &Report) -> String {
     body.push_str(&line("Change down (IPDV)", &quic.down.change));
     body.push_str(&absolute("One-way up, lies between", &quic.up));
     body.push_str(&absolute("One-way down, lies between", &quic.down));
+    let head = format!("<th>Delay</th>{head}<th class=\"n\">most</th>");
     format!(
-        "<section class=\"card\"><h2>Delays, ms, with 95 % intervals</h2><div \
-         class=\"scroll wide\"><table>\
-         <thead><tr><th></th>{head}<th \
-         class=\"n\">most</th></tr></thead><tbody>{body}</tbody></table></div>\
-         <p class=\"soft\">The intervals know that delays come in weather. ?: beyond everything \
-         seen, so a \
-         longer run must tell. <span class=\"phone\">The other quantiles are on a wider screen \
-         and in print. </span>One-way: {}.</p>{}</section>",
+        "<section class=\"card\"><h2>Delays, ms, with 95 % intervals</h2>{}\
+         <p class=\"soft\">Delays come in good and bad spells, and the intervals know it. ?: \
+         beyond everything seen, so a longer run must tell. <span class=\"phone\">The other \
+         quantiles are on a wider screen and in print. </span>One-way: {}.</p>{}</section>",
+        table("Delays", " wide", &head, &body),
         safe(&quic.up.absolute.cause),
         cost(report)
     )
@@ -492,33 +524,84 @@ fn watchdog(report: &Report) -> String {
             figure(played.moving_s.first().copied().unwrap_or(0.0) / replay.hours.max(1e-9) / 36.0)
         );
     }
-    let most = replay.played.iter().flat_map(|played| &played.stops_per_hour_high);
-    let most = most.copied().fold(1.0, f64::max);
-    let mut plot = Plot::new(
-        Axis::log(10.0, 500.0),
-        Axis::log(0.1, most),
-        "brakes after ms of silence",
-        "stops an hour",
+    let head = format!(
+        "<th>Playout at most</th><th class=\"n\">adds, ms</th><th class=\"n rare\">moves, %</th>\
+         {head}"
     );
-    let thresholds = || replay.thresholds_ms.iter().map(|t| real(*t));
-    for (playout, class) in [(20, "up"), (100, "down")] {
-        let played = replay.played.iter().find(|played| played.playout_ms == playout);
-        let stops = played.map(|played| played.stops_per_hour.clone()).unwrap_or_default();
-        plot.line(class, thresholds().zip(stops));
-    }
-    let drawing = plot.finish("Safe stops an hour by threshold");
     format!(
         "<section class=\"card\"><h2>What the watchdog would have done</h2>\
          <p>The measured arrivals, played through the playout buffer and the watchdog that ship. \
-         Stops an hour of motion, and the most that the link's own rate may be; across: how long a \
-         silence brakes (10 ms ships); down: how much delay the buffer may add, how much it added \
-         on average, and how much of the time the arm could move at 10 ms.<span class=\"phone\"> \
-         More thresholds are on a wider screen and in print.</span></p>{drawing}\
-         <p class=\"key\"><i class=\"up\"></i>20 ms playout<i class=\"down\"></i>100 ms playout</p>\
-         <div class=\"scroll wide\"><table><thead><tr><th>Playout at most</th><th \
-         class=\"n\">adds, ms</th><th class=\"n rare\">moves, %</th>{head}</tr></thead>\
-         <tbody>{body}</tbody></table></div></section>"
+         Stops an hour of motion, and below it the most that the link's own rate may be (95 %); \
+         across: how long a silence brakes (10 ms ships); down: how much delay the buffer may add, \
+         how much it added on average, and how much of the time the arm could move at 10 ms.\
+         <span class=\"phone\"> More thresholds are on a wider screen and in print.</span></p>{}\
+         <p class=\"key\"><i class=\"up\"></i>20 ms playout<i class=\"down\"></i>100 ms playout, \
+         each with <i class=\"most\"></i>the most that it may be (95 %)</p>{}{}</section>",
+        watchdog_plot(replay),
+        none_seen(replay),
+        table("Safe stops an hour of motion", " wide", &head, &body)
     )
+}
+
+/// The playout buffers of the shipped profiles, ms, and how each is drawn.
+const DRAWN: [(u64, &str); 2] = [(20, "up"), (100, "down")];
+
+fn drawn(replay: &Replay) -> impl Iterator<Item = (&Played, &'static str)> {
+    DRAWN.into_iter().filter_map(|(playout, class)| {
+        let played = replay.played.iter().find(|played| played.playout_ms == playout)?;
+        Some((played, class))
+    })
+}
+
+fn watchdog_plot(replay: &Replay) -> String {
+    let rates = drawn(replay)
+        .flat_map(|(played, _)| played.stops_per_hour.iter().chain(&played.stops_per_hour_high));
+    let (least, most) = rates
+        .filter(|rate| **rate > 0.0)
+        .fold((1.0_f64, 1.0_f64), |all, rate| (all.0.min(*rate), all.1.max(*rate)));
+    let thresholds = || replay.thresholds_ms.iter().map(|threshold| real(*threshold));
+    let mut plot = Plot::new(
+        Axis::log(10.0, 500.0).marked_at(thresholds()),
+        Axis::log(least, most).with_none("none"),
+        "brakes after so many ms of silence (log)",
+        "stops an hour (log)",
+    );
+    for (played, class) in drawn(replay) {
+        let high = thresholds().zip(played.stops_per_hour_high.iter().copied());
+        plot.line(&format!("{class} most"), high);
+    }
+    for (played, class) in drawn(replay) {
+        let seen = || thresholds().zip(played.stops_per_hour.iter().copied());
+        plot.line(class, seen());
+        for (threshold, rate) in seen() {
+            plot.dot(if rate > 0.0 { class } else { "none" }, threshold, rate);
+        }
+    }
+    plot.finish("Safe stops an hour by threshold; the table below has the figures")
+}
+
+/// From which threshold on none were seen, and how many there may be nevertheless.
+fn none_seen(replay: &Replay) -> String {
+    let mut words = String::new();
+    for (played, _) in drawn(replay) {
+        let stops = || played.stops_per_hour.iter().zip(&replay.thresholds_ms);
+        let above = stops().filter(|(rate, _)| **rate > 0.0).map(|(_, threshold)| *threshold).max();
+        let mut rest = replay.thresholds_ms.iter().zip(&played.stops_per_hour_high);
+        let none = rest.find(|(threshold, _)| above.is_none_or(|above| **threshold > above));
+        let _ = match none {
+            Some((threshold, most)) => write!(
+                words,
+                "<p>{} ms playout: none seen from a threshold of {threshold} ms on, at most {} an \
+                 hour (95 %).</p>",
+                played.playout_ms,
+                figure(*most)
+            ),
+            None => {
+                write!(words, "<p>{} ms playout: some at every threshold.</p>", played.playout_ms)
+            }
+        };
+    }
+    words
 }
 
 fn frames(outages: &Outages) -> String {
@@ -545,54 +628,25 @@ fn not_seen(outages: &Outages) -> String {
     if alone > 0 {
         let _ = write!(
             words,
-            " {alone} more losses may have lasted 10 ms, where nobody looked between two probes."
+            " {} may have lasted 10 ms, where nobody looked between two probes.",
+            some(alone, "more loss", "more losses")
         );
     }
     if *unknown > 0 {
-        let _ = write!(words, " Of {unknown} stretches nobody knows whether it was the link.");
+        let stretches = some(*unknown, "stretch", "stretches");
+        let _ = write!(words, " Of {stretches} nobody knows whether it was the link.");
     }
     if *hidden > 0 {
-        let _ = write!(words, " {hidden} stalls of a machine may hide others.");
+        let stalls = some(*hidden, "stall", "stalls");
+        let _ = write!(words, " {stalls} of a machine may hide others.");
     }
     if words.is_empty() { words } else { format!("<p class=\"soft\">{}</p>", words.trim()) }
 }
 
+/// Loss, and the list of outages.
 fn outages(measures: &Measures) -> String {
-    let mut body = String::new();
-    for outage in measures.outages.list.iter().take(LISTED) {
-        let way = way_words(outage.way);
-        let mode = match outage.mode {
-            Mode::Dropped => "lost",
-            Mode::Held => "held, then came at once",
-        };
-        let _ = write!(
-            body,
-            "<tr><td class=\"n\">{:.3}\u{a0}s</td><td class=\"n\">{:.0}\u{a0}ms</td>\
-             <td class=\"n\">{} to {}\u{a0}ms</td><td>{way}</td><td>{mode}</td></tr>",
-            outage.at_s,
-            outage.ms,
-            figure(outage.low_ms),
-            figure(outage.high_ms)
-        );
-    }
-    let count = measures.outages.count + measures.outages.unknown;
-    let more = usize::try_from(count).unwrap_or(usize::MAX) > LISTED;
-    let more = if more {
-        format!("<p class=\"soft\">The first {LISTED} of {count}.</p>")
-    } else {
-        String::new()
-    };
-    let list = if body.is_empty() {
-        "<p>No outage of 10 ms or more.</p>".to_owned()
-    } else {
-        format!(
-            "<div class=\"scroll\"><table><thead><tr><th class=\"n\">at</th><th \
-             class=\"n\">long</th><th class=\"n\">may be</th><th>way</th>\
-             <th>what was sent</th></tr>\
-             </thead><tbody>{body}</tbody></table></div>"
-        )
-    };
-    let (frames, not_seen) = (frames(&measures.outages), not_seen(&measures.outages));
+    let outages = &measures.outages;
+    let lost = measures.lost_unknown.events;
     let way = |name: &str, way: &OneWay| {
         format!(
             "<tr><td>{name}</td><td class=\"n\">{} of {}</td><td class=\"n\">{}\u{a0}%</td>\
@@ -607,18 +661,73 @@ fn outages(measures: &Measures) -> String {
             way.duplicates
         )
     };
+    let body = way("To the robot", &measures.up) + &way("To the surgeon", &measures.down);
+    let head = "<th>Way</th><th class=\"n\">lost</th><th class=\"n\">share</th>\
+                <th class=\"n\">may be (95 %)</th><th class=\"n\">reordered</th>\
+                <th class=\"n\">came twice</th>";
+    let unknown = if lost == 1 {
+        "1 more was lost nobody knows where, or found no session.".to_owned()
+    } else {
+        format!("{lost} more were lost nobody knows where, or found no session.")
+    };
     format!(
-        "<section class=\"card\"><h2>Loss and outages</h2><div \
-         class=\"scroll\"><table><thead><tr><th></th>\
-         <th class=\"n\">lost</th><th class=\"n\">share</th><th class=\"n\">may be (95 %)</th>\
-         <th class=\"n\">reordered</th><th \
-         class=\"n\">twice</th></tr></thead><tbody>{}{}</tbody></table></div>\
-         <p class=\"soft\">{} more were lost nobody knows where, or found no session.</p>\
-         {frames}{list}{more}{not_seen}</section>",
-        way("To the robot", &measures.up),
-        way("To the surgeon", &measures.down),
-        measures.lost_unknown.events,
+        "<section class=\"card\"><h2>Loss and outages</h2>{}<p class=\"soft\">{unknown}</p>\
+         {}{}{}</section>",
+        table("Loss each way", "", head, &body),
+        frames(outages),
+        outage_list(outages),
+        not_seen(outages)
     )
+}
+
+/// The outages, by their begin.
+fn outage_list(outages: &Outages) -> String {
+    let mut list: Vec<&Outage> = outages.list.iter().collect();
+    list.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
+    let is_twice = |one: &Outage| {
+        let ends = |outage: &Outage| outage.at_s + outage.ms / 1e3;
+        let meets = |other: &&Outage| other.at_s < ends(one) && one.at_s < ends(other);
+        list.iter().filter(|other| other.way == one.way && meets(other)).count() > 1
+    };
+    let (mut body, mut any_twice) = (String::new(), false);
+    for outage in list.iter().take(LISTED) {
+        let way = way_words(outage.way);
+        let mode = match outage.mode {
+            Mode::Dropped => "lost",
+            Mode::Held => "held, then came at once",
+        };
+        let mark = if is_twice(outage) { " *" } else { "" };
+        any_twice |= !mark.is_empty();
+        let _ = write!(
+            body,
+            "<tr><td class=\"n\">{:.3}\u{a0}s</td><td class=\"n\">{:.0}\u{a0}ms</td>\
+             <td class=\"n\">{} to {}\u{a0}ms</td><td>{way}</td><td>{mode}{mark}</td></tr>",
+            outage.at_s,
+            outage.ms,
+            figure(outage.low_ms),
+            figure(outage.high_ms)
+        );
+    }
+    if body.is_empty() {
+        return "<p>No outage of 10 ms or more.</p>".to_owned();
+    }
+    let head = "<th class=\"n\">Began at</th><th class=\"n\">lasted</th>\
+                <th class=\"n\">may be</th><th>way</th><th>what was sent</th>";
+    let twice = if any_twice {
+        "<p class=\"soft\">* At the same time, on the same way, as another: the way was out once, \
+         and of what was sent meanwhile a part was lost and a part was held. They are counted as \
+         two; where a requirement asks how many there surely were, as one.</p>"
+    } else {
+        ""
+    };
+    let count = outages.count + outages.unknown;
+    let more = usize::try_from(count).unwrap_or(usize::MAX) > LISTED;
+    let more = if more {
+        format!("<p class=\"soft\">The first {LISTED} of {count}.</p>")
+    } else {
+        String::new()
+    };
+    table("Outages", "", head, &body) + twice + &more
 }
 
 pub(super) const fn way_words(way: Way) -> &'static str {
@@ -638,7 +747,7 @@ fn routes(measures: &Measures) -> String {
             .to_owned();
     }
     let by = |ms: Option<f64>| {
-        ms.map_or_else(|| "-".to_owned(), |ms| format!("{}{}", plus(ms), figure(ms)))
+        ms.map_or_else(|| "none seen".to_owned(), |ms| format!("{}{}", plus(ms), figure(ms)))
     };
     let mut body = String::new();
     for step in measures.routes.iter().take(LISTED) {
@@ -659,13 +768,13 @@ fn routes(measures: &Measures) -> String {
     } else {
         String::new()
     };
+    let head = "<th class=\"n\">At</th><th>way</th><th class=\"n\">to the robot</th>\
+                <th class=\"n\">to the surgeon</th><th class=\"n\">round trip</th>";
     format!(
         "<section class=\"card\"><h2>Changes of the route</h2><p>When the shortest delay changed \
-         and stayed changed, and by how many ms. -: no change that could be told from the \
-         weather.</p><div class=\"scroll\"><table><thead><tr><th class=\"n\">at</th><th>way</th>\
-         <th class=\"n\">to the robot</th><th class=\"n\">to the surgeon</th><th \
-         class=\"n\">round trip</th></tr></thead><tbody>{body}</tbody></table></div>{more}\
-         </section>"
+         and stayed changed, and by how many ms. None seen: no change that could be told from good \
+         and bad spells.</p>{}{more}</section>",
+        table("Changes of the route", "", head, &body)
     )
 }
 
@@ -777,8 +886,9 @@ fn proof(report: &Report, is_sealed: bool) -> String {
         "<b>This page is not signed</b>: nobody can tell whether it was altered."
     };
     format!(
-        "<section class=\"card\"><h2>Proof</h2><ul>{files}</ul><p>{sealed}</p>\
+        "<section class=\"card\"><h2>Proof</h2>{}<ul>{files}</ul><p>{sealed}</p>\
          <p class=\"soft\">{}, {}.</p></section>",
+        head::certificates(&report.about),
         safe(&report.schema),
         safe(&report.about.release),
     )

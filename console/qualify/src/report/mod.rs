@@ -17,8 +17,8 @@ mod road;
 pub mod run;
 pub(crate) mod svg;
 
-pub(crate) use html::safe;
-pub use html::{figure, needs, range, shown, unknown_beside};
+pub use html::{figure, finding, needs, range, shown, stops, unknown_beside};
+pub(crate) use html::{rows_table, safe, table};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -85,10 +85,25 @@ pub struct Named {
 /// What was measured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct About {
+    /// The run's folder, as it was made: its name for people.
+    #[serde(default)]
+    pub run: String,
     /// The robot's address, as it was given.
     pub robot: String,
+    /// The robot's number, which its certificate carries.
+    #[serde(default)]
+    pub robot_number: u64,
+    /// The robot's certificate; `null`: the run broke off.
+    #[serde(default)]
+    pub robot_certificate: Option<Certificate>,
     /// Who measured, as in the certificate.
     pub by: String,
+    /// That certificate.
+    #[serde(default)]
+    pub by_certificate: Option<Certificate>,
+    /// The authority's that issued both: the hospital's.
+    #[serde(default)]
+    pub authority: Option<Certificate>,
     /// When it began, `2031-04-09 12:00 UTC`.
     pub begun: String,
     /// The release that measured.
@@ -109,6 +124,15 @@ pub struct About {
     pub stolen_ms: Option<u64>,
     /// What the reader should know.
     pub notes: Vec<String>,
+}
+
+/// A certificate, so that it can be told from another.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// The name in it: a robot's, a person's, a hospital's.
+    pub name: String,
+    /// Its SHA-256, hexadecimal.
+    pub sha256: String,
 }
 
 /// The noise floor.

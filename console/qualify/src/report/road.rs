@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use super::Report;
-use super::html::{figure, safe, way_words};
+use super::html::{figure, safe, table, way_words};
 use crate::measure::load::{Effect, Traffic, Within};
 use crate::measure::path::{Mark, MarkFate, Mtu};
 use crate::measure::quantile::Share;
@@ -40,13 +40,13 @@ pub(super) fn load(report: &Report) -> String {
         Within::Session => "The load went inside the session that commands use, behind each probe.",
         Within::Udp => "The load was plain UDP beside the session's packets.",
     };
+    let head = "<th>Round trip, ms</th><th class=\"n\">p50</th><th class=\"n\">p99</th>\
+                <th class=\"n\">p99.9</th><th class=\"n\">most</th>\
+                <th class=\"n\">lost to the robot</th><th class=\"n\">lost to the surgeon</th>";
     format!(
-        "<section class=\"card\"><h2>Under load</h2>{told}<p class=\"soft\">{carried}</p>\
-         <div class=\"scroll\"><table><thead><tr>\
-         <th>Round trip, ms</th><th class=\"n\">p50</th><th class=\"n\">p99</th><th \
-         class=\"n\">p99.9</th><th class=\"n\">most</th><th class=\"n\">lost to the robot</th><th \
-         class=\"n\">lost to the surgeon</th></tr></thead><tbody>{body}</tbody></table></div>\
-         </section>"
+        "<section class=\"card\"><h2>Under load</h2>{told}<p class=\"soft\">{carried}</p>{}\
+         </section>",
+        table("Under load", "", head, &body)
     )
 }
 
@@ -54,7 +54,8 @@ fn effect(name: &str, effect: &Effect) -> String {
     let lost = |share: &Share| format!("{} %", figure(share.share * 100.0));
     let line =
         |words: &str, spread: &crate::measure::quantile::Spread, up: &Share, down: &Share| {
-            let at = |name| spread.quantile(name).map_or_else(|| "-".to_owned(), |q| figure(q.ms));
+            let at =
+                |name| spread.quantile(name).map_or_else(|| "none".to_owned(), |q| figure(q.ms));
             format!(
                 "<tr><td>{name}, {words}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td \
              class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td \
@@ -62,7 +63,7 @@ fn effect(name: &str, effect: &Effect) -> String {
                 at("p50"),
                 at("p99"),
                 at("p99.9"),
-                spread.max_ms.map_or_else(|| "-".to_owned(), figure),
+                spread.max_ms.map_or_else(|| "none".to_owned(), figure),
                 lost(up),
                 lost(down)
             )
@@ -104,15 +105,16 @@ pub(super) fn path(report: &Report) -> String {
             format!("An answer still came behind {} s of silence; {forgets}.", figure(idle.bears_s))
         },
     );
+    let head = "<th>Mark</th><th>way</th><th class=\"n\">sent</th><th class=\"n\">came</th>\
+                <th>so that</th>";
     format!(
         "<section class=\"card\"><h2>The path</h2><p>Longest packet to the robot: {}; to the \
-         surgeon: {}.</p><p>The robot sees this console at {}.{moved}</p><p>{idle}</p><div \
-         class=\"scroll\"><table><thead><tr><th>Mark</th><th>way</th><th class=\"n\">sent</th><th \
-         class=\"n\">came</th><th>so that</th></tr></thead><tbody>{marks}</tbody></table></div>\
+         surgeon: {}.</p><p>The robot sees this console at {}.{moved}</p><p>{idle}</p>{}\
          </section>",
         mtu(path.mtu_up),
         mtu(path.mtu_down),
         if sources.is_empty() { "no address that it told".to_owned() } else { sources.join(", ") },
+        table("Marks of packets", "", head, &marks),
     )
 }
 

@@ -233,6 +233,14 @@ pub(crate) fn shown(words: &str) -> String {
         .collect()
 }
 
+/// The name that a certificate's subject bears; empty where there is none.
+pub(super) fn common_name(der: &[u8]) -> String {
+    let Ok((_, certificate)) = X509Certificate::from_der(der) else { return String::new() };
+    let mut names = certificate.subject().iter_common_name();
+    let name = names.next().and_then(|name| name.as_str().ok());
+    shown(name.unwrap_or_default())
+}
+
 fn fingerprint(der: &[u8]) -> String {
     hex(ring::digest::digest(&ring::digest::SHA256, der).as_ref())
 }

@@ -172,6 +172,7 @@ mod tests {
         let sealed = seal.verify(b"the link is good").unwrap();
         assert_eq!((sealed.who.role, sealed.who.name.as_str()), (Role::Engineer, "ann"));
         assert_eq!(sealed.authority, sha256(&ours.authority));
+        assert_eq!(ours.hospital(), ("General".to_owned(), sealed.authority));
         assert_eq!(seal.verify(b"the link is bad"), Err(SealError::Altered));
         let swapped = Seal { authority: hex(&credentials("Other").authority), ..seal.clone() };
         assert_eq!(swapped.verify(b"the link is good"), Err(SealError::Issuer));
