@@ -164,7 +164,7 @@ fn a_longer_way_is_found_on_its_day_and_said_on_the_terminal_as_json_and_on_the_
     );
     let page = fs::read_to_string(page).unwrap();
     for word in
-        ["Something became worse", rose, "<svg", "2031/04/07", "days since 2031-04-01 12:00 UTC"]
+        ["Something became worse", rose, "<svg", "2031/04/07", "time, from 2031-04-01 12:00 UTC"]
     {
         assert!(page.contains(word), "{word}");
     }

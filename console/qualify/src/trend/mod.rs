@@ -6,6 +6,7 @@
 //! Runs that are not alike (other requirements, robot, rate, distance, load, length) are never one
 //! course: each kind is a group with a table of its own.
 
+mod calendar;
 pub mod chance;
 pub mod course;
 mod gauge;

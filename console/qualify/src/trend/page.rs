@@ -4,15 +4,19 @@
 
 use std::fmt::Write as _;
 
+use super::calendar::marks;
 use super::course::{Point, Reading};
 use super::{Group, Measure, Reason, Trend};
+use crate::number::{len, signed, some, whole};
 use crate::report::svg::{Axis, Plot};
-use crate::report::{figure, safe};
+use crate::report::{figure, rows_table, safe, table};
 use crate::verdict::Verdict;
 
 /// What this page has beyond a report's.
-const STYLE: &str = "svg circle{fill:var(--up);stroke:none}svg circle.out{fill:var(--bad)}\
-    .key i.base{color:#98a2b3;border-top-style:dashed}.worse{color:var(--bad)}";
+const STYLE: &str = "@page{@top-left{content:\"What changed on this link\"}}\
+    svg circle{fill:var(--up);stroke:none}svg circle.out\
+    {fill:#fff;stroke:var(--bad);stroke-width:2}\
+    .key i.base{color:#667085;border-top-style:dashed}.worse{color:var(--bad)}";
 
 /// What this page is called, and no other.
 const TITLE: &str = "<title>What changed on this link</title>";
@@ -45,15 +49,15 @@ fn first(trend: &Trend) -> String {
         (false, true) => ("PASS", "Nothing became worse"),
         (false, false) => ("INSUFFICIENT", "Too few runs to tell of everything"),
     };
-    let runs: usize = trend.groups.iter().map(|group| group.runs.len()).sum();
+    let runs = trend.groups.iter().map(|group| len(&group.runs)).sum();
     let mut found = String::new();
     for (group, measure) in trend.groups.iter().flat_map(|g| g.measures.iter().map(move |m| (g, m)))
     {
         if measure.worse || matches!(measure.course.reads_as, Reading::Drift | Reading::Steps) {
-            let class = if measure.worse { "worse" } else { "" };
+            let (class, word) = if measure.worse { ("worse", "WORSE: ") } else { ("", "") };
             let says = safe(&measure.says);
             let of = if trend.groups.len() > 1 { safe(&alike(group)) } else { String::new() };
-            let _ = write!(found, "<li class=\"{class}\">{says} <small>{of}</small></li>");
+            let _ = write!(found, "<li class=\"{class}\">{word}{says} <small>{of}</small></li>");
         }
     }
     let found = if found.is_empty() {
@@ -63,10 +67,11 @@ fn first(trend: &Trend) -> String {
     };
     format!(
         "<section class=\"card top {class}\"><h1>What changed on this link?</h1>\
-         <div class=\"verdict\">{word}</div>{found}<p class=\"soft\">Of {runs} runs in {} \
-         group(s) of runs that are alike; {} file(s) were left out.</p></section>",
-        trend.groups.len(),
-        trend.left_out.len()
+         <div class=\"verdict\">{word}</div>{found}<p class=\"soft\">Of {} in {} that are alike; \
+         left out: {}.</p></section>",
+        some(runs, "run", "runs"),
+        some(len(&trend.groups), "group", "groups"),
+        some(len(&trend.left_out), "file", "files")
     )
 }
 
@@ -80,13 +85,13 @@ fn group(group: &Group) -> String {
     let mut rows = String::new();
     for measure in &group.measures {
         let course = &measure.course;
-        let class = if measure.worse { "worse" } else { "" };
+        let (class, word) = if measure.worse { ("worse", "WORSE: ") } else { ("", "") };
         let outside = outside(group, measure);
         let _ = write!(
             rows,
             "<tr><td><b>{}</b></td><td class=\"n\" data-l=\"Least\">{}</td>\
              <td class=\"n\" data-l=\"Median\">{}</td><td class=\"n\" data-l=\"Newest\">{}</td>\
-             <td class=\"{class}\">{}{outside}</td></tr>",
+             <td class=\"{class}\">{word}{}{outside}</td></tr>",
             measure.gauge.name(),
             figure(course.min),
             figure(course.median),
@@ -103,13 +108,14 @@ fn group(group: &Group) -> String {
     let base = group.baseline.as_ref().map_or_else(String::new, |run| {
         format!("<p class=\"soft\">Baseline: {} ({})</p>", safe(&run.name), safe(&run.begun))
     });
+    let head = "<th>Measure</th><th class=\"n\">Least</th><th class=\"n\">Median</th>\
+                <th class=\"n\">Newest</th><th>What changed</th>";
     format!(
-        "<section class=\"card\"><h2>{} runs alike: {}</h2>{base}<table class=\"rows\"><thead><tr>\
-         <th>Measure</th><th class=\"n\">Least</th><th class=\"n\">Median</th>\
-         <th class=\"n\">Newest</th><th>What changed</th></tr></thead><tbody>{rows}</tbody></table>\
-         </section><div class=\"grid2\">{drawings}</div>{}",
-        group.runs.len(),
+        "<section class=\"card\"><h2>{} alike: {}</h2>{base}{}</section>\
+         <div class=\"grid2\">{drawings}</div>{}",
+        some(len(&group.runs), "run", "runs"),
         safe(&alike(group)),
+        rows_table("Measures", head, &rows),
         runs(group)
     )
 }
@@ -153,14 +159,13 @@ fn drawing(group: &Group, measure: &Measure) -> String {
     // From zero, unless that would leave the course no room.
     let from = if low < 0.5 * high || low >= high { 0.0 } else { low - 0.1 * (high - low) };
     let days = points.last().map_or(1.0, |point| point.day).max(1e-3);
-    let since = points_begin(group);
+    let (start, end) = (-0.02 * days, 1.02 * days);
     let mut plot = Plot::new(
-        Axis::linear(-0.02 * days, 1.02 * days),
+        Axis::linear(start, end).marked(times(group, start, end)),
         Axis::linear(from, high + 0.05 * (high - from)),
-        &format!("days since {}", safe(since)),
+        &format!("time, from {}", safe(points_begin(group))),
         measure.gauge.name(),
     );
-    let (start, end) = (-0.02 * days, 1.02 * days);
     for bound in base.iter().flat_map(|base| [base.low, base.high]).flatten() {
         plot.line("noise", [(start, bound), (end, bound)].into_iter());
     }
@@ -174,7 +179,8 @@ fn drawing(group: &Group, measure: &Measure) -> String {
         plot.dot(if is_out { "out" } else { "in" }, point.day, point.value);
     }
     course(&mut plot, measure, points);
-    let label = format!("{} of {} runs. {}", measure.gauge.name(), points.len(), measure.says);
+    let runs = some(len(points), "run", "runs");
+    let label = format!("{} of {runs}. {}", measure.gauge.name(), measure.says);
     let base = if base.is_some() { "<i class=\"base\"></i>baseline's interval" } else { "" };
     format!(
         "<section class=\"card\"><h3>{}</h3>{}<p class=\"key\"><i class=\"up\"></i>a run, with its \
@@ -182,6 +188,14 @@ fn drawing(group: &Group, measure: &Measure) -> String {
         measure.gauge.name(),
         plot.finish(&safe(&label))
     )
+}
+
+/// The marks of the time axis, days from the group's first run.
+fn times(group: &Group, start: f64, end: f64) -> Vec<(f64, String)> {
+    let since = group.runs.first().map_or(0, |run| run.minute);
+    let minute = |day: f64| since.saturating_add(whole(day * 1_440.0));
+    let marks = marks(minute(start), minute(end)).into_iter();
+    marks.map(|(at, word)| (signed(at.saturating_sub(since)) / 1_440.0, word)).collect()
 }
 
 fn points_begin(group: &Group) -> &str {
@@ -241,11 +255,9 @@ fn runs(group: &Group) -> String {
             safe(&run.name)
         );
     }
-    format!(
-        "<section class=\"card\"><h2>The runs</h2><div class=\"scroll\"><table><thead><tr><th>Begun\
-         </th><th>Verdict</th><th>Signed by</th><th>File</th></tr></thead><tbody>{rows}</tbody>\
-         </table></div></section>"
-    )
+    let head = "<th>Begun</th><th>Verdict</th><th>Signed by</th><th>File</th>";
+    let table = table("The runs", "", head, &rows);
+    format!("<section class=\"card\"><h2>The runs</h2>{table}</section>")
 }
 
 fn left_out(trend: &Trend) -> String {
@@ -258,10 +270,8 @@ fn left_out(trend: &Trend) -> String {
         let (name, why) = (safe(&file.file), safe(&file.why));
         let _ = write!(rows, "<tr><td>{name}</td><td class=\"{class}\">{why}</td></tr>");
     }
-    format!(
-        "<section class=\"card\"><h2>Left out</h2><div class=\"scroll\"><table><thead><tr><th>File\
-         </th><th>Why</th></tr></thead><tbody>{rows}</tbody></table></div></section>"
-    )
+    let table = table("Left out", "", "<th>File</th><th>Why</th>", &rows);
+    format!("<section class=\"card\"><h2>Left out</h2>{table}</section>")
 }
 
 fn how(trend: &Trend) -> String {
