@@ -21,7 +21,7 @@ use crate::measure::load::Loaded;
 use crate::measure::outage::Outages;
 use crate::measure::quantile::{BURST_US, Share, Spread, poisson};
 use crate::measure::{Measures, OneWay, long};
-use crate::number::real;
+use crate::number::{real, some};
 
 /// How a row, or a whole profile, came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -528,8 +528,8 @@ fn of_spread(spread: &Spread, name: &str, measures: &Measures) -> Option<Found> 
         low: quantile.low_ms,
         high: quantile.high_ms,
         because: format!(
-            "{} samples that come in weather are worth {:.0} independent ones{}",
-            spread.count,
+            "{}, which come in good and bad spells, are worth {:.0} independent ones{}",
+            some(spread.count, "sample", "samples"),
             quantile.worth,
             stalls(measures)
         ),
@@ -566,7 +566,8 @@ impl Found {
         if missed == 0 {
             return self;
         }
-        let because = format!("this machine was too slow to take down {missed} events");
+        let events = some(missed, "event", "events");
+        let because = format!("this machine was too slow to take down {events}");
         // Without a best end nothing fails by them, without a worst end nothing passes.
         Self { low: 0.0, high: None, because, needs_s: None, ..self }
     }
@@ -607,7 +608,8 @@ fn of_share(share: &Share, unknown: f64, bound: f64, measures: &Measures) -> Fou
             BURST_US / 1_000
         )
     } else {
-        format!("{} of {} were lost, in bursts", share.events, share.of)
+        let were = if share.events == 1 { "was lost" } else { "were lost, in bursts" };
+        format!("{} of {} {were}", share.events, share.of)
     };
     if unknown > 0.0 {
         because += &format!("; of {:.3} % nobody knows", unknown * 100.0);
@@ -641,8 +643,9 @@ fn availability(row: &Requirement, measures: &Measures) -> Option<Found> {
         low: up(most_s),
         high: Some(up(few * mean_s)),
         because: format!(
-            "{} outages in {} may be up to {many:.1}, those not seen up to {unseen_s:.1} s long{}",
-            outages.count,
+            "{} in {}; such a run may have up to {many:.1}, and one that was not seen may last \
+             {unseen_s:.1} s{}",
+            some(outages.count, "outage was seen", "outages were seen"),
             long(seconds),
             unseen(measures)
         ),
@@ -687,8 +690,9 @@ fn outages_per_hour(row: &Requirement, measures: &Measures) -> Found {
     let alone = outages.possible.saturating_sub(outages.count + outages.unknown);
     let alone = if alone > 0 {
         format!(
-            "; {alone} losses may have lasted 10 ms where nobody looked between two probes (a \
-             higher --rate looks more often)"
+            "; {} may have lasted 10 ms where nobody looked between two probes (a higher --rate \
+             looks more often)",
+            some(alone, "loss", "losses")
         )
     } else {
         String::new()
@@ -701,10 +705,12 @@ fn unseen(measures: &Measures) -> String {
     let Outages { hidden, unknown, .. } = measures.outages;
     let mut words = String::new();
     if hidden > 0 {
-        words += &format!("; {hidden} stalls of a machine may hide others");
+        let stalls = some(hidden, "stall", "stalls");
+        words += &format!("; {stalls} of a machine may hide others");
     }
     if unknown > 0 {
-        words += &format!("; of {unknown} stretches nobody knows whether it was the link");
+        let stretches = some(unknown, "stretch", "stretches");
+        words += &format!("; of {stretches} nobody knows whether it was the link");
     }
     words + &stalls(measures)
 }
@@ -738,7 +744,7 @@ impl Events {
             low: per_hour(few, self.seconds_most),
             high: Some(per_hour(many, self.seconds)),
             because: format!(
-                "{} in {} may be up to {many:.1}{more}{}",
+                "{} seen in {}; such a run may have up to {many:.1}{more}{}",
                 self.seen,
                 long(self.seconds),
                 unseen(measures)

@@ -5,8 +5,9 @@
 use super::Speaker;
 use longhand_qualify::measure::Measures;
 use longhand_qualify::measure::path::{MarkFate, Mtu};
-use longhand_qualify::number::real;
-use longhand_qualify::report::{Report, needs, range, shown, unknown_beside};
+use longhand_qualify::number::{len, real, some};
+use longhand_qualify::report::{Report, figure, needs, range, shown, stops, unknown_beside};
+use longhand_qualify::verdict::Row;
 
 pub(super) fn tell(report: &Report, out: &mut Speaker) {
     if report.about.cut_short {
@@ -20,21 +21,20 @@ pub(super) fn tell(report: &Report, out: &mut Speaker) {
         let beside =
             unknown_beside(report, row).map_or_else(String::new, |more| format!(" {more}"));
         out.line(&format!(
-            "  {:<21} {}: measured {}{beside} (may be {})\n{:24}{}{needs}",
+            "  {:<21} {}: {}{beside}\n{:24}{}{needs}",
             row.verdict.name(),
             row.requirement.what,
-            shown(row.measured, &row.requirement),
-            range(row),
+            measured(row),
             "",
             row.reason,
         ));
     }
     let of = |measures: &Measures| {
-        let shown = |ms: Option<f64>| ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.3}"));
+        let shown = |ms: Option<f64>| ms.map_or_else(|| "none".to_owned(), |ms| format!("{ms:.3}"));
         let at = |name| shown(measures.rtt.quantile(name).map(|quantile| quantile.ms));
         format!(
             "round trip p50 {} p99 {} p99.9 {} most {} ms; lost up {} down {} unknown {}; \
-             {} outages, longest {:.0} ms",
+             {}, longest {:.0} ms",
             at("p50"),
             at("p99"),
             at("p99.9"),
@@ -42,7 +42,7 @@ pub(super) fn tell(report: &Report, out: &mut Speaker) {
             measures.up.loss.events,
             measures.down.loss.events,
             measures.lost_unknown.events,
-            measures.outages.count,
+            some(measures.outages.count, "outage", "outages"),
             measures.outages.longest_ms,
         )
     };
@@ -50,18 +50,27 @@ pub(super) fn tell(report: &Report, out: &mut Speaker) {
     if let Some(twin) = &report.twin {
         out.line(&format!("udp:     {}", of(twin)));
     }
-    if let Some(replay) = &report.quic.replay {
-        for playout in [20, 100] {
-            if let Some((seen, most)) = replay.cell(playout, 10) {
-                out.line(&format!(
-                    "safe stops with {playout} ms of playout: {seen:.1} an hour (up to {most:.1})"
-                ));
-            }
+    for playout in [20, 100] {
+        if let Some((seen, most)) = stops(report, playout) {
+            let seen = figure(seen);
+            out.line(&format!(
+                "safe stops an hour of motion with {playout} ms of playout: {seen}, {most}"
+            ));
         }
     }
     tell_road(report, out);
     for note in &report.about.notes {
         out.line(note);
+    }
+}
+
+/// A row's figure and between what it may lie, or that there is none.
+fn measured(row: &Row) -> String {
+    let (r, range) = (&row.requirement, range(row));
+    match (row.measured, row.low) {
+        (Some(_), _) => format!("measured {} (may be {range})", shown(row.measured, r)),
+        (None, Some(_)) => format!("lies within {range}"),
+        (None, None) => "not measured".to_owned(),
     }
 }
 
@@ -99,18 +108,19 @@ fn tell_road(report: &Report, out: &mut Speaker) {
         }
     }
     let Some(path) = &report.path else { return };
-    let mtu = |mtu: Option<Mtu>| mtu.map_or_else(|| "-".to_owned(), |mtu| mtu.passes.to_string());
+    let mtu =
+        |mtu: Option<Mtu>| mtu.map_or_else(|| "not found".to_owned(), |mtu| mtu.passes.to_string());
     let count = |is: fn(MarkFate) -> bool| path.marks.iter().filter(|mark| is(mark.fate)).count();
     let unknown = count(|fate| fate == MarkFate::Unknown);
     let not_kept = count(|fate| !matches!(fate, MarkFate::Kept | MarkFate::Unknown));
     out.line(&format!(
         "path: longest packet up {} down {} bytes; {} of {} marks not kept, {unknown} cannot be \
-         told; {} address(es) seen",
+         told; {} seen",
         mtu(path.mtu_up),
         mtu(path.mtu_down),
         not_kept,
         path.marks.len(),
-        path.sources.len()
+        some(len(&path.sources), "address", "addresses")
     ));
     if let Some(idle) = &path.idle {
         let forgets = idle.forgets_s.map_or_else(String::new, |s| format!(", not {s:.0} s"));
