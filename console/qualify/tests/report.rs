@@ -634,7 +634,7 @@ fn what_made_the_verdict_is_said_in_a_sentence_with_its_bound() {
 /// One way at one time: told why it is there twice. A lost one is `1`, not "1 losses".
 #[test]
 fn outages_that_overlap_say_why_and_one_of_a_thing_is_one() {
-    let note = "the way was out once";
+    let note = "it is one stretch";
     let at = |list: &[(f64, f64, Way)]| {
         let mut report = dark_at(3_600.0, &[]);
         let one = |(at_s, ms, way): &(f64, f64, Way)| Outage {

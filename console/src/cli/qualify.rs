@@ -677,7 +677,7 @@ impl Line {
 
 /// What the live line's figures are.
 const LIVE_WORDS: &str = "in the session that commands use, and on plain UDP beside it: the round \
-                          trip on average, the longest of late, probes not answered so far";
+                          trip on average, of late at most (max); probes not yet answered (open)";
 
 /// The live line. Within the 110 columns that [`Speaker::renew`] leaves it.
 fn live_line(live: &Live, what: &str) -> String {
@@ -690,7 +690,7 @@ fn live_line(live: &Live, what: &str) -> String {
     for (name, road) in ["session", "UDP"].iter().zip(&live.roads) {
         let open = road.sent.saturating_sub(road.back);
         text.push_str(&format!(
-            "  {name} {:.1} ms, longest {:.1}, {open} open",
+            "  {name} {:.1} ms, max {:.1}, {open} open",
             road.rtt_mean_ms, road.rtt_max_ms
         ));
     }
@@ -767,8 +767,8 @@ mod tests {
         let line = live_line(&live, "noise floor");
         assert_eq!(
             line,
-            "noise floor [#####.....] 50 %  session 620.0 ms, longest 999.9, 1000 open  UDP 620.0 \
-             ms, longest 999.9, 1000 open"
+            "noise floor [#####.....] 50 %  session 620.0 ms, max 999.9, 1000 open  UDP 620.0 ms, \
+             max 999.9, 1000 open"
         );
         assert!(line.chars().count() <= 110, "{line}");
         let waiting = Live { words: "connecting".to_owned(), ..Live::default() };

@@ -714,9 +714,9 @@ fn outage_list(outages: &Outages) -> String {
     let head = "<th class=\"n\">Began at</th><th class=\"n\">lasted</th>\
                 <th class=\"n\">may be</th><th>way</th><th>what was sent</th>";
     let twice = if any_twice {
-        "<p class=\"soft\">* At the same time, on the same way, as another: the way was out once, \
-         and of what was sent meanwhile a part was lost and a part was held. They are counted as \
-         two; where a requirement asks how many there surely were, as one.</p>"
+        "<p class=\"soft\">* At the same time as another on the same way: it is one stretch, in \
+         which what was held came in more than one go, or a part of it was lost. They are counted \
+         one by one; where a requirement asks how many there surely were, as one.</p>"
     } else {
         ""
     };

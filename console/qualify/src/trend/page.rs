@@ -181,7 +181,11 @@ fn drawing(group: &Group, measure: &Measure) -> String {
     course(&mut plot, measure, points);
     let runs = some(len(points), "run", "runs");
     let label = format!("{} of {runs}. {}", measure.gauge.name(), measure.says);
-    let base = if base.is_some() { "<i class=\"base\"></i>baseline's interval" } else { "" };
+    let base = if base.is_some() {
+        "<i class=\"base\"></i>baseline's interval; a ring: worse than it"
+    } else {
+        ""
+    };
     format!(
         "<section class=\"card\"><h3>{}</h3>{}<p class=\"key\"><i class=\"up\"></i>a run, with its \
          interval<i class=\"down\"></i>its course{base}</p></section>",

@@ -69,7 +69,8 @@ fn measured(row: &Row) -> String {
     let (r, range) = (&row.requirement, range(row));
     match (row.measured, row.low) {
         (Some(_), _) => format!("measured {} (may be {range})", shown(row.measured, r)),
-        (None, Some(_)) => format!("lies within {range}"),
+        (None, Some(_)) if row.high.is_some() => format!("lies within {range}"),
+        (None, Some(_)) => format!("is {range}"),
         (None, None) => "not measured".to_owned(),
     }
 }
