@@ -29,6 +29,9 @@ pub struct Micros(u64);
 /// Chosen: a year; no program of ours is asked to run longer, and no arithmetic overflows below it.
 const WRITTEN_SECS_MAX: f64 = 31_536_000.0;
 
+/// What a person is told of a time beyond it, or below zero.
+const OUT_OF_RANGE: &str = "must be 0 s to a year (8760h), as 30s, 10m or 24h";
+
 impl Micros {
     /// No time at all.
     pub const ZERO: Self = Self(0);
@@ -68,7 +71,7 @@ impl Micros {
             Ok(number) if (0.0..=WRITTEN_SECS_MAX).contains(&(number * unit)) => {
                 Ok(Self::from_secs_f64(number * unit))
             }
-            Ok(_) => Err("must be 0 s to a year (8760h), as 30s, 10m or 24h"),
+            Ok(_) => Err(OUT_OF_RANGE),
             Err(_) => Err("no time: write it as 250ms, 30s, 10m, 24h, or as a number of seconds"),
         }
     }
@@ -78,7 +81,9 @@ impl Micros {
     /// Errors: words for that person.
     pub fn from_written_span(text: &str) -> Result<Self, &'static str> {
         match Self::from_written(text) {
-            Ok(Self::ZERO) => Err("must be above 0, as 30s, 10m or 24h"),
+            Ok(Self::ZERO) | Err(OUT_OF_RANGE) => {
+                Err("must be above 0, at most a year (8760h), as 30s, 10m or 24h")
+            }
             time => time,
         }
     }

@@ -658,7 +658,7 @@ fn outages_that_overlap_say_why_and_one_of_a_thing_is_one() {
     let began: Vec<String> =
         table(&within, "Loss and outages", 1).into_iter().map(|row| row.0).collect();
     assert_eq!(began, ["10.000 s", "10.100 s"]);
-    for words in ["1 more loss may", "1 stall of this machine may hide"] {
+    for words in ["1 more loss may", "1 stall of a machine may hide"] {
         assert!(within.contains(words), "{words}");
     }
 }
@@ -678,7 +678,7 @@ fn safe_stops_say_which_bound_the_verdict_takes() {
     let (_, most) = stops(&report, 100).unwrap();
     let high = report.rows[0].high.unwrap();
     rounds(&most, &numbers_in(&most)[1..2], &[high]);
-    assert!(most.contains("2 stalls of this machine"), "{most}");
+    assert!(most.contains("2 stalls of a machine"), "{most}");
     assert!(!stops(&report, 20).unwrap().1.contains("the verdict takes"));
 }
 

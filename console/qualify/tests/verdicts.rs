@@ -860,7 +860,7 @@ fn a_robot_that_says_when_it_stalled_fails_no_link_and_passes_none() {
     assert_eq!((told.up.loss.events, told.down.loss.events), (0, 0));
     let p999 = |of: &Measures| of.up.relative.quantile("p99.9").unwrap().clone();
     let (with, without) = (p999(&told), p999(&untold));
-    assert!(with.low_ms < 1.0 && without.low_ms > 5.0, "{with:?} {without:?}");
+    assert!(with.low_ms < 1.0 && without.low_ms > 1.0, "{with:?} {without:?}");
     assert_eq!((with.ms, with.high_ms), (without.ms, without.high_ms), "the worst end stays");
     assert_eq!(told.own.robot_stalls, 5);
     let truth_s: f64 = STALLS.map(|(from, until)| real(until - from) * 1e-6).iter().sum();

@@ -29,7 +29,7 @@ use longhand_qualify::report::{About, Certificate, Floor, Report};
 use longhand_qualify::trace::{self, Origin};
 use longhand_qualify::verdict::{Profile, RUN_MAX_S, SHIPPED, Verdict};
 use longhand_quic::clock::wall_ns;
-use longhand_quic::trust::{Credentials, PeerIdentity};
+use longhand_quic::trust::PeerIdentity;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -449,7 +449,7 @@ impl Run {
         config: &QualifyConfig,
         robot: String,
         (run, begun): (String, String),
-        (notes, noise): (Vec<String>, Option<(Floor, Floor)>),
+        (notes, noise): Noise,
     ) -> Kept {
         let (name, sha256) = config.credentials.hospital();
         Kept {
@@ -600,7 +600,7 @@ impl Run {
         folder: &Path,
         out: &mut Speaker,
         go_on: &impl Fn() -> bool,
-    ) -> Result<(Vec<String>, Option<(Floor, Floor)>), Failed> {
+    ) -> Result<Noise, Failed> {
         if self.noise == Micros::ZERO {
             return Ok((Vec::new(), None));
         }
@@ -628,6 +628,10 @@ impl Run {
         Ok((Vec::new(), Some((session, udp))))
     }
 }
+
+/// What is to be said of the noise floor, and where it was measured, that of a session and that of
+/// plain UDP.
+type Noise = (Vec<String>, Option<(Floor, Floor)>);
 
 fn certificate(of: &PeerIdentity) -> Certificate {
     Certificate { name: of.name.clone(), sha256: of.fingerprint.clone() }

@@ -244,6 +244,7 @@ impl Agent {
         self.process.log()
     }
 
+    #[allow(dead_code, reason = "for qualify_live.rs alone")]
     pub fn signal(&self, signal: rustix::process::Signal) {
         self.process.signal(signal);
     }

@@ -282,7 +282,7 @@ pub fn stops(report: &Report, playout_ms: u64) -> Option<(f64, String)> {
     if let Some(high) = judged.and_then(|row| row.high).filter(|_| hidden > 0) {
         let _ = write!(
             words,
-            " by what was seen; the verdict takes at most {}, since {} of this machine may hide \
+            " by what was seen; the verdict takes at most {}, since {} of a machine may hide \
              more",
             figure(high),
             some(hidden, "stall", "stalls")
