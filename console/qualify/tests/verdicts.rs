@@ -876,3 +876,49 @@ fn a_robot_that_says_when_it_stalled_fails_no_link_and_passes_none() {
         }
     }
 }
+
+/// This machine stood still for 40 ms, twelve times: its probes left late, and answers that were on
+/// their way were read late. That is no hold of the link's, and makes no row fail.
+#[test]
+fn what_this_machine_read_and_sent_late_fails_no_link() {
+    let (begin, slots, way) = (5_000_000, 60_000, 40_000);
+    let ran = |at: u64| {
+        let since = at.saturating_sub(begin + 2_000_300) % 5_000_000;
+        let stands = at > begin + 2_000_300 && since < 40_000;
+        if stands { at - since + 40_000 } else { at }
+    };
+    let mut ledger = Ledger::new(begin, 1_000, slots);
+    let (mut receipts, mut all, mut answers) = (Receipts::new(), Vec::new(), Vec::new());
+    let mut tell = |ledger: &mut Ledger, answers: &mut Vec<(ProbeAnswer, u64)>, now: u64| {
+        let told = answers.partition_point(|(_, read)| *read <= now);
+        answers.drain(..told).for_each(|(answer, read)| ledger.answer(&answer, read));
+        ledger.close(now, |slot| all.push(slot));
+    };
+    for number in 1..=slots + 3_000 {
+        let sent = ran(begin + (number - 1) * 1_000);
+        // What each thread told of the same moment comes in either order.
+        if number % 2 == 0 {
+            tell(&mut ledger, &mut answers, sent);
+        }
+        ledger.sent(number, sent);
+        tell(&mut ledger, &mut answers, sent);
+        let probe = Probe { run: 1, number, ..Probe::default() };
+        let answer = receipts.take(&probe, Instant::from_micros(sent + way)).unwrap();
+        answers.push((answer, ran(sent + 2 * way)));
+    }
+    ledger.finish(|slot| all.push(slot));
+    let offset_us = ledger.offset_us();
+    let given = Given { period_us: 1_000, slots, offset_us, ..Given::default() };
+    let measures = measure(&all, &given);
+    let (own, outages) = (&measures.own, &measures.outages);
+    assert!(own.late_ms.unwrap().2 > 39.0 && own.robot_stalls == 0, "{own:?}");
+    // Each blinds two stretches of probes: those that it sent late, and those, sent a round trip
+    // before, that it read late.
+    assert_eq!((outages.count, outages.sure, outages.hidden), (0, 0, 24), "{outages:?}");
+    let played = &measures.replay.as_ref().unwrap().played[2];
+    assert!(played.stops[0] >= 12 && played.stops_sure[0] == 0, "{played:?}");
+    for way in [&measures.up, &measures.down] {
+        let worst = way.relative.quantile("p99.9").unwrap();
+        assert!(worst.low_ms < 1.0 && worst.ms > 10.0, "{worst:?}");
+    }
+}

@@ -20,7 +20,7 @@ use std::collections::VecDeque;
 
 use longhand_protocol::probe::{KEPT_MAX, PAGE_MAX, ProbeAnswer, SEEN_MAX};
 
-use self::slot::{Fate, Slot};
+use self::slot::{Fate, STALL_US, Slot};
 
 /// How long an answer may be on its way, us.
 pub const HORIZON_US: u64 = 40_000_000;
@@ -45,6 +45,9 @@ pub struct Ledger {
     told: Told,
     /// The newest stall of the robot's machine, on its clock, us: begin, and the end so far.
     stall: (u64, u64),
+    /// The newest stall of this machine, us: when the first probe was due that it sent late, and
+    /// when it sent the last of those.
+    here: Option<(u64, u64)>,
     /// How late the newest probe that came outside of one was on its way up, as in its slot, us.
     up_us: i64,
     /// The first answer's wall offset, and how far the newest was from it, us.
@@ -110,6 +113,7 @@ impl Ledger {
             rtt_min_us: u64::MAX,
             told: Told::default(),
             stall: (0, 0),
+            here: None,
             up_us: 0,
             wall: None,
         }
@@ -141,6 +145,31 @@ impl Ledger {
                 open.state = State::Sent;
             }
             open.slot.late_us = u16::try_from(late).unwrap_or(u16::MAX);
+        }
+        if late >= STALL_US.into() {
+            self.stalled_here(number, at_us);
+        }
+    }
+
+    /// This machine stalled from when this probe was due until it was sent: marks the slots whose
+    /// answers were read then. Those that are told of later are marked as they are.
+    fn stalled_here(&mut self, number: u64, at_us: u64) {
+        let due_us = self.due_us(number);
+        if let Some((_, until)) = self.here.as_mut().filter(|(_, until)| due_us <= *until) {
+            *until = at_us.max(*until);
+            return;
+        }
+        self.here = Some((due_us, at_us));
+        let first = number.saturating_sub(READ_LOOK_US / self.period_us).max(self.first);
+        for number in first..number {
+            let due_us = self.due_us(number);
+            let place = usize::try_from(number.saturating_sub(self.first)).ok();
+            let Some(open) = place.and_then(|place| self.open.get_mut(place)) else { return };
+            let Some((up, down)) = open.slot.spans() else { continue };
+            let took = u64::try_from(up.saturating_add(down)).unwrap_or(0);
+            let turn = u64::from(open.slot.turn_16us) * 16;
+            let read_us = due_us.saturating_add(took).saturating_add(turn);
+            open.slot.read_late = open.slot.read_late || was_read_in(self.here, read_us);
         }
     }
 
@@ -208,7 +237,9 @@ impl Ledger {
             return;
         }
         let short = |us: i64| i32::try_from(us).unwrap_or(i32::MAX);
+        let read_late = was_read_in(self.here, back_us);
         let Some(open) = self.settle(number) else { return };
+        open.slot.read_late = read_late;
         open.slot.fate = Fate::Back {
             up_us: short(up.saturating_sub(offset)),
             down_us: short(down.saturating_add(offset)),
@@ -415,6 +446,13 @@ impl Ledger {
     }
 }
 
+/// Whether an answer that was read then had lain unread while this machine stalled.
+fn was_read_in(stall: Option<(u64, u64)>, read_us: u64) -> bool {
+    stall.is_some_and(|(begin, end)| {
+        (begin..=end.saturating_add(READ_BACKLOG_US)).contains(&read_us)
+    })
+}
+
 impl Open {
     /// The slot, were nothing more to come.
     const fn closed(&self) -> Slot {
@@ -434,6 +472,12 @@ impl Open {
     }
 }
 
+/// How long behind a stall of this machine what came in it may still be read. Chosen: as the
+/// robot's (`robot-agent`), a full queue.
+const READ_BACKLOG_US: u64 = 5_000;
+/// An answer that was read in a stall was asked for so shortly before it at most. Chosen: longer
+/// than the longest round trip.
+const READ_LOOK_US: u64 = 2_000_000;
 /// What came so shortly before a stall may have been caught by it: its answer was on the way
 /// through the robot. Chosen: two ticks of the servo thread, whose ring is what tells of a stall.
 const STALL_EDGE_US: u64 = 2_000;

@@ -52,7 +52,13 @@ pub struct Slot {
     /// The robot's machine stalled when it came there, or would have: what the link did with it
     /// nobody knows. The robot's own word, so it makes nothing better than it was measured.
     pub robot_stalled: bool,
+    /// This machine stalled when its answer came: when that was nobody knows.
+    pub read_late: bool,
 }
+
+/// A probe that was sent so late shows that this machine stalled, us. Chosen: as the robot's own
+/// (`robot-agent`), three ticks.
+pub const STALL_US: u16 = 3_000;
 
 impl Slot {
     /// A slot of this fate and nothing else.
@@ -65,7 +71,14 @@ impl Slot {
             reordered_down: false,
             duplicate_down: false,
             robot_stalled: false,
+            read_late: false,
         }
+    }
+
+    /// Whether a machine at either end is known to have stalled in its way: it was no slower than
+    /// it was measured, and nobody knows how much less.
+    pub const fn is_doubted(&self) -> bool {
+        self.robot_stalled || self.read_late || self.late_us >= STALL_US
     }
 
     /// The slot as it may be held against the link: what was lost where the robot stalled may have
@@ -110,10 +123,10 @@ impl Slot {
             Fate::NotSent => (4, 0, 0),
             Fate::NoSession => (5, 0, 0),
         };
-        let flags =
-            [self.reordered_up, self.reordered_down, self.duplicate_down, self.robot_stalled];
-        let flags = flags.iter().zip([16, 32, 64, 128]);
-        let first = flags.fold(fate, |byte, (set, bit)| if *set { byte | bit } else { byte });
+        let order = [self.reordered_up, self.reordered_down, self.duplicate_down];
+        let flags = [self.read_late].into_iter().chain(order).chain([self.robot_stalled]);
+        let flags = flags.zip([8, 16, 32, 64, 128]);
+        let first = flags.fold(fate, |byte, (set, bit)| if set { byte | bit } else { byte });
         let [l0, l1] = self.late_us.to_le_bytes();
         let [u0, u1, u2, u3] = up.to_le_bytes();
         let [d0, d1, d2, d3] = down.to_le_bytes();
@@ -123,7 +136,7 @@ impl Slot {
     /// Reads it back; `None` for a fate that there is not.
     pub fn from_bytes(bytes: [u8; SLOT_LEN]) -> Option<Self> {
         let [first, turn_16us, l0, l1, u0, u1, u2, u3, d0, d1, d2, d3] = bytes;
-        let fate = match first & 15 {
+        let fate = match first & 7 {
             0 => Fate::Back {
                 up_us: i32::from_le_bytes([u0, u1, u2, u3]),
                 down_us: i32::from_le_bytes([d0, d1, d2, d3]),
@@ -143,6 +156,7 @@ impl Slot {
             reordered_down: first & 32 != 0,
             duplicate_down: first & 64 != 0,
             robot_stalled: first & 128 != 0,
+            read_late: first & 8 != 0,
         })
     }
 }
@@ -170,7 +184,7 @@ mod tests {
         let back = Fate::Back { up_us: -5, down_us: i32::MAX };
         let fates = [back, Fate::LostUp, Fate::LostDown, Fate::LostSomewhere];
         for fate in fates.into_iter().chain([Fate::NotSent, Fate::NoSession]) {
-            for (late_us, flags) in [(0, 0), (65_535, 5), (7, 10)] {
+            for (late_us, flags) in [(0, 0), (65_535, 5), (7, 10), (8, 16)] {
                 let slot = Slot {
                     late_us,
                     turn_16us: 9,
@@ -178,6 +192,7 @@ mod tests {
                     reordered_down: flags & 2 != 0,
                     duplicate_down: flags & 4 != 0,
                     robot_stalled: flags & 8 != 0,
+                    read_late: flags & 16 != 0,
                     ..Slot::of(fate)
                 };
                 assert_eq!(Slot::from_bytes(slot.bytes()), Some(slot));

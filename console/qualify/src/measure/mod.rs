@@ -22,7 +22,7 @@ use self::quantile::{BATCHES, Counted, Quantile, Series, Share, Spread, Unseen};
 use self::replay::{Player, Replay};
 use self::routes::RouteStep;
 use crate::number::{ms, real, whole};
-use crate::slot::{Fate, Samples, Slot};
+use crate::slot::{Fate, STALL_US, Samples, Slot};
 
 /// Light in fibre. Source: links.md section 4, 4.9 us/km one way.
 pub const FIBRE_US_PER_KM: f64 = 4.9;
@@ -349,8 +349,8 @@ pub fn measure(samples: &dyn Samples, given: &Given) -> Measures {
 }
 
 /// Plays the run through the watchdog; twice where of some slots nobody knows what the link did, as
-/// if they had never come (or as late as the robot's stall made them) and as if they had come like
-/// the one before.
+/// if they had never come (or as late as a stall made them) and as if they had come like the one
+/// before.
 fn replayed(
     samples: &dyn Samples,
     given: &Given,
@@ -358,21 +358,22 @@ fn replayed(
     first: &First,
 ) -> Option<Replay> {
     let mut worst = Player::new(given.period_us)?;
-    let is_all_known = first.unknown.share().events == 0 && first.own.robot_stalls == 0;
+    let is_all_known = first.unknown.share().events == 0 && first.stalled == (0, 0);
     let mut best = if is_all_known { None } else { Player::new(given.period_us) };
     let mut last = 0;
     samples.visit(&mut |place, slot| {
         let late = lens.relative(place, slot).map(|rel| rel.0);
         // Beside a clock step the delay is not known, but it came: as late as the last.
         let came = matches!(slot.fate, Fate::Back { .. } | Fate::LostDown);
-        if !slot.robot_stalled {
+        let is_doubted = slot.robot_stalled || slot.late_us >= STALL_US;
+        if !is_doubted {
             last = late.unwrap_or(last);
         }
         // A slot that this machine left out is not the link's: played as the one before.
         let excused = slot.fate == Fate::NotSent;
         worst.slot(place, late.or((came || excused).then_some(last)));
         if let Some(best) = &mut best {
-            let late = late.filter(|_| !slot.robot_stalled);
+            let late = late.filter(|_| !is_doubted);
             best.slot(place, late.or((slot.fate != Fate::LostUp).then_some(last)));
         }
     });
@@ -421,7 +422,8 @@ struct First {
     points: Vec<Point>,
     per_point: u64,
     period_us: u64,
-    /// Slots in which the robot's machine stalled, and of these how many came back.
+    /// Slots in which the robot's machine stalled, and those that came back through a stall of
+    /// either.
     stalled: (u64, u64),
     was_stalled: bool,
 }
@@ -465,10 +467,8 @@ impl First {
         }
         self.own.robot_stalls += u64::from(slot.robot_stalled && !self.was_stalled);
         self.was_stalled = slot.robot_stalled;
-        if slot.robot_stalled {
-            self.stalled.0 += 1;
-            self.stalled.1 += u64::from(slot.spans().is_some());
-        }
+        self.stalled.0 += u64::from(slot.robot_stalled);
+        self.stalled.1 += u64::from(slot.is_doubted() && slot.spans().is_some());
         self.up.reordered += u64::from(slot.reordered_up);
         self.down.reordered += u64::from(slot.reordered_down);
         self.down.duplicates += u64::from(slot.duplicate_down);

@@ -219,7 +219,7 @@ pub struct Finder {
 #[derive(Debug, Default)]
 struct Blind {
     slots: u64,
-    /// Not sent, or come where the robot's machine stalled.
+    /// Not sent, or come where a machine stalled.
     own: u64,
     /// The latest of them, us.
     late_us: u64,
@@ -227,10 +227,11 @@ struct Blind {
 
 /// How late a slot was for the link's part of it, where its order tells of a hold, us.
 fn of_the_link(slot: &Slot, rel: Option<(i64, i64)>) -> Option<(i64, i64)> {
-    let in_order = !slot.reordered_up && !slot.reordered_down && !slot.robot_stalled;
+    let in_order = !slot.reordered_up && !slot.reordered_down;
+    let is_theirs = slot.robot_stalled || slot.read_late;
     // A delay counts from when it was due; how late it left is this machine's. Where that is more
     // than a slot holds nobody knows which part is whose.
-    let (up, down) = rel.filter(|_| in_order && slot.late_us < u16::MAX)?;
+    let (up, down) = rel.filter(|_| in_order && !is_theirs && slot.late_us < u16::MAX)?;
     Some((up.saturating_sub(slot.late_us.into()), down))
 }
 
@@ -356,11 +357,12 @@ impl Finder {
         let unknown = self.unknown.next(place, nowhere, came_up || lost(Fate::LostUp));
         self.tell_lost(unknown, Way::Unknown);
         let late_us = i64::from(slot.late_us);
-        if back && late_us < SHORTEST_US && !slot.robot_stalled {
+        let is_theirs = slot.robot_stalled || slot.read_late;
+        if back && late_us < SHORTEST_US && !is_theirs {
             self.tell_blind();
         } else {
             self.blind.slots += 1;
-            self.blind.own += u64::from(lost(Fate::NotSent) || slot.robot_stalled);
+            self.blind.own += u64::from(lost(Fate::NotSent) || is_theirs);
             self.blind.late_us = self.blind.late_us.max(slot.late_us.into());
         }
         if let Some((up, down)) = of_the_link(slot, rel) {
