@@ -14,9 +14,10 @@ use longhand_protocol::message::{Command, FollowerState, Stage, StateReport};
 use longhand_protocol::units::Seq;
 use longhand_protocol::wire;
 use longhand_quic::mailbox::{Mailbox, Writer, from_bytes};
+use longhand_record::ring::RingReader;
 use longhand_robot_agent::arm::simulated::{PSM_CLASSIC, SimulatedPsm};
-use longhand_robot_agent::record::health::Health;
-use longhand_robot_agent::record::tap::{COMMAND_WORDS, RING_WORDS, Tap, Tapped, tap};
+use longhand_robot_agent::record::Health;
+use longhand_robot_agent::record::tap::{COMMAND_WORDS, RING_WORDS, Tap, tap};
 use longhand_robot_agent::servo::{HOME, Servo, Turn};
 
 use crate::hand::{ENGAGE_MAX, SteadyHand, bedside, robot_time, session_key};
@@ -132,7 +133,8 @@ struct TapRig {
     tick: u64,
     state: FollowerState,
     tap: Tap,
-    tapped: Tapped,
+    tapped: RingReader,
+    message: Vec<u64>,
 }
 
 impl TapRig {
@@ -150,6 +152,7 @@ impl TapRig {
             state: FollowerState::default(),
             tap,
             tapped,
+            message: Vec::new(),
         }
     }
 
@@ -210,7 +213,7 @@ impl TapRig {
             None => work(),
         };
         self.state = output.state;
-        while self.tapped.next(|_command| {}).is_some() {}
+        while self.tapped.next(&mut self.message) {}
     }
 }
 

@@ -13,9 +13,11 @@ use rules::{Violation, none_of, root};
 use toml::{Table, Value};
 
 /// Each crate of ours, its folder, and those of ours that it may name. Source: design.md section 1.
-const ARROWS: [(&str, &str, &[&str]); 14] = [
+const ARROWS: [(&str, &str, &[&str]); 15] = [
     ("longhand-protocol", "protocol", &[]),
     ("longhand-quic", "protocol/quic", &["longhand-protocol"]),
+    // The black box of both ends, which may not name each other.
+    ("longhand-record", "protocol/record", &["longhand-protocol", "longhand-quic"]),
     // Servo buses: an arm's driver, a leader arm's and the stand-in share it, and the first two may
     // not name each other.
     ("longhand-bus", "protocol/bus", &[]),
@@ -35,12 +37,19 @@ const ARROWS: [(&str, &str, &[&str]); 14] = [
             "longhand-leader",
             "longhand-qualify",
             "longhand-quic",
+            "longhand-record",
         ],
     ),
     (
         "longhand-robot-agent",
         "robot-agent",
-        &["longhand-protocol", "longhand-bus", "longhand-follower", "longhand-quic"],
+        &[
+            "longhand-protocol",
+            "longhand-bus",
+            "longhand-follower",
+            "longhand-quic",
+            "longhand-record",
+        ],
     ),
     (
         "longhand-sim",
@@ -54,6 +63,7 @@ const ARROWS: [(&str, &str, &[&str]); 14] = [
             "longhand-follower",
             "longhand-qualify",
             "longhand-quic",
+            "longhand-record",
             "longhand-console",
             "longhand-robot-agent",
         ],
@@ -69,6 +79,7 @@ const ARROWS: [(&str, &str, &[&str]); 14] = [
             "longhand-follower",
             "longhand-qualify",
             "longhand-quic",
+            "longhand-record",
             "longhand-console",
             "longhand-robot-agent",
             "longhand-sim",

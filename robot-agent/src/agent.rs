@@ -17,10 +17,9 @@ use crate::network::{
 };
 use crate::probing::{Runs, Twin};
 use crate::profile_file::NamedProfile;
-use crate::record::file::WriteError;
-use crate::record::health::Health;
-use crate::record::recorder::{NewDisk, Recorded, Recorder};
+use crate::record::recorder::{Recorded, recorder};
 use crate::record::tap::{RING_WORDS, Tap, tap as record_tap};
+use crate::record::{Health, Recorder};
 use crate::revocations::Revocations;
 use crate::servo::{HOME, Servo};
 use crate::servo_thread::{
@@ -42,11 +41,13 @@ use longhand_quic::pump::{PumpError, RobotConfig, RobotPump};
 use longhand_quic::random::random_u64;
 use longhand_quic::stolen::Stolen;
 use longhand_quic::trust::Credentials;
+use longhand_record::file::WriteError;
+use longhand_record::recorder::{NewDisk, Recording};
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -160,15 +161,7 @@ pub struct Agent {
     servo: ServoThread,
     pump: JoinHandle<()>,
     watch: JoinHandle<Option<Stage>>,
-    record: Option<Recording>,
-}
-
-/// The recorder's thread and what it says of itself.
-struct Recording {
-    health: Arc<Health>,
-    stop: Arc<AtomicBool>,
-    ended: mpsc::Receiver<()>,
-    thread: JoinHandle<()>,
+    record: Option<(Recording, Arc<Health>)>,
 }
 
 impl Agent {
@@ -233,7 +226,9 @@ impl Agent {
         let watch = spawn("watch", move || watch.run(&watch_stop))?;
         twin.map(|twin| answer_outside(twin, stop.clone(), real_time)).transpose()?;
         shown.tap.map(|tap| show(tap, stop.clone())).transpose()?;
-        let record = recorder.map(|(recorder, health)| record(recorder, health)).transpose()?;
+        let record = recorder
+            .map(|(recorder, health)| Ok::<_, io::Error>((Recording::start(recorder)?, health)))
+            .transpose()?;
         unless_started.stop = None;
         Ok(Self {
             local_addr,
@@ -301,7 +296,10 @@ impl Agent {
         join(self.pump)?;
         let final_stage = join(self.watch)?;
         // After the last tick: the record ends with it.
-        let unrecorded = self.record.map(Recording::end).transpose()?;
+        let unrecorded = self
+            .record
+            .map(|(recording, health)| recording.end().map(|()| health.lost()))
+            .transpose()?;
         Ok(AgentReport {
             granted,
             lateness,
@@ -405,40 +403,11 @@ fn black_box(
     let (tap, tapped) = record_tap(RING_WORDS, &health);
     let (links, read_links) = Mailbox::pair();
     let (witness, read_witness) = Mailbox::pair();
-    let recorder =
-        Recorder::new(robot_now(), tapped, &health, recorded, disk, (read_links, witness))
-            .map_err(AgentError::Record)?;
+    let recorder = recorder(robot_now(), tapped, &health, recorded, disk, (read_links, witness))
+        .map_err(AgentError::Record)?;
     let ends = RecordEnds::new(recorder.case_id(), links, read_witness, Arc::clone(&health));
     let recorder = Some((recorder, health));
     Ok(Some(BlackBox { tap: Some(tap), recorder, ends: Some(ends) }))
-}
-
-fn record(recorder: Recorder, health: Arc<Health>) -> io::Result<Recording> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let (seen, (end, ended)) = (Arc::clone(&stop), mpsc::channel());
-    let thread = spawn("recorder", move || {
-        recorder.run(&seen);
-        // Whoever waited may have given up.
-        let _ = end.send(());
-    })?;
-    Ok(Recording { health, stop, ended, thread })
-}
-
-/// A disk that takes longer is not waited for: what it has not taken is lost, as in a power cut.
-const RECORD_ENDS_WITHIN: Duration = Duration::from_secs(5);
-
-impl Recording {
-    /// Lets the record end; says how many ticks are not in it.
-    fn end(self) -> Result<u64, AgentError> {
-        self.stop.store(true, Ordering::Release);
-        match self.ended.recv_timeout(RECORD_ENDS_WITHIN) {
-            Err(mpsc::RecvTimeoutError::Timeout) => {
-                tracing::error!("the disk does not take the end of the record; left without it");
-            }
-            Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => join(self.thread)?,
-        }
-        Ok(self.health.lost())
-    }
 }
 
 /// Ends the threads that run already where a later one was refused: a servo thread that nobody

@@ -14,7 +14,6 @@ pub mod network;
 pub mod probing;
 pub mod profile_file;
 pub mod record;
-pub mod record_command;
 mod revocations;
 pub mod serial;
 pub mod servo;

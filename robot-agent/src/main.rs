@@ -8,13 +8,14 @@ use longhand_protocol::units::Micros;
 use longhand_quic::clock::robot_now;
 use longhand_quic::pace::ignore_background_stops;
 use longhand_quic::trust::{Credentials, Role, Trust, date};
+use longhand_record::command::{self as record_command, RecordCommand};
+use longhand_record::recorder::in_folder;
 use longhand_robot_agent::agent::{Agent, AgentConfig, AgentReport, Bedside};
 use longhand_robot_agent::arm_command::{self, ArmCommand};
 use longhand_robot_agent::controls::{self, WORDS};
 use longhand_robot_agent::doctor::{self, Health};
 use longhand_robot_agent::profile_file::NamedProfile;
-use longhand_robot_agent::record::recorder;
-use longhand_robot_agent::record_command::{self, RecordCommand};
+use longhand_robot_agent::record::schema::Topic;
 use longhand_robot_agent::states_json;
 use miette::{IntoDiagnostic, WrapErr};
 use serde_json::json;
@@ -243,7 +244,7 @@ fn main() -> miette::Result<ExitCode> {
         Command::Doctor(options) => examine(&options),
         Command::Trust(command) => trust(command).map(|()| ExitCode::SUCCESS),
         Command::Arm(command) => arm_command::run(&command).into_diagnostic(),
-        Command::Record(command) => record_command::run(&command).into_diagnostic(),
+        Command::Record(command) => record_command::run::<Topic>(&command).into_diagnostic(),
     }
 }
 
@@ -270,7 +271,7 @@ fn run_agent(run: Run) -> miette::Result<ExitCode> {
     });
     let socket = socket.transpose()?;
     let folder = run.record.unwrap_or_else(|| run.state.join("record"));
-    let record = (!run.no_record).then(|| recorder::in_folder(folder));
+    let record = (!run.no_record).then(|| in_folder(folder));
     let agent = Agent::start(AgentConfig {
         bind: run.bind,
         robot: RobotId::new(run.robot_id),

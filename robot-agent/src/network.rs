@@ -14,7 +14,7 @@
 
 use crate::epoch::{Epochs, NotDurable};
 use crate::probing::{Measuring, Runs};
-use crate::record::health::Health;
+use crate::record::Health;
 use crate::record::recorder::{self, WitnessReader};
 use crate::servo_thread::{
     Answer, AnswerReader, Asked, CommandWriter, RequestWriter, STATE_WORDS, Shared, StateReader,

@@ -7,6 +7,7 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::as_conversions,
     missing_docs,
     clippy::missing_docs_in_private_items,
     reason = "a test: a panic is how it fails"
@@ -15,16 +16,21 @@
 use longhand_protocol::message::RobotId;
 use longhand_quic::clock::robot_now;
 use longhand_quic::trust::{Believed, Role, Trust};
-use longhand_robot_agent::record::file::read;
+use longhand_record::seal::{Belief, Verdict, judge};
+use longhand_robot_agent::record::Message;
 use longhand_robot_agent::record::schema::{Topic, tick_of_cdr};
-use longhand_robot_agent::record::seal::{Belief, Verdict, judge};
 use longhand_robot_agent::record::tick::when;
 use serde_json::Value;
-use std::io::{self, BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
+
+#[path = "../../protocol/record/tests/common/mod.rs"]
+mod common;
+
+use common::{ForeignReaders, moments, only_file, said, says_nothing_of};
 
 /// What may stand in no record. Source: safety.md A37.
 const CANARY: &str = "ZZTESTPATIENT-MRN-424242";
@@ -59,10 +65,7 @@ impl Scene {
 
     /// The one record in a folder.
     fn record(&self, folder: &str) -> PathBuf {
-        let found = std::fs::read_dir(self.0.path().join(folder)).unwrap();
-        let found: Vec<PathBuf> = found.map(|entry| entry.unwrap().path()).collect();
-        let [one] = &found[..] else { panic!("{found:?}") };
-        one.clone()
+        only_file(&self.0.path().join(folder))
     }
 }
 
@@ -82,11 +85,6 @@ fn record(arguments: &[&str]) -> Output {
     agent().arg("record").args(arguments).output().unwrap()
 }
 
-fn said(output: &Output) -> String {
-    let all = [&output.stdout[..], &output.stderr[..]].concat();
-    String::from_utf8(all).unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 /// Starts an agent, kills it so many microseconds after its record began, and says how much of the
 /// robot's time before its death is in no proven block.
 fn kill(scene: &Scene, turn: usize, after_us: u64) -> u64 {
@@ -103,8 +101,8 @@ fn kill(scene: &Scene, turn: usize, after_us: u64) -> u64 {
     let file = scene.record(&format!("record-{turn}"));
     let bytes = std::fs::read(&file).unwrap();
     let mut newest = None;
-    let judged = judge(&bytes[..], scene.believes(), |start, block| {
-        newest = newest.max(Some(start.robot_us));
+    let judged = judge(&bytes[..], scene.believes(), |start, block: &[Message]| {
+        newest = newest.max(Some(start.at_us));
         let ticks = block.iter().filter(|message| message.topic == Topic::Tick);
         let at = ticks.map(|tick| when(&tick_of_cdr(&tick.data).unwrap()).1.as_micros());
         newest = newest.max(at.max());
@@ -114,17 +112,6 @@ fn kill(scene: &Scene, turn: usize, after_us: u64) -> u64 {
     assert_eq!(judged.verdict, Verdict::Cut, "{after_us} us: {:?}", file.display());
     std::fs::remove_dir_all(folder).unwrap();
     died_at.saturating_sub(newest.unwrap())
-}
-
-/// Marsaglia's xorshift; the seed is fixed, so every run tries these moments.
-fn moments(count: usize) -> impl Iterator<Item = u64> {
-    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
-    (0..count).map(move |_| {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        seed % 400_000
-    })
 }
 
 #[test]
@@ -245,21 +232,7 @@ fn no_name_no_path_and_no_case_of_a_person_stands_in_a_record() {
     let ran = scene.run(&more).env("USER", CANARY).env("HOSTNAME", CANARY).output().unwrap();
     assert_eq!(ran.status.code(), Some(0), "{}", said(&ran));
     let file = scene.record(&format!("record-{CANARY}"));
-    assert!(!file.file_name().unwrap().to_string_lossy().contains("ZZTEST"));
-    let raw = std::fs::read(&file).unwrap();
-    let mut all = vec![raw.clone()];
-    read(&raw[..], |message| {
-        all.push(message.data);
-        Ok::<(), io::Error>(())
-    })
-    .unwrap();
-    assert!(all.len() > 10);
-    for bytes in &all {
-        for word in ["ZZTEST", "424242", "or3/", "/tmp"] {
-            let found = bytes.windows(word.len()).any(|window| window == word.as_bytes());
-            assert!(!found, "{word} stands in the record");
-        }
-    }
+    says_nothing_of::<Topic>(&file, &["ZZTEST", "424242", "or3/", "/tmp"]);
 }
 
 #[test]
@@ -276,30 +249,20 @@ fn foreign_readers_read_a_record_and_a_mended_one() {
     std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
     assert_eq!(record(&["recover", &cut, "--out", &mended]).status.code(), Some(0));
 
-    let python = scene.path("venv/bin/python");
-    must(Command::new("python3").args(["-m", "venv", &scene.path("venv")]));
-    let packages = ["mcap", "mcap-ros2-support", "rosbags"];
-    must(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(packages));
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/record/read_record.py");
-    for file in [whole.display().to_string(), mended] {
+    let readers = ForeignReaders::install(&scene.0.path().join("venv"));
+    for file in [whole, PathBuf::from(mended)] {
+        let shown = file.display().to_string();
         let info: Value =
-            serde_json::from_slice(&record(&["info", "--json", &file]).stdout).unwrap();
-        let read = must(Command::new(&python).arg(&script).arg(&file));
-        let read: Value = serde_json::from_slice(&read.stdout).unwrap();
+            serde_json::from_slice(&record(&["info", "--json", &shown]).stdout).unwrap();
+        let read = readers.read(&file, "/longhand/");
         for reader in ["mcap_seeking", "mcap_streaming", "rosbags"] {
             let at = |path: &str| read.pointer(&format!("/{reader}/{path}")).unwrap();
-            assert_eq!(at("topics/~1longhand~1tick"), &info["ticks"], "{reader}");
-            assert_eq!(at("topics/~1longhand~1seal"), &info["seals"], "{reader}");
+            assert_eq!(at("topics/tick"), &info["ticks"], "{reader}");
+            assert_eq!(at("topics/seal"), &info["seals"], "{reader}");
             assert_eq!(at("last"), &info["last_tick"], "{reader}");
             // How many stages the hand-over passes through is the first ticks' business.
             let stages = at("stages").as_array().unwrap();
             assert_eq!(stages.last().unwrap(), "Latched", "{reader}");
         }
     }
-}
-
-fn must(command: &mut Command) -> Output {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", said(&output));
-    output
 }

@@ -11,14 +11,13 @@ use longhand_follower::playout::Inbound;
 use longhand_protocol::units::Instant;
 use longhand_protocol::wire;
 use longhand_quic::trust::{Believed, TrustError};
+use longhand_record::command::{RecordError, judge_file};
+use longhand_record::schema::{Start, longs_of_cdr};
+use longhand_record::seal::{Belief, Chain, Verdict};
 use longhand_robot_agent::profile_file::{NamedProfile, ProfileFileError};
-use longhand_robot_agent::record::file::Message;
-use longhand_robot_agent::record::schema::{
-    Start, Topic, command_of_cdr, longs_of_cdr, tick_of_cdr,
-};
-use longhand_robot_agent::record::seal::{Belief, Chain, Verdict};
-use longhand_robot_agent::record::tick::{FIELDS, Given, TickWords, Width, pack};
-use longhand_robot_agent::record_command::{RecordError, judge_file};
+use longhand_robot_agent::record::Message;
+use longhand_robot_agent::record::schema::{Topic, command_of_cdr, tick_of_cdr};
+use longhand_robot_agent::record::tick::{FIELDS, Given, TickWords, pack};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -176,8 +175,8 @@ impl Player {
             return Err(Unfit::Words(words));
         }
         let profile =
-            NamedProfile::parse("of the record", &start.profile).map_err(Unfit::Profile)?;
-        if profile.hash.get() != start.profile_hash {
+            NamedProfile::parse("of the record", &start.settings).map_err(Unfit::Profile)?;
+        if profile.hash.get() != start.settings_hash {
             return Err(Unfit::Words("its limits are not those that its hash is of"));
         }
         self.follower = Some(Box::new(Follower::new(profile.profile)));
@@ -225,12 +224,7 @@ fn field_at(place: usize) -> &'static str {
     let eighths = place.saturating_mul(8);
     let mut end = 0_usize;
     let found = FIELDS.iter().find(|field| {
-        let width = match field.width {
-            Width::U64 | Width::F64 => 8,
-            Width::U32 => 4,
-            Width::U8 => 1,
-        };
-        end = end.saturating_add(field.times.saturating_mul(width));
+        end = end.saturating_add(field.times.saturating_mul(field.width.bytes()));
         end > eighths
     });
     found.map_or("", |field| field.name)
@@ -246,8 +240,9 @@ mod tests {
     use longhand_protocol::units::Epoch;
     use longhand_quic::mailbox::Mailbox;
     use longhand_quic::trust::{Authority, Role, Validity};
-    use longhand_robot_agent::record::health::Health;
-    use longhand_robot_agent::record::recorder::{Recorded, Recorder, in_folder};
+    use longhand_record::recorder::in_folder;
+    use longhand_robot_agent::record::Health;
+    use longhand_robot_agent::record::recorder::{Recorded, recorder};
     use longhand_robot_agent::record::tap::tap;
     use longhand_robot_agent::servo::HOME;
     use std::sync::Arc;
@@ -268,7 +263,7 @@ mod tests {
         let at = |tick: u64| Instant::from_micros(1_000_000 + tick * 1_000);
         let recorded = Recorded { robot, profile, signer };
         let disk = in_folder(folder.path().to_owned());
-        let recorder = Recorder::new(at(0), tapped, &health, recorded, disk, ends).unwrap();
+        let recorder = recorder(at(0), tapped, &health, recorded, disk, ends).unwrap();
         let mut recorder = recorder.with_parts_of(5_000);
         let (measured_js, measured_jaw) = HOME;
         let reading = ArmReading { measured_js, measured_jaw, ..ArmReading::default() };

@@ -1,17 +1,25 @@
-//! The black box: every tick of the servo loop, on disk, in a form that shows tampering.
+//! The robot's black box: what of it is the robot's own.
 //!
-//! Knows: the way of a tick from the servo thread into a file, and back out of it. Does not know:
-//! what a tick decides; nothing here can reach the follower.
+//! Knows: the words of a tick of the servo loop, and what a robot's record says beside them. Does
+//! not know: files, chains, disks (`longhand-record` has them, for both ends), or what a tick
+//! decides; nothing here can reach the follower.
 //!
-//! `tap` takes the tick in the servo thread; `recorder` has a thread of its own, which may wait for
-//! a disk; `file` is MCAP, `schema` what stands in it, `seal` what proves it; `health` is what
-//! people are told. A record begins with the robot's first tick and holds the follower's whole
-//! input, so the shipped follower can be run again on it (`Given`), and must say the same.
+//! `tap` takes the tick in the servo thread; `recorder` writes it; `schema` is what then stands in
+//! the file. A record begins with the robot's first tick and holds the follower's whole input, so
+//! the shipped follower can be run again on it (`Given`), and must say the same.
 
-pub mod file;
-pub mod health;
+use longhand_protocol::units::Robot;
+
 pub mod recorder;
 pub mod schema;
-pub mod seal;
 pub mod tap;
 pub mod tick;
+
+/// How the robot's recorder does.
+pub type Health = longhand_record::health::Health<Robot>;
+/// One message of a robot's record.
+pub type Message = longhand_record::file::Message<schema::Topic>;
+/// Writes a robot's record into a file.
+pub type RecordWriter = longhand_record::file::RecordWriter<schema::Topic>;
+/// Records a robot.
+pub type Recorder = longhand_record::recorder::Recorder<recorder::Scribe>;

@@ -1,16 +1,23 @@
-//! What stands in a record: the topics, their ROS 2 message definitions, and their CDR bytes.
+//! What stands in a robot's record: the topics, their ROS 2 message definitions, and their CDR
+//! bytes.
 //!
-//! Knows: names, definitions, widths. Does not know: MCAP (`file`), hashes (`seal`), or why
-//! anything is said. CDR is XCDR1, little endian, each number aligned to its width behind the four
-//! bytes that name the encoding. Source: DDSI-RTPS 2.5 section 10, OMG DDS-XTypes 7.4.3.
+//! Knows: names, definitions. Does not know: MCAP and CDR (`longhand_record`), or why anything is
+//! said.
 //!
 //! No patient's name or number, no person's, no path and no machine's name has a field here: the
 //! case is a random number, and whose case it was the hospital knows.
 
 use super::tap::{COMMAND_WORDS, CommandWords};
-use super::tick::{FIELDS, TICK_WORDS, TickWords, Width};
+use super::tick::{FIELDS, TickWords};
+use longhand_protocol::message::{Reason, RobotId, Stage};
+use longhand_protocol::units::{Instant, Robot};
 use longhand_protocol::wire;
-use longhand_quic::trust::hex;
+use longhand_quic::clock::robot_now;
+use longhand_quic::trust::{Believed, SignerKey, SigningError};
+use longhand_record::schema::{
+    Cdr, Field, Kind, Start, Uncdr, definition_of, longs_of_cdr, longs_to_cdr,
+};
+use std::time::SystemTime;
 
 /// What one message is about. The order is that of the channels in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,9 +38,10 @@ pub enum Topic {
     Seal,
 }
 
-impl Topic {
-    /// Every topic, in the order of its channel in the file.
-    pub const ALL: [Self; 7] = [
+impl Kind for Topic {
+    type Clock = Robot;
+
+    const TOPICS: &'static [Self] = &[
         Self::Start,
         Self::Command,
         Self::Tick,
@@ -42,14 +50,18 @@ impl Topic {
         Self::Link,
         Self::Seal,
     ];
+    const START: Self = Self::Start;
+    const COMMAND: Self = Self::Command;
+    const TICK: Self = Self::Tick;
+    const GAP: Self = Self::Gap;
+    const SEAL: Self = Self::Seal;
+    const FIELDS: &'static [Field] = &FIELDS;
+    const COUNTED_BY: &'static str = "stage";
+    const WHOSE: &'static str = "robot";
+    const FOUND_IN: &'static str = "an agent's";
+    const SETTINGS: &'static str = "profile";
 
-    /// Its place in [`Topic::ALL`].
-    pub fn place(self) -> usize {
-        Self::ALL.iter().position(|topic| *topic == self).unwrap_or(0)
-    }
-
-    /// The topic's name, as ROS has it.
-    pub const fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Start => "/longhand/start",
             Self::Command => "/longhand/command",
@@ -61,8 +73,7 @@ impl Topic {
         }
     }
 
-    /// The name of its message type.
-    pub const fn type_name(self) -> &'static str {
+    fn type_name(self) -> &'static str {
         match self {
             Self::Start => "longhand_msgs/msg/Start",
             Self::Command => "longhand_msgs/msg/Command",
@@ -74,17 +85,37 @@ impl Topic {
         }
     }
 
-    /// Its message definition, `ros2msg`.
-    pub fn definition(self) -> String {
+    fn definition(self) -> String {
         match self {
             Self::Start => START.to_owned(),
             Self::Command => COMMAND.to_owned(),
-            Self::Tick => tick_definition(),
+            Self::Tick => definition_of(TICK, &FIELDS),
             Self::Transition => TRANSITION.to_owned(),
             Self::Gap => GAP.to_owned(),
             Self::Link => LINK.to_owned(),
             Self::Seal => SEAL.to_owned(),
         }
+    }
+
+    fn word(field: &str, number: u64) -> Option<&'static str> {
+        let place = usize::try_from(number).ok()?;
+        match field {
+            "stage" => Stage::ALL.get(place).map(|stage| stage.name()),
+            "reason" => Reason::ALL.get(place).map(|reason| reason.name()),
+            _ => None,
+        }
+    }
+
+    fn believed(
+        believed: &Believed,
+        start: &Start,
+        at: SystemTime,
+    ) -> Result<SignerKey, SigningError> {
+        believed.robot(&start.certificate, RobotId::new(start.robot), at)
+    }
+
+    fn now() -> Instant<Robot> {
+        robot_now()
     }
 }
 
@@ -146,112 +177,17 @@ uint8 last               # 1: the record ends here; 2: it goes on in another par
 uint8[] signature        # over what stands above
 ";
 
-fn tick_definition() -> String {
-    let mut text = "# One turn of the 1 kHz servo loop; `in:` and what is measured went in, the \
-                    rest came out.\n"
-        .to_owned();
-    for field in FIELDS {
-        let width = match field.width {
-            Width::U64 => "uint64",
-            Width::F64 => "float64",
-            Width::U32 => "uint32",
-            Width::U8 => "uint8",
-        };
-        let array = if field.times == 1 { String::new() } else { format!("[{}]", field.times) };
-        text.push_str(&format!("{width}{array} {}  # {}\n", field.name, field.says));
-    }
-    text
-}
-
-/// First in every file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Start {
-    /// The robot's number.
-    pub robot: u64,
-    /// The limits in force, as in every command.
-    pub profile_hash: u64,
-    /// Robot clock, microseconds, at the moment of `wall_ns`.
-    pub robot_us: u64,
-    /// Wall time, nanoseconds since 1970.
-    pub wall_ns: u64,
-    /// The first tick that may follow.
-    pub first_tick: u64,
-    /// Which file of a longer record this is, from 0.
-    pub part: u64,
-    /// The chain at the end of the part before.
-    pub previous: [u8; 32],
-    /// Random: whose case it was, the hospital knows.
-    pub case_id: [u8; 16],
-    /// The limits in force, TOML.
-    pub profile: String,
-    /// Who wrote the file.
-    pub program: String,
-    /// Whose key signs the seals.
-    pub certificate: Vec<u8>,
-}
-
-/// The layout that this release writes.
-const FORMAT: u64 = 1;
-
-impl Start {
-    /// As CDR.
-    pub fn to_cdr(&self) -> Vec<u8> {
-        let mut out = Cdr::new();
-        out.longs(&[FORMAT, self.robot, self.profile_hash, self.robot_us, self.wall_ns]);
-        out.longs(&[self.first_tick, self.part]);
-        out.fixed(&self.previous).fixed(&self.case_id);
-        out.string(&self.profile).string(&self.program).bytes(&self.certificate);
-        out.0
-    }
-
-    /// From CDR; `None` where it is not one of this format.
-    pub fn of_cdr(data: &[u8]) -> Option<Self> {
-        let mut cdr = Uncdr::new(data)?;
-        let format = cdr.long()?;
-        let start = Self {
-            robot: cdr.long()?,
-            profile_hash: cdr.long()?,
-            robot_us: cdr.long()?,
-            wall_ns: cdr.long()?,
-            first_tick: cdr.long()?,
-            part: cdr.long()?,
-            previous: *cdr.fixed()?,
-            case_id: *cdr.fixed()?,
-            profile: cdr.string()?,
-            program: cdr.string()?,
-            certificate: cdr.bytes()?.to_vec(),
-        };
-        (format == FORMAT && cdr.is_done() && start.to_cdr() == data).then_some(start)
-    }
-
-    /// Wall time of a robot time, nanoseconds, as the file's log times count it.
-    pub const fn wall_of(&self, robot_us: u64) -> u64 {
-        let since = robot_us.saturating_sub(self.robot_us).saturating_mul(1_000);
-        let before = self.robot_us.saturating_sub(robot_us).saturating_mul(1_000);
-        self.wall_ns.saturating_add(since).saturating_sub(before)
-    }
-
-    /// The case, as in file names.
-    pub fn case(&self) -> String {
-        hex(&self.case_id)
-    }
-}
+const TICK: &str = "One turn of the 1 kHz servo loop; `in:` and what is measured went in, the rest \
+                    came out.";
 
 /// A tick's words as CDR.
 pub fn tick_to_cdr(words: &TickWords) -> Vec<u8> {
-    let mut out = Cdr::new();
-    out.longs(words);
-    out.0
+    longs_to_cdr(words)
 }
 
 /// A tick's words out of CDR.
 pub fn tick_of_cdr(data: &[u8]) -> Option<TickWords> {
-    let mut cdr = Uncdr::new(data)?;
-    let mut words = [0; TICK_WORDS];
-    for word in &mut words {
-        *word = cdr.long()?;
-    }
-    cdr.is_done().then_some(words)
+    longs_of_cdr(data)
 }
 
 /// A command's words as CDR. The datagram was checked before it came to the servo thread; where its
@@ -267,10 +203,10 @@ pub fn command_to_cdr(tick: u64, words: &CommandWords) -> Vec<u8> {
     let head = wire::decode_command(&bytes).ok();
     let (number, hand) =
         head.map_or((0, 0), |command| (command.number.get(), command.intent.hand_time.as_micros()));
-    let mut out = Cdr::new();
+    let mut out = Cdr::default();
     out.longs(&[tick, received_at, number, hand]);
     out.fixed(&bytes);
-    out.0
+    out.done()
 }
 
 /// A command's tick, receive time and datagram, out of CDR.
@@ -282,129 +218,14 @@ pub fn command_of_cdr(data: &[u8]) -> Option<(u64, u64, &[u8; wire::COMMAND_LEN]
     cdr.is_done().then_some((tick, received_at, bytes))
 }
 
-/// Numbers alone, as CDR: a gap, the link's counters.
-pub fn longs_to_cdr(values: &[u64]) -> Vec<u8> {
-    let mut out = Cdr::new();
-    out.longs(values);
-    out.0
-}
-
-/// Numbers alone, out of CDR.
-pub fn longs_of_cdr<const N: usize>(data: &[u8]) -> Option<[u64; N]> {
-    let mut cdr = Uncdr::new(data)?;
-    let mut values = [0; N];
-    for value in &mut values {
-        *value = cdr.long()?;
-    }
-    cdr.is_done().then_some(values)
-}
-
 /// A change of stage or reason, as CDR.
 pub fn transition_to_cdr(tick: u64, robot_us: u64, words: [&str; 4]) -> Vec<u8> {
-    let mut out = Cdr::new();
+    let mut out = Cdr::default();
     out.longs(&[tick, robot_us]);
     for word in words {
         out.string(word);
     }
-    out.0
-}
-
-/// Little-endian XCDR1.
-const HEAD: [u8; 4] = [0, 1, 0, 0];
-
-/// Writes CDR.
-#[derive(Debug)]
-pub(super) struct Cdr(pub(super) Vec<u8>);
-
-impl Cdr {
-    pub(super) fn new() -> Self {
-        Self(HEAD.to_vec())
-    }
-
-    fn align(&mut self, width: usize) {
-        while !self.0.len().saturating_sub(HEAD.len()).is_multiple_of(width) {
-            self.0.push(0);
-        }
-    }
-
-    pub(super) fn longs(&mut self, values: &[u64]) -> &mut Self {
-        if !values.is_empty() {
-            self.align(8);
-        }
-        values.iter().for_each(|value| self.0.extend(value.to_le_bytes()));
-        self
-    }
-
-    pub(super) fn length(&mut self, of: usize) -> &mut Self {
-        self.align(4);
-        self.0.extend(u32::try_from(of).unwrap_or(u32::MAX).to_le_bytes());
-        self
-    }
-
-    pub(super) fn fixed(&mut self, bytes: &[u8]) -> &mut Self {
-        self.0.extend(bytes);
-        self
-    }
-
-    pub(super) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
-        self.length(bytes.len()).fixed(bytes)
-    }
-
-    fn string(&mut self, text: &str) -> &mut Self {
-        self.length(text.len().saturating_add(1)).fixed(text.as_bytes()).fixed(&[0])
-    }
-}
-
-/// Reads CDR. Whatever comes in, it reads what is there or says `None`.
-#[derive(Debug)]
-pub(super) struct Uncdr<'a> {
-    body: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Uncdr<'a> {
-    pub(super) fn new(data: &'a [u8]) -> Option<Self> {
-        Some(Self { body: data.strip_prefix(&HEAD)?, at: 0 })
-    }
-
-    fn take(&mut self, length: usize, width: usize) -> Option<&'a [u8]> {
-        let from = self.at.checked_next_multiple_of(width)?;
-        let to = from.checked_add(length)?;
-        let found = self.body.get(from..to)?;
-        self.at = to;
-        Some(found)
-    }
-
-    pub(super) fn long(&mut self) -> Option<u64> {
-        Some(u64::from_le_bytes(self.take(8, 8)?.try_into().ok()?))
-    }
-
-    pub(super) fn length(&mut self) -> Option<usize> {
-        let length = u32::from_le_bytes(self.take(4, 4)?.try_into().ok()?);
-        usize::try_from(length).ok()
-    }
-
-    pub(super) fn fixed<const N: usize>(&mut self) -> Option<&'a [u8; N]> {
-        self.take(N, 1)?.try_into().ok()
-    }
-
-    pub(super) fn byte(&mut self) -> Option<u8> {
-        self.take(1, 1)?.first().copied()
-    }
-
-    pub(super) fn bytes(&mut self) -> Option<&'a [u8]> {
-        let length = self.length()?;
-        self.take(length, 1)
-    }
-
-    fn string(&mut self) -> Option<String> {
-        let text = self.bytes()?.strip_suffix(&[0])?;
-        String::from_utf8(text.to_vec()).ok()
-    }
-
-    pub(super) fn is_done(&self) -> bool {
-        self.at == self.body.len()
-    }
+    out.done()
 }
 
 /// How many words a command has, said once more where its bytes are counted.

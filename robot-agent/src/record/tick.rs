@@ -13,36 +13,8 @@ use longhand_follower::{ArmReading, Drive, PeerFaults, TickInput, TickOutput};
 use longhand_protocol::geometry::{ArmId, JointPositions, PerArm, Pose, RobotBase, Tip};
 use longhand_protocol::message::{ArmState, Reason, Stage};
 use longhand_protocol::units::{Instant, Robot};
-
-/// One field, or an array of one width.
-#[derive(Clone, Copy, Debug)]
-pub struct Field {
-    /// Its name, as in ROS messages and CSV.
-    pub name: &'static str,
-    /// How wide each element is.
-    pub width: Width,
-    /// How many elements: 1 is a plain field.
-    pub times: usize,
-    /// What it says.
-    pub says: &'static str,
-}
-
-/// The width of an element.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Width {
-    /// `uint64`, one word.
-    U64,
-    /// `float64`, one word.
-    F64,
-    /// `uint32`, half a word.
-    U32,
-    /// `uint8`, an eighth of a word.
-    U8,
-}
-
-const fn field(name: &'static str, width: Width, times: usize, says: &'static str) -> Field {
-    Field { name, width, times, says }
-}
+use longhand_record::ring::{Words, bits, place};
+use longhand_record::schema::{Field, Width, field};
 
 const JS: &str = "yaw, pitch, insertion, roll, wrist pitch, wrist yaw; rad, insertion m";
 const CP: &str = "tip in the arm's base frame: x y z (m), then w x y z";
@@ -114,7 +86,7 @@ pub type TickWords = [u64; TICK_WORDS];
 /// Writes a tick. Total, no heap: for the servo thread.
 pub fn pack(tick: u64, input: &TickInput<'_>, output: &TickOutput) -> TickWords {
     let state = &output.state;
-    let mut out = Out { words: [0; TICK_WORDS], next: 0 };
+    let mut out = Words::default();
     out.put(tick);
     out.put(input.now.as_micros());
     out.put(input.scheduled_at.as_micros());
@@ -129,14 +101,14 @@ pub fn pack(tick: u64, input: &TickInput<'_>, output: &TickOutput) -> TickWords 
     out.put(input.peer_faults.corrupted);
     out.put(input.peer_faults.protocol);
     for arm in ArmId::ALL {
-        out.arm(input.measured.get(arm), &output.drive, state.arms.get(arm), arm);
+        put_arm(&mut out, input.measured.get(arm), &output.drive, state.arms.get(arm), arm);
     }
     let commands = u32::try_from(input.inbox.len()).unwrap_or(u32::MAX);
     let counters = &state.counters;
-    out.put(two(counters.safe_stops, counters.late_ticks));
-    out.put(two(counters.missed_ticks, commands));
+    out.halves(counters.safe_stops, counters.late_ticks);
+    out.halves(counters.missed_ticks, commands);
     out.put(u64::from_le_bytes(small(input, output)));
-    out.words
+    out.done()
 }
 
 fn small(input: &TickInput<'_>, output: &TickOutput) -> [u8; 8] {
@@ -148,8 +120,8 @@ fn small(input: &TickInput<'_>, output: &TickOutput) -> [u8; 8] {
     };
     let byte = |word: u64| u8::try_from(word).unwrap_or(u8::MAX);
     [
-        place(&Stage::ALL, state.stage),
-        place(&Reason::ALL, state.reason),
+        place(&Stage::ALL, &state.stage),
+        place(&Reason::ALL, &state.reason),
         byte(input.request.map_or(0, code)),
         byte(outcome_code(output.outcome)),
         u8::from(matches!(output.drive, Drive::Servo(_))),
@@ -160,61 +132,35 @@ fn small(input: &TickInput<'_>, output: &TickOutput) -> [u8; 8] {
             one.told_js.is_some(),
             two.told_js.is_some(),
         ]),
-        bits([energy.psm1, energy.psm2, false, false, false]),
-        bits([state.is_homed, state.arms.psm1.limited, state.arms.psm2.limited, false, false]),
+        bits([energy.psm1, energy.psm2]),
+        bits([state.is_homed, state.arms.psm1.limited, state.arms.psm2.limited]),
     ]
 }
 
-fn place<T: PartialEq>(all: &[T], word: T) -> u8 {
-    let place = all.iter().position(|known| *known == word);
-    place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX)
+fn pose(out: &mut Words<TICK_WORDS>, pose: &Pose<RobotBase, Tip>) {
+    let (p, q) = (pose.position(), pose.rotation());
+    out.floats(&[p.x, p.y, p.z, q.w, q.i, q.j, q.k]);
 }
 
-fn bits(flags: [bool; 5]) -> u8 {
-    flags.iter().rev().fold(0, |sum, flag| (sum << 1) | u8::from(*flag))
-}
-
-const fn two(low: u32, high: u32) -> u64 {
-    let ([a, b, c, d], [e, f, g, h]) = (low.to_le_bytes(), high.to_le_bytes());
-    u64::from_le_bytes([a, b, c, d, e, f, g, h])
-}
-
-struct Out {
-    words: TickWords,
-    next: usize,
-}
-
-impl Out {
-    fn put(&mut self, word: u64) {
-        if let Some(place) = self.words.get_mut(self.next) {
-            *place = word;
-        }
-        self.next = self.next.saturating_add(1);
-    }
-
-    fn floats(&mut self, values: &[f64]) {
-        values.iter().for_each(|value| self.put(value.to_bits()));
-    }
-
-    fn pose(&mut self, pose: &Pose<RobotBase, Tip>) {
-        let (p, q) = (pose.position(), pose.rotation());
-        self.floats(&[p.x, p.y, p.z, q.w, q.i, q.j, q.k]);
-    }
-
-    fn arm(&mut self, reading: &ArmReading, drive: &Drive, state: &ArmState, arm: ArmId) {
-        let (joints, jaw) = match drive {
-            Drive::Servo(servo) => (servo.joints.get(arm).get(), servo.jaw.get(arm).get()),
-            Drive::Brake => (JointPositions::default(), 0.0),
-        };
-        self.floats(&reading.measured_js.0);
-        self.floats(&[reading.measured_jaw]);
-        self.floats(&reading.told_js.unwrap_or_default().0);
-        self.floats(&joints.0);
-        self.floats(&[jaw]);
-        self.pose(&state.measured_cp);
-        self.pose(&state.setpoint_cp);
-        self.floats(&[state.setpoint_jaw]);
-    }
+fn put_arm(
+    out: &mut Words<TICK_WORDS>,
+    reading: &ArmReading,
+    drive: &Drive,
+    state: &ArmState,
+    arm: ArmId,
+) {
+    let (joints, jaw) = match drive {
+        Drive::Servo(servo) => (servo.joints.get(arm).get(), servo.jaw.get(arm).get()),
+        Drive::Brake => (JointPositions::default(), 0.0),
+    };
+    out.floats(&reading.measured_js.0);
+    out.floats(&[reading.measured_jaw]);
+    out.floats(&reading.told_js.unwrap_or_default().0);
+    out.floats(&joints.0);
+    out.floats(&[jaw]);
+    pose(out, &state.measured_cp);
+    pose(out, &state.setpoint_cp);
+    out.floats(&[state.setpoint_jaw]);
 }
 
 /// What the follower was given in a tick, but for the commands.
@@ -303,17 +249,7 @@ mod tests {
 
     #[test]
     fn the_fields_are_the_words() {
-        let bytes: usize = FIELDS
-            .iter()
-            .map(|field| {
-                field.times
-                    * match field.width {
-                        Width::U64 | Width::F64 => 8,
-                        Width::U32 => 4,
-                        Width::U8 => 1,
-                    }
-            })
-            .sum();
+        let bytes: usize = FIELDS.iter().map(|field| field.times * field.width.bytes()).sum();
         assert_eq!(bytes, TICK_WORDS * 8);
         let place = |name: &str| {
             let before = FIELDS.iter().take_while(|field| field.name != name);

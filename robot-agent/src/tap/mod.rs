@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! servo thread ─► mailbox ─┐
-//! pump thread  ─► mailbox ─┴► tap thread ─► sealed memory ─► any number of readers
+//! pump thread  ─► mailbox ─┴► tap thread ─► sealed memory ─► any readers
 //! ```
 //!
 //! One way by construction. The servo thread pushes forty words into a mailbox that drops the
@@ -16,7 +16,7 @@
 
 mod memory;
 
-use crate::record::health::Health;
+use crate::record::Health;
 use crate::servo_thread::{STATE_WORDS, StateReader, unpack_state};
 use longhand_protocol::message::{RecordAlarm, RobotId, SessionKey, StateReport};
 use longhand_protocol::tap::{Header, LINK_WORDS, LinkHealth, Record};

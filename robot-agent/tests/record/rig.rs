@@ -11,56 +11,21 @@ use longhand_protocol::units::{Epoch, Instant, Micros, Robot, Seq};
 use longhand_protocol::wire;
 use longhand_quic::mailbox::{Mailbox, from_bytes};
 use longhand_quic::trust::{Authority, Believed, Credentials, Role, Validity};
+use longhand_record::recorder::NewDisk;
+use longhand_record::seal::{Belief, Judged};
 use longhand_robot_agent::arm::simulated::{PSM_CLASSIC, SimulatedPsm};
 use longhand_robot_agent::profile_file::NamedProfile;
-use longhand_robot_agent::record::file::{Disk, Message, RecordWriter, read};
-use longhand_robot_agent::record::health::Health;
-use longhand_robot_agent::record::recorder::{NewDisk, Recorded, Recorder};
-use longhand_robot_agent::record::schema::Topic;
-use longhand_robot_agent::record::seal::{Belief, Judged, judge};
+use longhand_robot_agent::record::recorder::{Recorded, recorder};
 use longhand_robot_agent::record::tap::{COMMAND_WORDS, CommandWords, Tap, tap};
+use longhand_robot_agent::record::{Health, Message, Recorder};
 use longhand_robot_agent::servo::{HOME, Servo, Turn};
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-/// A disk in memory; remembers where each block ended.
-#[derive(Clone, Default)]
-pub struct Memory(pub Arc<Mutex<Kept>>);
+#[path = "../../../protocol/record/tests/common/mod.rs"]
+mod common;
 
-#[derive(Clone, Default)]
-pub struct Kept {
-    pub bytes: Vec<u8>,
-    pub ends: Vec<usize>,
-    /// Full at so many bytes.
-    pub room: Option<usize>,
-}
-
-impl Disk for Memory {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut kept = self.0.lock().unwrap();
-        if kept.room.is_some_and(|room| kept.bytes.len() + bytes.len() > room) {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        kept.bytes.extend_from_slice(bytes);
-        let end = kept.bytes.len();
-        kept.ends.push(end);
-        Ok(())
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Memory {
-    pub fn kept(&self) -> Kept {
-        self.0.lock().unwrap().clone()
-    }
-
-    pub fn bytes(&self) -> Vec<u8> {
-        self.kept().bytes
-    }
-}
+pub use common::{Memory, cut_anywhere, flipped_anywhere, messages, ticks, written};
 
 /// A hospital with one robot.
 pub struct Hospital {
@@ -115,7 +80,7 @@ impl Rig {
         let (_, links) = Mailbox::pair();
         let (witness, _) = Mailbox::pair();
         let recorder =
-            Recorder::new(at(0), tapped, &health, recorded, new_disk, (links, witness)).unwrap();
+            recorder(at(0), tapped, &health, recorded, new_disk, (links, witness)).unwrap();
         Self { servo, tap, recorder, health, ticks: 0, state: FollowerState::default() }
     }
 
@@ -184,37 +149,7 @@ pub fn record(hospital: &Hospital, ticks: u64) -> Memory {
     disk
 }
 
-/// Every message of a file, whatever it is worth.
-pub fn messages(bytes: &[u8]) -> Vec<Message> {
-    let mut found = Vec::new();
-    let end = read(bytes, |message| {
-        found.push(message);
-        Ok::<(), io::Error>(())
-    });
-    end.unwrap();
-    found
-}
-
-/// A file with these messages, a block behind each seal: what anybody can write without a key.
-pub fn written(messages: &[Message]) -> Vec<u8> {
-    let disk = Memory::default();
-    let mut writer = RecordWriter::new(Box::new(disk.clone())).unwrap();
-    for message in messages {
-        writer.write(message).unwrap();
-        if message.topic == Topic::Seal {
-            writer.end_block().unwrap();
-        }
-    }
-    writer.finish().unwrap();
-    disk.bytes()
-}
-
-/// What a file is worth, and everything in it that is proven.
+/// What a robot's file is worth, and everything in it that is proven.
 pub fn judged(bytes: &[u8], belief: Belief) -> (Judged, Vec<Message>) {
-    let mut proven = Vec::new();
-    let judged = judge(bytes, belief, |_, block| {
-        proven.extend_from_slice(block);
-        Ok(())
-    });
-    (judged.unwrap(), proven)
+    common::judged(bytes, belief)
 }

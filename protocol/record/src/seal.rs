@@ -6,22 +6,22 @@
 //! The chain is `c[i] = SHA-256(c[i-1] || topic || sequence || log time || data)`, from zeros. A
 //! seal says the chain of everything before it, the first 8 bytes of the chain after each message
 //! since the last seal (the *tags*), and is signed, the case's random id with it, by the key of the
-//! robot's certificate. The tags say *which* message is the first that is not as it was; the whole
-//! chain and the signature say *that* all are. The chain goes on over the seal itself.
+//! certificate in the start. The tags say *which* message is the first that is not as it was; the
+//! whole chain and the signature say *that* all are. The chain goes on over the seal itself.
 
-use super::file::{End, Message, read};
-use super::schema::{Cdr, Start, Topic, Uncdr};
-use longhand_protocol::message::RobotId;
+use crate::file::{End, Message, read};
+use crate::schema::{Cdr, Kind, Start, Uncdr, when};
 use longhand_quic::trust::{Believed, Signer, SignerKey, SigningError};
 use sha2::{Digest, Sha256};
 use std::io::{self, Read};
+use std::marker::PhantomData;
 use std::time::{Duration, SystemTime};
 
 /// The chain's value after a message, or before the first.
 pub type Chain = [u8; 32];
 
 /// The chain after `message`.
-pub fn link(before: &Chain, message: &Message) -> Chain {
+pub fn link<K: Kind>(before: &Chain, message: &Message<K>) -> Chain {
     let topic = u8::try_from(message.topic.place()).unwrap_or(u8::MAX);
     let mut hash = Sha256::new();
     hash.update(before);
@@ -62,8 +62,8 @@ impl Last {
 pub struct Seal {
     /// Messages before it in its file.
     pub records: u64,
-    /// Robot clock, microseconds, at the moment of `wall_ns`.
-    pub robot_us: u64,
+    /// The kind's clock, microseconds, at the moment of `wall_ns`.
+    pub at_us: u64,
     /// Wall time, nanoseconds since 1970.
     pub wall_ns: u64,
     /// Of each message since the last seal.
@@ -81,34 +81,34 @@ const MEANING: &[u8] = b"longhand record seal v1\0";
 
 impl Seal {
     fn unsigned(&self) -> Cdr {
-        let mut out = Cdr::new();
-        out.longs(&[self.records, self.robot_us, self.wall_ns]);
+        let mut out = Cdr::default();
+        out.longs(&[self.records, self.at_us, self.wall_ns]);
         out.length(self.tags.len()).longs(&self.tags);
         out.fixed(&self.chain).fixed(&[self.last.number()]);
         out
     }
 
     fn signed_bytes(&self, case_id: &[u8; 16]) -> Vec<u8> {
-        [MEANING, case_id, &self.unsigned().0].concat()
+        [MEANING, case_id, &self.unsigned().done()].concat()
     }
 
     /// As CDR.
     pub fn to_cdr(&self) -> Vec<u8> {
         let mut out = self.unsigned();
         out.bytes(&self.signature);
-        out.0
+        out.done()
     }
 
     /// From CDR; `None` where it is none.
     pub fn of_cdr(data: &[u8]) -> Option<Self> {
         let mut cdr = Uncdr::new(data)?;
-        let (records, robot_us, wall_ns) = (cdr.long()?, cdr.long()?, cdr.long()?);
+        let (records, at_us, wall_ns) = (cdr.long()?, cdr.long()?, cdr.long()?);
         let count = cdr.length()?;
         // A length is somebody's word: what is not there is not waited for.
         let tags: Option<Vec<u64>> = (0..count).map(|_| cdr.long()).collect();
         let seal = Self {
             records,
-            robot_us,
+            at_us,
             wall_ns,
             tags: tags?,
             chain: *cdr.fixed()?,
@@ -141,10 +141,10 @@ impl Sealer {
     }
 
     /// This message was written.
-    pub fn written(&mut self, message: &Message) {
+    pub fn written<K: Kind>(&mut self, message: &Message<K>) {
         self.chain = link(&self.chain, message);
         self.records = self.records.saturating_add(1);
-        if message.topic == Topic::Seal {
+        if message.topic == K::SEAL {
             self.tags.clear();
         } else {
             self.tags.push(tag(&self.chain));
@@ -157,12 +157,12 @@ impl Sealer {
     pub fn seal(
         &mut self,
         signer: &Signer,
-        (robot_us, wall_ns): (u64, u64),
+        (at_us, wall_ns): (u64, u64),
         last: Last,
     ) -> Result<Seal, SigningError> {
         let (tags, chain) = (self.tags.clone(), self.chain);
         let (records, signature) = (self.records, Vec::new());
-        let mut seal = Seal { records, robot_us, wall_ns, tags, chain, last, signature };
+        let mut seal = Seal { records, at_us, wall_ns, tags, chain, last, signature };
         seal.signature = signer.sign(&seal.signed_bytes(&self.case_id))?;
         Ok(seal)
     }
@@ -181,7 +181,7 @@ impl Sealer {
 /// Whom to believe.
 #[derive(Clone, Debug)]
 pub enum Belief {
-    /// Robots of this hospital.
+    /// Whoever this hospital lets keep such a record.
     Hospital(Box<Believed>),
     /// Whoever the file says it is: shows that nothing was damaged, not who wrote it.
     Itself,
@@ -203,7 +203,7 @@ pub struct Bad {
 pub enum Flaw {
     /// A record begins with its start, and has one.
     Start,
-    /// The signer is not this hospital's robot.
+    /// The signer is none whom this hospital lets keep such a record.
     Signer(String),
     /// It is not the message that was sealed at this place: edited, put in, or moved here.
     Other,
@@ -215,7 +215,7 @@ pub enum Flaw {
     Unreadable(String),
     /// It stands behind the record's end.
     AfterEnd,
-    /// The console that is asked kept nothing of this record.
+    /// The witness that is asked kept nothing of this record.
     Unwitnessed,
 }
 
@@ -240,7 +240,8 @@ impl std::fmt::Display for Flaw {
 
 /// Checks a record message by message.
 #[derive(Debug)]
-pub struct Checker {
+pub struct Checker<K> {
+    kind: PhantomData<K>,
     belief: Belief,
     start: Option<Start>,
     key: Option<SignerKey>,
@@ -255,10 +256,11 @@ pub struct Checker {
     last_tick: Option<u64>,
 }
 
-impl Checker {
+impl<K: Kind> Checker<K> {
     /// A checker at the beginning of a file.
     pub const fn new(belief: Belief) -> Self {
         Self {
+            kind: PhantomData,
             belief,
             start: None,
             key: None,
@@ -276,25 +278,21 @@ impl Checker {
     /// Takes the next message. `true`: it is a seal that holds, and all before it is proven.
     ///
     /// Errors: [`Bad`] names the first message that is not as it was; take no more.
-    pub fn take(&mut self, message: &Message) -> Result<bool, Bad> {
+    pub fn take(&mut self, message: &Message<K>) -> Result<bool, Bad> {
         if self.last != Last::No {
             return Err(self.bad(self.records, Flaw::AfterEnd));
         }
-        if (message.topic == Topic::Start) != self.start.is_none() {
+        if (message.topic == K::START) != self.start.is_none() {
             return Err(self.bad(self.records, Flaw::Start));
         }
-        let sealed = match message.topic {
-            Topic::Start => self.begin(message).map(|()| false)?,
-            Topic::Seal => self.judge(message).map(|()| true)?,
-            Topic::Tick => {
-                self.last_tick = super::schema::tick_of_cdr(&message.data).map(|words| {
-                    let [tick, ..] = words;
-                    tick
-                });
-                false
-            }
-            Topic::Command | Topic::Transition | Topic::Gap | Topic::Link => false,
-        };
+        let sealed = message.topic == K::SEAL;
+        if message.topic == K::START {
+            self.begin(message)?;
+        } else if sealed {
+            self.judge(message)?;
+        } else if message.topic == K::TICK {
+            self.last_tick = when::<K>(&message.data).map(|(tick, _)| tick);
+        }
         self.chain = link(&self.chain, message);
         self.records = self.records.saturating_add(1);
         if sealed {
@@ -305,13 +303,11 @@ impl Checker {
         Ok(sealed)
     }
 
-    fn begin(&mut self, message: &Message) -> Result<(), Bad> {
+    fn begin(&mut self, message: &Message<K>) -> Result<(), Bad> {
         let start = Start::of_cdr(&message.data).ok_or_else(|| self.bad(0, Flaw::Start))?;
         let at = SystemTime::UNIX_EPOCH + Duration::from_nanos(start.wall_ns);
         let key = match &self.belief {
-            Belief::Hospital(believed) => {
-                believed.robot(&start.certificate, RobotId::new(start.robot), at)
-            }
+            Belief::Hospital(believed) => K::believed(believed, &start, at),
             Belief::Itself => SignerKey::unproven(&start.certificate),
         };
         let key = key.map_err(|error| self.bad(0, Flaw::Signer(error.to_string())))?;
@@ -320,7 +316,7 @@ impl Checker {
     }
 
     /// The tags first: they name the message. Then chain, count and signature, which prove it.
-    fn judge(&mut self, message: &Message) -> Result<(), Bad> {
+    fn judge(&mut self, message: &Message<K>) -> Result<(), Bad> {
         let base = self.records.saturating_sub(u64::try_from(self.open.len()).unwrap_or(0));
         let Some(seal) = Seal::of_cdr(&message.data) else {
             let flaw = Flaw::Unreadable("it is no seal".to_owned());
@@ -352,7 +348,7 @@ impl Checker {
             return Err(self.bad(base, Flaw::Seal));
         }
         // The seal's own place and time are in no hash that it signs: they follow from what is.
-        let is_at = start.wall_of(seal.robot_us);
+        let is_at = start.wall_of(seal.at_us);
         if message.log_time != is_at || message.sequence != self.seals {
             return Err(self.bad(self.records, Flaw::Other));
         }
@@ -442,14 +438,14 @@ impl From<io::Error> for Stop {
 /// no seal has proven goes nowhere.
 ///
 /// Errors: the file cannot be read, or what `take` said.
-pub fn judge(
+pub fn judge<K: Kind>(
     from: impl Read,
     belief: Belief,
-    mut take: impl FnMut(&Start, &[Message]) -> io::Result<()>,
+    mut take: impl FnMut(&Start, &[Message<K>]) -> io::Result<()>,
 ) -> io::Result<Judged> {
-    let mut checker = Checker::new(belief);
+    let mut checker = Checker::<K>::new(belief);
     let mut block = Vec::new();
-    let end = read(from, |message| {
+    let end = read(from, |message: Message<K>| {
         let is_sealed = checker.take(&message).map_err(Stop::Bad)?;
         block.push(message);
         if block.len() > BLOCK_MAX {

@@ -1,17 +1,17 @@
-//! `longhand-robot-agent record verify | recover | info | export`: what a record is worth, and what
-//! stands in it.
+//! `record verify | recover | info | export`, of the robot's command and of the console's: what a
+//! record is worth, and what stands in it.
 //!
-//! Knows: arguments, and how results are printed. Does not know: what makes a seal hold
-//! (`record::seal`).
+//! Knows: arguments, and how results are printed. Does not know: what makes a seal hold (`seal`),
+//! or which kind of record it is told to read: whoever calls it does.
 
-use crate::record::file::{Disk, Message, RecordWriter, WriteError};
-use crate::record::schema::{Start, Topic, longs_of_cdr, tick_of_cdr};
-use crate::record::seal::{Bad, Belief, Flaw, Judged, Seal, Verdict, judge};
-use crate::record::tick::{FIELDS, TickWords, Width, stage_of, when};
+use crate::file::{Disk, Message, RecordWriter, WriteError};
+use crate::schema::{Kind, Start, Width, body, longs_of_cdr, when};
+use crate::seal::{Bad, Belief, Flaw, Judged, Seal, Verdict, judge};
 use clap::{Args, Subcommand};
-use longhand_protocol::message::Stage;
 use longhand_quic::trust::{Believed, TrustError, date, hex};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -20,10 +20,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-/// `longhand-robot-agent record ...`
-#[derive(Subcommand)]
+/// `record ...`
+#[derive(Debug, Subcommand)]
 pub enum RecordCommand {
-    /// Say whether a record is as the robot wrote it, or which message is the first that is not.
+    /// Say whether a record is as it was written, or which message is the first that is not.
     /// Exit code: 0 whole, 1 cut or not as it was.
     Verify(Verify),
     /// Copy what is proven of a cut record into a file that every reader opens.
@@ -35,15 +35,15 @@ pub enum RecordCommand {
 }
 
 /// `record verify ...`
-#[derive(Args)]
+#[derive(Debug, Args)]
 pub struct Verify {
     /// The record.
     file: PathBuf,
-    /// Whose robots are believed: a folder with the hospital's ca.pem and ca.crl.
+    /// Who is believed: a folder with the hospital's ca.pem and ca.crl.
     #[arg(long, value_name = "FOLDER")]
     trust: PathBuf,
-    /// What a console kept of it: `record-witness.csv` in its report. Shows also what was cut off
-    /// or rolled back as a whole.
+    /// What a console kept of a robot's record: `record-witness.csv` in its report. Shows also what
+    /// was cut off or rolled back as a whole.
     #[arg(long, value_name = "FILE")]
     witness: Option<PathBuf>,
     /// Print JSON.
@@ -52,20 +52,20 @@ pub struct Verify {
 }
 
 /// `record recover ...`
-#[derive(Args)]
+#[derive(Debug, Args)]
 pub struct Recover {
     /// The cut record; it stays as it is.
     file: PathBuf,
     /// The new file; never over one that is there.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Whose robots are believed; without it, whoever signed the record.
+    /// Who is believed, as for `verify`; without it, whoever signed the record.
     #[arg(long, value_name = "FOLDER")]
     trust: Option<PathBuf>,
 }
 
 /// `record info ...`
-#[derive(Args)]
+#[derive(Debug, Args)]
 pub struct Info {
     /// The record.
     file: PathBuf,
@@ -75,11 +75,11 @@ pub struct Info {
 }
 
 /// `record export ...`
-#[derive(Args)]
+#[derive(Debug, Args)]
 pub struct Export {
     /// The record.
     file: PathBuf,
-    /// One line a tick, stages and reasons in words.
+    /// One line a tick, what has a word in words.
     #[arg(long, required = true)]
     csv: bool,
     /// Where it goes; to standard output if not given. Never over a file that is there.
@@ -99,10 +99,12 @@ pub enum RecordError {
         error: io::Error,
     },
     /// Nothing in a file is a record.
-    #[error("{path} holds no record; give an .mcap file from an agent's record folder")]
+    #[error("{path} holds no record; give an .mcap file from {found_in} record folder")]
     Nothing {
         /// Which.
         path: PathBuf,
+        /// Where such a one is found.
+        found_in: &'static str,
     },
     /// The hospital's certificates cannot be read.
     #[error(transparent)]
@@ -123,12 +125,12 @@ pub enum RecordError {
 /// Does what was asked.
 ///
 /// Errors: [`RecordError`].
-pub fn run(command: &RecordCommand) -> Result<ExitCode, RecordError> {
+pub fn run<K: Kind>(command: &RecordCommand) -> Result<ExitCode, RecordError> {
     match command {
-        RecordCommand::Verify(asked) => verify(asked),
-        RecordCommand::Recover(asked) => recover(asked),
-        RecordCommand::Info(asked) => info(asked),
-        RecordCommand::Export(asked) => export(asked),
+        RecordCommand::Verify(asked) => verify::<K>(asked),
+        RecordCommand::Recover(asked) => recover::<K>(asked),
+        RecordCommand::Info(asked) => info::<K>(asked),
+        RecordCommand::Export(asked) => export::<K>(asked),
     }
 }
 
@@ -139,10 +141,10 @@ fn at(path: &Path) -> impl Fn(io::Error) -> RecordError + '_ {
 /// Judges a file; each proven block to `take`.
 ///
 /// Errors: [`RecordError::File`].
-pub fn judge_file(
+pub fn judge_file<K: Kind>(
     path: &Path,
     belief: Belief,
-    take: impl FnMut(&Start, &[Message]) -> io::Result<()>,
+    take: impl FnMut(&Start, &[Message<K>]) -> io::Result<()>,
 ) -> Result<Judged, RecordError> {
     let file = BufReader::new(File::open(path).map_err(at(path))?);
     judge(file, belief, take).map_err(at(path))
@@ -172,8 +174,9 @@ impl Drop for NewFile<'_> {
 }
 
 /// Errors: [`RecordError::Nothing`] where not one record is proven.
-fn something(path: &Path, judged: &Judged) -> Result<(), RecordError> {
-    let nothing = || RecordError::Nothing { path: path.to_owned() };
+fn something<K: Kind>(path: &Path, judged: &Judged) -> Result<(), RecordError> {
+    let (path, found_in) = (path.to_owned(), K::FOUND_IN);
+    let nothing = || RecordError::Nothing { path, found_in };
     (judged.proven > 0).then_some(()).ok_or_else(nothing)
 }
 
@@ -181,14 +184,14 @@ const fn exit(is_well: bool) -> ExitCode {
     if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn verify(asked: &Verify) -> Result<ExitCode, RecordError> {
+fn verify<K: Kind>(asked: &Verify) -> Result<ExitCode, RecordError> {
     let belief = Belief::Hospital(Box::new(Believed::load(&asked.trust)?));
     let mut kept = match &asked.witness {
         Some(path) => Kept::read(path)?,
         None => Kept::default(),
     };
     let mut again = Again::new(&asked.file)?;
-    let mut judged = judge_file(&asked.file, belief, |start, block| {
+    let mut judged = judge_file::<K>(&asked.file, belief, |start, block| {
         kept.compare(start, block);
         again.write(block);
         Ok(())
@@ -200,13 +203,13 @@ fn verify(asked: &Verify) -> Result<ExitCode, RecordError> {
     }
     let mut out = io::stdout().lock();
     if asked.json {
-        let mut object = verdict_json(&judged);
+        let mut object = verdict_json::<K>(&judged);
         if let Some(object) = object.as_object_mut() {
             object.insert("packed_as_written".to_owned(), json!(is_packed));
         }
         writeln!(out, "{object}")?;
     } else {
-        writeln!(out, "{}", verdict_words(&judged))?;
+        writeln!(out, "{}", verdict_words::<K>(&judged))?;
         if !is_packed {
             writeln!(out, "{REPACKED}")?;
         }
@@ -221,12 +224,12 @@ const REPACKED: &str = "NOT PACKED AS WRITTEN: the file around the records is no
 
 /// Writes the proven messages once more, and looks whether the same file comes out: indexes and all
 /// else that no seal is over.
-struct Again {
-    writer: Option<RecordWriter>,
+struct Again<K> {
+    writer: Option<RecordWriter<K>>,
     is_same: Arc<AtomicBool>,
 }
 
-impl Again {
+impl<K: Kind> Again<K> {
     fn new(path: &Path) -> Result<Self, RecordError> {
         let is_same = Arc::new(AtomicBool::new(true));
         let file = BufReader::new(File::open(path).map_err(at(path))?);
@@ -235,7 +238,7 @@ impl Again {
         Ok(Self { writer, is_same })
     }
 
-    fn write(&mut self, block: &[Message]) {
+    fn write(&mut self, block: &[Message<K>]) {
         let Some(writer) = &mut self.writer else { return };
         let done = block.iter().try_for_each(|message| writer.write(message));
         if done.and_then(|()| writer.end_block()).is_err() {
@@ -299,7 +302,7 @@ impl Kept {
     }
 
     /// The block's seal against what was kept of it.
-    fn compare(&mut self, start: &Start, block: &[Message]) {
+    fn compare<K: Kind>(&mut self, start: &Start, block: &[Message<K>]) {
         let Some(seal) = block.last().and_then(|message| Seal::of_cdr(&message.data)) else {
             return;
         };
@@ -334,10 +337,11 @@ impl Kept {
     }
 }
 
-fn verdict_words(judged: &Judged) -> String {
+fn verdict_words<K: Kind>(judged: &Judged) -> String {
     let proven = judged.proven;
     let of = judged.start.as_ref().map_or(String::new(), |start| {
-        format!(", case {} of robot {}, part {}", start.case(), start.robot, start.part)
+        let (case, whose, Start { robot, part, .. }) = (start.case(), K::WHOSE, start);
+        format!(", case {case} of {whose} {robot}, part {part}")
     });
     match &judged.verdict {
         Verdict::Whole => format!("whole: {proven} records as they were written{of}"),
@@ -357,7 +361,7 @@ fn words(bad: &Bad) -> String {
     format!("record {}{after} is the first that is not as it was: {}", bad.record, bad.flaw)
 }
 
-fn verdict_json(judged: &Judged) -> Value {
+fn verdict_json<K: Kind>(judged: &Judged) -> Value {
     let (word, first_bad, after_tick, flaw) = match &judged.verdict {
         Verdict::Whole => ("whole", None, None, None),
         Verdict::Part => ("part", None, None, None),
@@ -366,6 +370,7 @@ fn verdict_json(judged: &Judged) -> Value {
     };
     json!({
         "schema": "longhand record verdict v1",
+        "of": K::WHOSE,
         "verdict": word,
         "proven": judged.proven,
         "first_bad": first_bad,
@@ -378,7 +383,7 @@ fn verdict_json(judged: &Judged) -> Value {
 }
 
 /// Copies what is proven; says what it found.
-fn recover(asked: &Recover) -> Result<ExitCode, RecordError> {
+fn recover<K: Kind>(asked: &Recover) -> Result<ExitCode, RecordError> {
     let belief = match &asked.trust {
         Some(folder) => Belief::Hospital(Box::new(Believed::load(folder)?)),
         None => Belief::Itself,
@@ -386,14 +391,14 @@ fn recover(asked: &Recover) -> Result<ExitCode, RecordError> {
     let failed = |error| RecordError::Write { path: asked.out.clone(), error };
     let (mut new, file) = NewFile::make(&asked.out)?;
     let mut writer = RecordWriter::new(Box::new(Unhurried(file))).map_err(failed)?;
-    let judged = judge_file(&asked.file, belief, |_, block| {
+    let judged = judge_file::<K>(&asked.file, belief, |_, block| {
         let done = block.iter().try_for_each(|message| writer.write(message));
         done.and_then(|()| writer.end_block()).map_err(io::Error::other)
     })?;
     writer.finish().map_err(failed)?;
-    something(&asked.file, &judged)?;
+    something::<K>(&asked.file, &judged)?;
     new.keep();
-    eprintln!("{}", verdict_words(&judged));
+    eprintln!("{}", verdict_words::<K>(&judged));
     println!("{} records in {}", judged.proven, asked.out.display());
     Ok(exit(!matches!(judged.verdict, Verdict::Bad(_))))
 }
@@ -419,31 +424,29 @@ struct Sum {
     missing: u64,
     first: Option<(u64, u64)>,
     last: Option<(u64, u64)>,
-    stages: [u64; Stage::ALL.len()],
+    /// By the word in [`Kind::COUNTED_BY`].
+    ticks_in: BTreeMap<&'static str, u64>,
     seals: u64,
 }
 
 impl Sum {
-    fn add(&mut self, message: &Message) {
-        match message.topic {
-            Topic::Command => self.commands = self.commands.saturating_add(1),
-            Topic::Seal => self.seals = self.seals.saturating_add(1),
-            Topic::Gap => {
-                let [_, ticks] = longs_of_cdr(&message.data).unwrap_or_default();
-                self.missing = self.missing.saturating_add(ticks);
+    fn add<K: Kind>(&mut self, message: &Message<K>) {
+        if message.topic == K::COMMAND {
+            self.commands = self.commands.saturating_add(1);
+        } else if message.topic == K::SEAL {
+            self.seals = self.seals.saturating_add(1);
+        } else if message.topic == K::GAP {
+            let [_, ticks] = longs_of_cdr(&message.data).unwrap_or_default();
+            self.missing = self.missing.saturating_add(ticks);
+        } else if message.topic == K::TICK {
+            let Some((tick, at)) = when::<K>(&message.data) else { return };
+            self.ticks = self.ticks.saturating_add(1);
+            self.first = self.first.or(Some((tick, at.as_micros())));
+            self.last = Some((tick, at.as_micros()));
+            if let Some(word) = counted_by::<K>(&message.data) {
+                let count = self.ticks_in.entry(word).or_default();
+                *count = count.saturating_add(1);
             }
-            Topic::Tick => {
-                let Some(words) = tick_of_cdr(&message.data) else { return };
-                let (tick, at) = when(&words);
-                self.ticks = self.ticks.saturating_add(1);
-                self.first = self.first.or(Some((tick, at.as_micros())));
-                self.last = Some((tick, at.as_micros()));
-                let stage = stage_of(&words).map(|(stage, _)| stage);
-                for (count, known) in self.stages.iter_mut().zip(Stage::ALL) {
-                    *count = count.saturating_add(u64::from(stage == Some(known)));
-                }
-            }
-            Topic::Start | Topic::Transition | Topic::Link => {}
         }
     }
 
@@ -454,44 +457,42 @@ impl Sum {
     }
 }
 
-fn info(asked: &Info) -> Result<ExitCode, RecordError> {
+fn info<K: Kind>(asked: &Info) -> Result<ExitCode, RecordError> {
     let mut sum = Sum::default();
-    let judged = judge_file(&asked.file, Belief::Itself, |_, block| {
+    let judged = judge_file::<K>(&asked.file, Belief::Itself, |_, block| {
         block.iter().for_each(|message| sum.add(message));
         Ok(())
     })?;
-    something(&asked.file, &judged)?;
+    something::<K>(&asked.file, &judged)?;
     let bytes = std::fs::metadata(&asked.file).map_err(at(&asked.file))?.len();
-    let stages: serde_json::Map<String, Value> = Stage::ALL
-        .iter()
-        .zip(sum.stages)
-        .filter(|(_, ticks)| *ticks > 0)
-        .map(|(stage, ticks)| (stage.name().to_owned(), json!(ticks)))
-        .collect();
     let start = judged.start.as_ref();
     let began = start.map(|s| SystemTime::UNIX_EPOCH + Duration::from_nanos(s.wall_ns));
     let span = sum.span_us();
     let a_second = bytes.saturating_mul(1_000_000).checked_div(span);
     let mut out = io::stdout().lock();
     if asked.json {
-        let object = json!({
+        let mut object = json!({
             "schema": "longhand record info v1",
+            "of": K::WHOSE,
             "case": start.map(Start::case),
             "robot": start.map(|s| s.robot),
             "part": start.map(|s| s.part),
             "program": start.map(|s| s.program.clone()),
-            "profile_hash": start.map(|s| format!("{:016x}", s.profile_hash)),
             "began": began.map(date),
             "records": judged.proven, "seals": sum.seals,
             "ticks": sum.ticks, "first_tick": sum.first.map(|(tick, _)| tick),
             "last_tick": sum.last.map(|(tick, _)| tick),
             "commands": sum.commands, "missing_ticks": sum.missing,
             "span_us": span, "bytes": bytes, "bytes_per_s": a_second,
-            "ticks_in": stages,
+            "ticks_in": sum.ticks_in,
         });
+        let hash = start.map(|s| format!("{:016x}", s.settings_hash));
+        if let Some(object) = object.as_object_mut() {
+            object.insert(format!("{}_hash", K::SETTINGS), json!(hash));
+        }
         writeln!(out, "{object}")?;
     } else {
-        writeln!(out, "{}", verdict_words(&judged))?;
+        writeln!(out, "{}", verdict_words::<K>(&judged))?;
         writeln!(out, "began {}", began.map_or("never".to_owned(), date))?;
         let a_second = a_second.unwrap_or(0);
         writeln!(
@@ -499,15 +500,15 @@ fn info(asked: &Info) -> Result<ExitCode, RecordError> {
             "{} ticks, {} commands, {} ticks missing; {bytes} bytes, {a_second} a second",
             sum.ticks, sum.commands, sum.missing
         )?;
-        for (stage, ticks) in &stages {
-            writeln!(out, "{stage:<9} {ticks:>9} ticks")?;
+        for (word, ticks) in &sum.ticks_in {
+            writeln!(out, "{word:<12} {ticks:>9} ticks")?;
         }
         writeln!(out, "who signed it was not looked at: verify --trust does")?;
     }
     Ok(exit(!matches!(judged.verdict, Verdict::Bad(_))))
 }
 
-fn export(asked: &Export) -> Result<ExitCode, RecordError> {
+fn export<K: Kind>(asked: &Export) -> Result<ExitCode, RecordError> {
     let (mut new, mut out): (NewFile<'_>, Box<dyn Write>) = match &asked.out {
         Some(path) => {
             let (new, file) = NewFile::make(path)?;
@@ -515,25 +516,25 @@ fn export(asked: &Export) -> Result<ExitCode, RecordError> {
         }
         None => (NewFile(None), Box::new(BufWriter::new(io::stdout().lock()))),
     };
-    writeln!(out, "{}", csv_head())?;
-    let judged = judge_file(&asked.file, Belief::Itself, |_, block| {
-        let ticks = block.iter().filter(|message| message.topic == Topic::Tick);
-        for words in ticks.filter_map(|message| tick_of_cdr(&message.data)) {
-            writeln!(out, "{}", csv_row(&words))?;
+    writeln!(out, "{}", csv_head::<K>())?;
+    let judged = judge_file::<K>(&asked.file, Belief::Itself, |_, block| {
+        let ticks = block.iter().filter(|message| message.topic == K::TICK);
+        for tick in ticks.filter(|tick| when::<K>(&tick.data).is_some()) {
+            writeln!(out, "{}", csv_row::<K>(&tick.data))?;
         }
         Ok(())
     })?;
     out.flush()?;
-    something(&asked.file, &judged)?;
+    something::<K>(&asked.file, &judged)?;
     new.keep();
     if !matches!(judged.verdict, Verdict::Whole | Verdict::Part) {
-        eprintln!("{}", verdict_words(&judged));
+        eprintln!("{}", verdict_words::<K>(&judged));
     }
     Ok(exit(!matches!(judged.verdict, Verdict::Bad(_))))
 }
 
-fn csv_head() -> String {
-    let names = FIELDS.iter().flat_map(|field| {
+fn csv_head<K: Kind>() -> String {
+    let names = K::FIELDS.iter().flat_map(|field| {
         (0..field.times).map(|place| match field.times {
             1 => field.name.to_owned(),
             _ => format!("{}_{place}", field.name),
@@ -542,41 +543,60 @@ fn csv_head() -> String {
     names.collect::<Vec<_>>().join(",")
 }
 
-/// Stage and reason in words, all else in numbers.
-fn csv_row(words: &TickWords) -> String {
-    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-    let (mut rest, mut cells) = (bytes.as_slice(), Vec::new());
-    let named = stage_of(words);
-    for field in FIELDS {
-        for _ in 0..field.times {
-            let cell = match (field.name, named) {
-                ("stage", Some((stage, _))) => stage.name().to_owned(),
-                ("reason", Some((_, reason))) => reason.name().to_owned(),
-                _ => number(rest, field.width),
-            };
-            cells.push(cell);
-            rest = rest.get(width(field.width)..).unwrap_or_default();
+/// What has a word in words, all else in numbers.
+fn csv_row<K: Kind>(tick: &[u8]) -> String {
+    let cells = elements::<K>(tick).map(|(name, element)| match element.word::<K>(name) {
+        Some(word) => word.to_owned(),
+        None => element.to_string(),
+    });
+    cells.collect::<Vec<_>>().join(",")
+}
+
+/// The word by which a tick is counted.
+fn counted_by<K: Kind>(tick: &[u8]) -> Option<&'static str> {
+    let (name, element) = elements::<K>(tick).find(|(name, _)| *name == K::COUNTED_BY)?;
+    element.word::<K>(name)
+}
+
+/// Every element of a tick, with the name of its field.
+fn elements<K: Kind>(tick: &[u8]) -> impl Iterator<Item = (&'static str, Element)> + '_ {
+    let mut rest = body(tick);
+    let all = K::FIELDS.iter().flat_map(|field| std::iter::repeat_n(field, field.times));
+    all.map(move |field| {
+        let long = rest.first_chunk().copied().unwrap_or_default();
+        let short = rest.first_chunk().copied().unwrap_or_default();
+        let element = match field.width {
+            Width::U64 => Element::Whole(u64::from_le_bytes(long)),
+            Width::F64 => Element::Float(f64::from_le_bytes(long)),
+            Width::U32 => Element::Whole(u32::from_le_bytes(short).into()),
+            Width::U8 => Element::Whole(rest.first().copied().unwrap_or(0).into()),
+        };
+        rest = rest.get(field.width.bytes()..).unwrap_or_default();
+        (field.name, element)
+    })
+}
+
+/// One number of a tick.
+enum Element {
+    Whole(u64),
+    Float(f64),
+}
+
+impl Element {
+    fn word<K: Kind>(&self, field: &str) -> Option<&'static str> {
+        match self {
+            Self::Whole(number) => K::word(field, *number),
+            Self::Float(_) => None,
         }
     }
-    cells.join(",")
 }
 
-const fn width(width: Width) -> usize {
-    match width {
-        Width::U64 | Width::F64 => 8,
-        Width::U32 => 4,
-        Width::U8 => 1,
-    }
-}
-
-fn number(bytes: &[u8], width: Width) -> String {
-    let long = bytes.first_chunk().copied().unwrap_or_default();
-    let short = bytes.first_chunk().copied().unwrap_or_default();
-    match width {
-        Width::U64 => u64::from_le_bytes(long).to_string(),
-        // Shortest text that reads back as the same number.
-        Width::F64 => f64::from_le_bytes(long).to_string(),
-        Width::U32 => u32::from_le_bytes(short).to_string(),
-        Width::U8 => bytes.first().copied().unwrap_or(0).to_string(),
+impl fmt::Display for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(number) => number.fmt(f),
+            // Shortest text that reads back as the same number.
+            Self::Float(number) => number.fmt(f),
+        }
     }
 }

@@ -1,12 +1,12 @@
 //! A record as an MCAP file, profile `ros2`: written block by block, read from front to back.
 //!
 //! Knows: channels, chunks, disks. Does not know: hashes (`seal`), or what a message means
-//! (`schema`). A block is one chunk, written in one go and synced; a cut file is whole up to its
-//! last block. Whatever bytes come in, the reader gives messages or words, and asks for no memory
-//! that the file's own size does not justify.
+//! (`schema`); which topics there are a `Kind` says. A block is one chunk, written in one go and
+//! synced; a cut file is whole up to its last block. Whatever bytes come in, the reader gives
+//! messages or words, and asks for no memory that the file's own size does not justify.
 //! Source: the MCAP specification, mcap.dev/spec; its registry for `ros2`, `ros2msg`, `cdr`.
 
-use super::schema::Topic;
+use crate::schema::Kind;
 use longhand_quic::trust::hex;
 use mcap::records::{MessageHeader, Record, op};
 use mcap::sans_io::linear_reader::{LinearReadEvent, LinearReader, LinearReaderOptions};
@@ -14,14 +14,15 @@ use mcap::{Compression, McapError, WriteOptions};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// One message of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
+pub struct Message<K> {
     /// What it is about.
-    pub topic: Topic,
+    pub topic: K,
     /// Its number on its topic, from 0.
     pub sequence: u32,
     /// Wall time, nanoseconds since 1970, by the offset in the file's start.
@@ -82,13 +83,13 @@ pub enum WriteError {
 }
 
 /// Writes a record.
-pub struct RecordWriter {
+pub struct RecordWriter<K> {
     mcap: mcap::Writer<Block>,
     disk: Arc<Mutex<Box<dyn Disk>>>,
-    sequences: BTreeMap<Topic, u32>,
+    sequences: BTreeMap<K, u32>,
 }
 
-impl RecordWriter {
+impl<K: Kind> RecordWriter<K> {
     /// Begins a file on `disk`.
     ///
     /// Errors: [`WriteError`].
@@ -104,7 +105,7 @@ impl RecordWriter {
             .chunk_size(None)
             .disable_seeking(true);
         let mut mcap = options.create(block)?;
-        for topic in Topic::ALL {
+        for topic in K::TOPICS {
             let definition = topic.definition();
             let schema = mcap.add_schema(topic.type_name(), "ros2msg", definition.as_bytes())?;
             mcap.add_channel(schema, topic.name(), "cdr", &BTreeMap::new())?;
@@ -113,7 +114,7 @@ impl RecordWriter {
     }
 
     /// A message that carries the next number of its topic. Not written yet.
-    pub fn next(&self, topic: Topic, log_time: u64, data: Vec<u8>) -> Message {
+    pub fn next(&self, topic: K, log_time: u64, data: Vec<u8>) -> Message<K> {
         let sequence = self.sequences.get(&topic).copied().unwrap_or(0);
         Message { topic, sequence, log_time, data }
     }
@@ -121,7 +122,7 @@ impl RecordWriter {
     /// Writes a message into the open block.
     ///
     /// Errors: [`WriteError`].
-    pub fn write(&mut self, message: &Message) -> Result<(), WriteError> {
+    pub fn write(&mut self, message: &Message<K>) -> Result<(), WriteError> {
         self.sequences.insert(message.topic, message.sequence.wrapping_add(1));
         let header = MessageHeader {
             channel_id: channel(message.topic),
@@ -158,7 +159,7 @@ impl RecordWriter {
 }
 
 /// The library numbers channels from 1 in the order in which they are added.
-fn channel(topic: Topic) -> u16 {
+fn channel<K: Kind>(topic: K) -> u16 {
     u16::try_from(topic.place()).unwrap_or(0).saturating_add(1)
 }
 
@@ -218,9 +219,9 @@ const READ: usize = 1 << 16;
 /// Reads a record from front to back; each message to `take`, which may stop it with an error.
 ///
 /// Errors: the file cannot be read, or what `take` said.
-pub fn read<E: From<io::Error>>(
+pub fn read<K: Kind, E: From<io::Error>>(
     mut from: impl Read,
-    mut take: impl FnMut(Message) -> Result<(), E>,
+    mut take: impl FnMut(Message<K>) -> Result<(), E>,
 ) -> Result<End, E> {
     let options = LinearReaderOptions::default()
         .with_validate_chunk_crcs(true)
@@ -229,7 +230,7 @@ pub fn read<E: From<io::Error>>(
         .with_check_finishes_after_end_magic(true)
         .with_record_length_limit(RECORD_MAX);
     let mut reader = LinearReader::new_with_options(options);
-    let mut shape = Shape::default();
+    let mut shape = Shape::<K>::new();
     let mut is_over = false;
     while let Some(event) = reader.next_event() {
         match event {
@@ -251,36 +252,48 @@ pub fn read<E: From<io::Error>>(
 }
 
 /// What may stand in a record, and where.
-#[derive(Debug, Default)]
-struct Shape {
+#[derive(Debug)]
+struct Shape<K> {
     has_header: bool,
     schemas: usize,
     channels: usize,
     is_data_over: bool,
     is_ended: bool,
+    kind: PhantomData<K>,
 }
 
-impl Shape {
-    fn take(&mut self, opcode: u8, data: &[u8]) -> Result<Option<Message>, String> {
+impl<K: Kind> Shape<K> {
+    const fn new() -> Self {
+        Self {
+            has_header: false,
+            schemas: 0,
+            channels: 0,
+            is_data_over: false,
+            is_ended: false,
+            kind: PhantomData,
+        }
+    }
+
+    fn take(&mut self, opcode: u8, data: &[u8]) -> Result<Option<Message<K>>, String> {
         let record = mcap::parse_record(opcode, data).map_err(|error| error.to_string())?;
         match record {
             Record::Header(header) if !self.has_header && header.profile == "ros2" => {
                 self.has_header = true;
             }
             Record::Schema { header, data } => {
-                let topic = Topic::ALL.get(usize::from(header.id).wrapping_sub(1)).copied();
+                let topic = K::TOPICS.get(usize::from(header.id).wrapping_sub(1)).copied();
                 let is_ours = topic.is_some_and(|topic| {
                     header.name == topic.type_name()
                         && header.encoding == "ros2msg"
                         && data == topic.definition().as_bytes()
                 });
                 self.schemas = self.schemas.saturating_add(1);
-                if !is_ours || (!self.is_data_over && self.schemas > Topic::ALL.len()) {
+                if !is_ours || (!self.is_data_over && self.schemas > K::TOPICS.len()) {
                     return Err(format!("schema {} is not one of a record's", header.id));
                 }
             }
             Record::Channel(found) => {
-                let topic = Topic::ALL.get(usize::from(found.id).wrapping_sub(1)).copied();
+                let topic = K::TOPICS.get(usize::from(found.id).wrapping_sub(1)).copied();
                 let is_ours = topic.is_some_and(|topic| {
                     found.topic == topic.name()
                         && found.schema_id == found.id
@@ -288,13 +301,13 @@ impl Shape {
                         && found.metadata.is_empty()
                 });
                 self.channels = self.channels.saturating_add(1);
-                if !is_ours || (!self.is_data_over && self.channels > Topic::ALL.len()) {
+                if !is_ours || (!self.is_data_over && self.channels > K::TOPICS.len()) {
                     return Err(format!("channel {} is not one of a record's", found.id));
                 }
             }
             Record::Message { header, data } if !self.is_data_over => {
                 let place = usize::from(header.channel_id).wrapping_sub(1);
-                let topic = Topic::ALL.get(place).copied();
+                let topic = K::TOPICS.get(place).copied();
                 let topic = topic.filter(|_| place < self.channels && self.has_header);
                 let topic = topic.ok_or("a message on no channel of a record's")?;
                 if header.publish_time != header.log_time {

@@ -4,48 +4,63 @@
 //! files, or whom to tell. Read on another thread than the recorder's, which a disk may hold up.
 
 use longhand_protocol::message::RecordAlarm;
-use longhand_protocol::units::{Instant, Micros, Robot};
+use longhand_protocol::units::{Instant, Micros};
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The newest tick that is safe on disk may be this old. Chosen: ten times the longest wait for a
 /// block and its sync; a disk that needs more falls behind for good.
 pub const BEHIND_MAX: Micros = Micros::from_millis(500);
 
-/// Behind by more than this, ticks are as good as lost: the ring holds 18 s.
+/// Behind by more than this, ticks are as good as lost: the rings hold 15 s and more.
 const LOST_AFTER: Micros = Micros::from_secs(10);
 
-/// Levels and counts.
-#[derive(Debug, Default)]
-pub struct Health {
+/// Levels and counts, on the clock `C`.
+#[derive(Debug)]
+pub struct Health<C> {
     /// Ticks that the ring had no room for.
     dropped: AtomicU64,
     /// Ticks for which there was no file.
     unwritten: AtomicU64,
-    /// When the newest tick on disk ran, robot clock.
+    /// When the newest tick on disk ran.
     safe_at: AtomicU64,
     has_failed: AtomicBool,
+    clock: PhantomData<fn() -> C>,
 }
 
-impl Health {
-    pub(super) fn drop_tick(&self) {
+impl<C> Default for Health<C> {
+    fn default() -> Self {
+        Self {
+            dropped: AtomicU64::default(),
+            unwritten: AtomicU64::default(),
+            safe_at: AtomicU64::default(),
+            has_failed: AtomicBool::default(),
+            clock: PhantomData,
+        }
+    }
+}
+
+impl<C> Health<C> {
+    pub(crate) fn drop_tick(&self) {
         self.dropped.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn unwritten(&self, ticks: u64) {
+    pub(crate) fn unwritten(&self, ticks: u64) {
         self.unwritten.fetch_add(ticks, Ordering::Relaxed);
     }
 
-    pub(crate) fn failed(&self, has_failed: bool) {
+    /// Whether there is a file that can be written.
+    pub fn failed(&self, has_failed: bool) {
         self.has_failed.store(has_failed, Ordering::Relaxed);
     }
 
     /// Everything up to `at` is safe.
-    pub(crate) fn safe(&self, at: Instant<Robot>) {
+    pub fn safe(&self, at: Instant<C>) {
         self.safe_at.store(at.as_micros(), Ordering::Release);
     }
 
     /// How things stand at `now`.
-    pub fn alarm(&self, now: Instant<Robot>) -> RecordAlarm {
+    pub fn alarm(&self, now: Instant<C>) -> RecordAlarm {
         let safe_at = Instant::from_micros(self.safe_at.load(Ordering::Acquire));
         let behind = now.since(safe_at);
         if self.has_failed.load(Ordering::Relaxed) || behind > LOST_AFTER {
