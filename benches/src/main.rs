@@ -72,6 +72,7 @@ fn measure(cli: &Cli) -> Result<Vec<Table>, String> {
         tables.push(tick::measure(cli.rounds)?);
         tables.push(tap::measure(cli.rounds)?);
         tables.push(tap::measure_outward(cli.rounds)?);
+        tables.push(tap::measure_leader(cli.rounds)?);
     }
     if wanted(What::Wire) {
         tables.extend(wire::measure(cli.rounds)?);

@@ -7,22 +7,30 @@
 //! servo with both simulated arms, show the tap, write the state. The tap's ring is now emptied,
 //! now full. So that nothing hides in a rare branch, the script loses commands, repeats them,
 //! damages them, floods, cuts the link for every length that the stages tell apart, starts new
-//! sessions, and presses the emergency stop.
+//! sessions, and presses the emergency stop. The leader's step and the console's tap are
+//! counted the same way.
 #![allow(clippy::indexing_slicing, reason = "a test reads its own arrays")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use longhand_benches::hand::{SteadyHand, robot_time, session_key};
+use longhand_console::record::Health as ConsoleHealth;
+use longhand_console::record::tap::tap as console_tap;
+use longhand_console::record::tick::{AlarmLevel, Counts, LeaderTick};
 use longhand_follower::playout::Inbound;
 use longhand_follower::profile::Profile;
 use longhand_follower::supervisor::Request;
 use longhand_follower::{Follower, PeerFaults, TickOutput};
+use longhand_leader::Leader;
+use longhand_leader::engagement::Engagement;
+use longhand_leader::hand::HandSample;
 use longhand_protocol::geometry::PerArm;
-use longhand_protocol::message::{Command, FollowerState, Stage};
+use longhand_protocol::message::{Command, FollowerState, Stage, StateReport, Terms};
 use longhand_protocol::session::{ConsoleSession, RobotSession};
-use longhand_protocol::units::TICK;
+use longhand_protocol::units::{Instant, Micros, Seq, TICK};
 use longhand_protocol::wire::COMMAND_LEN;
+use longhand_quic::pace::Tick;
 use longhand_record::ring::RingReader;
 use longhand_robot_agent::arm::simulated::{PSM_CLASSIC, SimulatedPsm};
 use longhand_robot_agent::record::Health;
@@ -111,6 +119,67 @@ fn a_million_turns_allocate_nothing() {
     let (lost, recorded) = (bench.health.lost(), bench.recorded);
     assert_eq!(lost + recorded + bench.left_in_the_ring(), TICKS);
     assert!(lost > 1_000 && recorded > TICKS / 2, "{lost} lost, {recorded} recorded");
+}
+
+/// The console's side of the same: the leader's step, the session's bytes, and the black box's tap,
+/// whose ring is now emptied, now full.
+#[test]
+fn a_million_ticks_of_the_leader_and_its_tap_allocate_nothing() {
+    let health = Arc::new(ConsoleHealth::default());
+    let (mut tap, mut tapped) = console_tap(RING, &health);
+    let mut message = Vec::with_capacity(RING);
+    let mut leader = Leader::new(Terms::default(), 0.2);
+    let key = session_key(1);
+    let mut session = ConsoleSession::new(key);
+    let (mut recorded, mut followed) = (0, 0_u64);
+    let (calls, ()) = calls_of(|| {
+        for n in 1..=TICKS {
+            let at = n % SCENE;
+            let now = Instant::from_micros(n * 1_000);
+            // A pedal that goes up and down, a clutch, a robot that holds, a link that is silent.
+            let mut sample = HandSample {
+                sampled_at: now,
+                valid_for: Micros::from_millis(50),
+                operator_present: at > 100,
+                clutch: (5_000..6_000).contains(&at),
+                ..HandSample::default()
+            };
+            sample.hands.psm1.jaw = 1e-6 * f64::from(u32::try_from(at).unwrap_or(0));
+            let stage = if (8_000..9_000).contains(&at) { Stage::Latched } else { Stage::Follow };
+            let state = FollowerState {
+                robot_time: robot_time(n),
+                stage,
+                loop_age: Micros::from_millis(5),
+                ..FollowerState::default()
+            };
+            let report = StateReport { key, number: Seq::new(n), state };
+            let heard = (!(10_000..11_000).contains(&at)).then_some(&report);
+            let output = leader.step(now, &sample, heard);
+            followed += u64::from(output.engagement == Engagement::Following);
+            let bytes = session.send(&output.intent);
+            tap.see(&LeaderTick {
+                tick: &Tick { scheduled_at: now, woke_at: now, missed: 0 },
+                sample: &sample,
+                output: &output,
+                command: Some((session.sent(), &bytes)),
+                newest: heard.map(|report| (report, now)),
+                is_current: heard.is_some(),
+                counts: Counts::default(),
+                alarms: AlarmLevel::of(n % 1_024),
+            });
+            while at > SCENE / 5 && tapped.next(&mut message) {
+                recorded += 1;
+            }
+        }
+    });
+    assert_eq!(calls, 0, "the leader's path used the heap {calls} times in {TICKS} ticks");
+    while tapped.next(&mut message) {
+        recorded += 1;
+    }
+    let lost = health.lost();
+    assert_eq!(lost + recorded, TICKS);
+    assert!(lost > 1_000 && recorded > TICKS / 2, "{lost} lost, {recorded} recorded");
+    assert!(followed > TICKS / 2 && followed < TICKS, "{followed} followed");
 }
 
 #[test]

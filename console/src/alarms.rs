@@ -41,6 +41,8 @@ pub enum AlarmKind {
     AskRefused,
     /// The robot is not recorded, or its record falls behind.
     NotRecorded,
+    /// This console is not recorded, or its record falls behind.
+    SelfNotRecorded,
     /// A tool is at the edge of where it may go.
     Limited,
     /// The console was not granted real-time priority.
@@ -49,7 +51,7 @@ pub enum AlarmKind {
 
 impl AlarmKind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::NoLink,
         Self::Refused,
         Self::Altered,
@@ -61,6 +63,7 @@ impl AlarmKind {
         Self::Stalled,
         Self::AskRefused,
         Self::NotRecorded,
+        Self::SelfNotRecorded,
         Self::Limited,
         Self::NotRealTime,
     ];
@@ -80,8 +83,29 @@ impl AlarmKind {
             | Self::Stalled
             | Self::AskRefused
             | Self::NotRecorded
+            | Self::SelfNotRecorded
             | Self::Limited
             | Self::NotRealTime => true,
+        }
+    }
+
+    /// The word for it, for records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoLink => "NoLink",
+            Self::Refused => "Refused",
+            Self::Altered => "Altered",
+            Self::SafeOff => "SafeOff",
+            Self::Bedside => "Bedside",
+            Self::Latched => "Latched",
+            Self::Resting => "Resting",
+            Self::LoopAge => "LoopAge",
+            Self::Stalled => "Stalled",
+            Self::AskRefused => "AskRefused",
+            Self::NotRecorded => "NotRecorded",
+            Self::SelfNotRecorded => "SelfNotRecorded",
+            Self::Limited => "Limited",
+            Self::NotRealTime => "NotRealTime",
         }
     }
 }
@@ -109,6 +133,8 @@ pub struct Facts<'a> {
     pub not_real_time: Option<&'a str>,
     /// How the robot's record does, by its own word.
     pub record: RecordAlarm,
+    /// How this console's own record does; nothing is wrong with one that nobody asked for.
+    pub self_record: RecordAlarm,
 }
 
 /// A console that has never had a session may try this long before it is more than information.
@@ -197,6 +223,7 @@ fn judge(kind: AlarmKind, facts: &Facts<'_>) -> Option<Signal> {
             let words = facts.record.advice();
             Some(Signal::new(priority, format!("Black box: {words}. Tell the bedside")))
         }
+        AlarmKind::SelfNotRecorded => self_not_recorded(facts.self_record),
         AlarmKind::Limited => state.filter(|s| s.arms.iter().any(|arm| arm.limited)).map(|_| {
             Signal::new(Info, "A tool is at the edge of where it may go. Move back, or clutch")
         }),
@@ -204,6 +231,22 @@ fn judge(kind: AlarmKind, facts: &Facts<'_>) -> Option<Signal> {
             .not_real_time
             .map(|words| Signal::new(Info, format!("Console not real-time: {words}"))),
     }
+}
+
+fn self_not_recorded(record: RecordAlarm) -> Option<Signal> {
+    let (priority, text) = match record {
+        RecordAlarm::None => return None,
+        RecordAlarm::Behind => (
+            AlarmPriority::Info,
+            "This console's record falls behind: its disk is slow; nothing is lost yet",
+        ),
+        RecordAlarm::Failed => (
+            AlarmPriority::Medium,
+            "This console is not recorded: its disk is full, gone or too slow. Have it seen to; \
+             recording begins again by itself",
+        ),
+    };
+    Some(Signal::new(priority, text))
 }
 
 /// Latched, and not because the surgeon wished it so. The robot's reason only rises while it stands
@@ -304,6 +347,19 @@ struct Raised {
     acknowledged: bool,
 }
 
+/// How an alarm that is shown stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// As it is shown; an acknowledgement names it.
+    pub id: u32,
+    /// How urgent it is.
+    pub priority: AlarmPriority,
+    /// Its condition holds.
+    pub holds: bool,
+    /// The surgeon has seen it.
+    pub acknowledged: bool,
+}
+
 /// Every alarm: at most one of each kind.
 #[derive(Clone, Debug, Default)]
 pub struct Alarms {
@@ -346,6 +402,18 @@ impl Alarms {
     pub fn priority(&self, kind: AlarmKind) -> Option<AlarmPriority> {
         let mut all = self.slots.iter().zip(AlarmKind::ALL);
         all.find(|(_, of)| *of == kind).and_then(|(slot, _)| slot.as_ref()).map(|r| r.priority)
+    }
+
+    /// How each kind stands, in the order of [`AlarmKind::ALL`]; `None` where it is not shown.
+    pub fn standings(&self) -> [Option<Standing>; AlarmKind::ALL.len()] {
+        self.slots.each_ref().map(|slot| {
+            slot.as_ref().map(|raised| Standing {
+                id: raised.id,
+                priority: raised.priority,
+                holds: raised.holds_since.is_some(),
+                acknowledged: raised.acknowledged,
+            })
+        })
     }
 
     /// Everything that is shown, the most urgent first, then the oldest.
@@ -647,5 +715,26 @@ mod tests {
         alarms.observe(at(1), &Facts { not_real_time: Some("no"), ..good(&s) });
         let priorities: Vec<_> = alarms.views(at(2)).iter().map(|view| view.priority).collect();
         assert_eq!(priorities, [High, Info]);
+    }
+
+    #[test]
+    fn the_consoles_own_record_is_an_alarm_of_its_own() {
+        let mut alarms = Alarms::new();
+        let facts = |self_record| Facts { self_record, ..Facts::default() };
+        let kind = AlarmKind::SelfNotRecorded;
+        alarms.observe(at(0), &facts(RecordAlarm::None));
+        assert_eq!(alarms.priority(kind), None);
+        alarms.observe(at(1), &facts(RecordAlarm::Behind));
+        assert_eq!(alarms.priority(kind), Some(Info));
+        alarms.observe(at(2), &facts(RecordAlarm::Failed));
+        assert_eq!(alarms.priority(kind), Some(Medium));
+        assert_eq!(alarms.priority(AlarmKind::NotRecorded), None, "the robot's is another");
+        let place = AlarmKind::ALL.iter().position(|known| *known == kind).unwrap();
+        let standing = alarms.standings()[place].unwrap();
+        assert!(standing.holds && !standing.acknowledged);
+        alarms.acknowledge(standing.id);
+        assert!(alarms.standings()[place].unwrap().acknowledged);
+        alarms.observe(at(3), &facts(RecordAlarm::None));
+        assert_eq!(alarms.standings()[place], None);
     }
 }

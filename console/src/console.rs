@@ -11,9 +11,12 @@ use crate::network::{ASKS_MAX, Door, Ends, NEWS_MAX, SESSIONS_MAX};
 use crate::page::{
     self, PageConfig, PageError, PageHandReader, PageHandle, PageRequest, PageShared,
 };
+use crate::record::recorder::{Recorded, recorder};
+use crate::record::tap::{RING_WORDS, Tap, tap};
+use crate::record::{Health, Recorder};
 use crate::status::books::Books;
-use crate::status::clerk::{Clerk, Desk, lock};
-use crate::status::{ConsoleReport, ConsoleStatus, Fixed};
+use crate::status::clerk::{Clerk, Desk, RecordEnds, lock};
+use crate::status::{ConsoleReport, ConsoleStatus, Fixed, RecordReport};
 use longhand_leader::Leader;
 use longhand_protocol::message::{RobotId, Terms};
 use longhand_protocol::wire::COMMAND_LEN;
@@ -23,6 +26,8 @@ use longhand_quic::mailbox::Mailbox;
 use longhand_quic::pace::{PUMP_PRIORITY, RealTime};
 use longhand_quic::pump::{ConsoleConfig as PumpConfig, ConsolePump, PumpError, Target};
 use longhand_quic::trust::Credentials;
+use longhand_record::file::WriteError;
+use longhand_record::recorder::{NewDisk, Recording, in_folder};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -59,6 +64,8 @@ pub struct ConsoleConfig {
     /// The robot is a simulated one that was started with this console, to practise on: the page
     /// then offers to lock the pedal, for whoever has one pointer and no foot.
     pub practice: bool,
+    /// A folder for the black box; `None` keeps none.
+    pub record: Option<PathBuf>,
 }
 
 /// A scale as a person writes it after `--scale`: 0.05 to 1, as the leader allows.
@@ -97,6 +104,12 @@ pub enum ConsoleError {
     /// The network side cannot start.
     #[error(transparent)]
     Network(#[from] PumpError),
+    /// The black box cannot be written.
+    #[error(
+        "the record cannot be written ({0}); give the console a folder that it may write \
+         (--record), or run it without (--no-record)"
+    )]
+    Record(WriteError),
     /// A thread or a file descriptor was refused.
     #[error("the system refused a thread or a file ({0}); see its limits (`ulimit -n -u`)")]
     System(#[from] io::Error),
@@ -115,6 +128,10 @@ pub struct Console {
     /// Leader and pump; the clerk ends after them.
     threads: Vec<JoinHandle<()>>,
     clerk: Option<JoinHandle<()>>,
+    /// The record, while it is written.
+    recording: Option<Recording>,
+    /// How it does; `None` where there is none.
+    health: Option<Arc<Health>>,
     same_clock: bool,
 }
 
@@ -133,6 +150,12 @@ impl Console {
     /// # Errors
     /// [`ConsoleError`]: nothing is left running then.
     pub fn start(config: ConsoleConfig) -> Result<Self, ConsoleError> {
+        let disk = config.record.clone().map(in_folder);
+        Self::start_on(config, disk)
+    }
+
+    /// As [`Console::start`], with the record's disk.
+    fn start_on(config: ConsoleConfig, disk: Option<NewDisk>) -> Result<Self, ConsoleError> {
         if matches!(config.hand, HandChoice::Page) && config.page.is_none() {
             return Err(ConsoleError::NoPage);
         }
@@ -142,6 +165,8 @@ impl Console {
             datagram_bytes: COMMAND_LEN,
             qlog: config.qlog.clone(),
         })?;
+        // Before anything runs: what cannot be recorded must not look as if it were.
+        let black_box = disk.map(|disk| BlackBox::new(&config, disk)).transpose()?;
         let mut console = Self {
             board: Arc::new(Board::default()),
             desk: Arc::new(Desk {
@@ -154,6 +179,8 @@ impl Console {
             page: None,
             threads: Vec::new(),
             clerk: None,
+            recording: None,
+            health: None,
             same_clock: config.same_clock,
         };
         if let Some(PagePort(port)) = config.page {
@@ -162,7 +189,7 @@ impl Console {
             console.page = Some(page::serve(cfg, Arc::clone(&console.requests))?);
         }
         // From here on `console` ends whatever has begun when it is dropped by an error.
-        console.start_threads(config, pump)?;
+        console.start_threads(config, pump, black_box)?;
         Ok(console)
     }
 
@@ -170,7 +197,14 @@ impl Console {
         &mut self,
         config: ConsoleConfig,
         pump: ConsolePump,
+        black_box: Option<BlackBox>,
     ) -> Result<(), ConsoleError> {
+        let (mut tap, mut record) = (None, None);
+        if let Some(black_box) = black_box {
+            self.health = Some(Arc::clone(&black_box.ends.health));
+            self.recording = Some(Recording::start(black_box.recorder)?);
+            (tap, record) = (Some(black_box.tap), Some(black_box.ends));
+        }
         let hand: Box<dyn Hand> = match config.hand {
             HandChoice::Page => {
                 Box::new(PageHand::new(PageHandReader::new(Arc::clone(&self.requests))))
@@ -198,6 +232,7 @@ impl Console {
                 scale: leader.scale(),
                 practice: config.practice,
             },
+            record,
         };
         self.clerk = Some(spawn("clerk", move || clerk.run())?);
         let leader = LeaderThread {
@@ -207,6 +242,7 @@ impl Console {
             doorbell: doorbell.clone(),
             board: Arc::clone(&self.board),
             records,
+            tap,
             same_clock: config.same_clock,
             realtime: config.realtime,
         };
@@ -242,7 +278,9 @@ impl Console {
 
     /// What was measured so far.
     pub fn report(&self) -> ConsoleReport {
-        lock(&self.desk.books).report(self.same_clock)
+        let mut report = lock(&self.desk.books).report(self.same_clock);
+        report.record = self.health.as_ref().map(|h| RecordReport { lost_ticks: h.lost() });
+        report
     }
 
     /// Forgets what was measured so far: a measurement begins once the robot follows.
@@ -284,6 +322,10 @@ impl Console {
         if let Some(clerk) = self.clerk.take() {
             let _ended = clerk.join();
         }
+        // After the last tick, and what the clerk still saw: the record ends with it.
+        if let Some(Err(error)) = self.recording.take().map(Recording::end) {
+            tracing::error!("{error}");
+        }
         if let Some(page) = self.page.take() {
             page.shut_down();
         }
@@ -294,6 +336,40 @@ impl Drop for Console {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// The parts of a record that is about to begin.
+struct BlackBox {
+    tap: Tap,
+    recorder: Recorder,
+    ends: RecordEnds,
+}
+
+impl BlackBox {
+    /// Opens the first file.
+    fn new(config: &ConsoleConfig, disk: NewDisk) -> Result<Self, ConsoleError> {
+        let signer = config.credentials.signer();
+        let signer = signer.map_err(|error| ConsoleError::Record(error.into()))?;
+        let recorded = Recorded { robot: config.robot, settings: settings(config), signer };
+        let health = Arc::new(Health::default());
+        let (tap, tapped) = tap(RING_WORDS, &health);
+        let (alarms, changes) = Mailbox::pair();
+        let recorder = recorder(console_now(), tapped, &health, recorded, disk, changes)
+            .map_err(ConsoleError::Record)?;
+        Ok(Self { tap, recorder, ends: RecordEnds { alarms, health } })
+    }
+}
+
+/// How the console is set, TOML, for its record. No file's name: a person may have put another's
+/// name into it.
+fn settings(config: &ConsoleConfig) -> String {
+    let input = match config.hand {
+        HandChoice::Page => "page",
+        HandChoice::Script(_) => "script",
+    };
+    let ConsoleConfig { scale, practice, .. } = config;
+    // With a point, as TOML writes a float.
+    format!("scale = {scale:?}\ninput = \"{input}\"\npractice = {practice}\n")
 }
 
 /// The pump's thread.
@@ -323,7 +399,83 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHand
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::page::AlarmPriority;
     use longhand_leader::DEFAULT_SCALE;
+    use longhand_quic::trust::{Authority, Role, Validity};
+    use longhand_record::file::Disk;
+
+    /// Room for the header and the start, and for a while.
+    struct Small(usize);
+
+    impl Disk for Small {
+        fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+            let left = self.0.checked_sub(bytes.len());
+            self.0 = left.ok_or(io::ErrorKind::StorageFull)?;
+            Ok(())
+        }
+
+        fn sync(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn config() -> ConsoleConfig {
+        let authority = Authority::ephemeral("Test").unwrap();
+        let life = Validity::days(1).unwrap();
+        let surgeon = authority.issue(Role::Surgeon, "dr-lee", None, life).unwrap();
+        ConsoleConfig {
+            // Nobody answers at the discard port.
+            target: "127.0.0.1:9".parse().unwrap(),
+            robot: RobotId::new(1),
+            credentials: authority.credentials(&surgeon).unwrap(),
+            hand: HandChoice::Script(Script::load("tremor").unwrap()),
+            page: None,
+            scale: 0.2,
+            link_name: "none".to_owned(),
+            qlog: None,
+            realtime: false,
+            same_clock: false,
+            practice: false,
+            record: None,
+        }
+    }
+
+    #[test]
+    fn a_disk_that_fails_is_an_alarm_and_a_line_of_the_report_and_the_ticks_go_on() {
+        let mut room = Some(30_000);
+        let disk: NewDisk = Box::new(move |_, _| {
+            let disk = room.take().map(|room| -> Box<dyn Disk> { Box::new(Small(room)) });
+            disk.ok_or_else(|| io::ErrorKind::StorageFull.into())
+        });
+        let console = Console::start_on(config(), Some(disk)).unwrap();
+        let alarm = || {
+            let alarms = console.status().alarms;
+            alarms.into_iter().find(|alarm| alarm.text.contains("console is not recorded"))
+        };
+        // Until it is there: the test's own patience ends it otherwise.
+        let shown = loop {
+            match alarm() {
+                Some(shown) => break shown,
+                None => std::thread::yield_now(),
+            }
+        };
+        assert_eq!(shown.priority, AlarmPriority::Medium);
+        let ticks = console.status().ticks.0;
+        while console.status().ticks.0 < ticks + 200 {
+            std::thread::yield_now();
+        }
+        let report = console.stop();
+        let lost = report.record.unwrap().lost_ticks;
+        assert!(lost >= 200, "{lost}");
+        assert!(report.to_string().contains(&format!("{lost} ticks are in no record")), "{report}");
+    }
+
+    #[test]
+    fn a_record_that_cannot_begin_is_said_and_nothing_runs() {
+        let disk: NewDisk = Box::new(|_, _| Err(io::ErrorKind::PermissionDenied.into()));
+        let error = Console::start_on(config(), Some(disk)).unwrap_err();
+        assert!(matches!(error, ConsoleError::Record(_)), "{error}");
+    }
 
     #[test]
     fn the_default_scale_is_the_leaders() {

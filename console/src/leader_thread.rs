@@ -12,6 +12,8 @@ use crate::input::{Hand, Seen};
 use crate::network::{
     COMMAND_SLOTS, COMMAND_WORDS, NewSession, STATE_SLOTS, STATE_WORDS, ToLeader,
 };
+use crate::record::tap::Tap;
+use crate::record::tick::{AlarmLevel, Counts, LeaderTick};
 use longhand_leader::hand::{HandReading, HandSample};
 use longhand_leader::{Leader, LeaderOutput};
 use longhand_protocol::geometry::PerArm;
@@ -22,7 +24,7 @@ use longhand_protocol::wire::{COMMAND_LEN, STATE_LEN};
 use longhand_quic::doorbell::Doorbell;
 use longhand_quic::mailbox::{self, Reader, Writer};
 use longhand_quic::pace::{Granted, Priority, RealTime, SERVO_PRIORITY, Tick, Ticker};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, OnceLock, TryLockError};
 
@@ -133,6 +135,19 @@ pub(crate) struct Tally {
     pub(crate) ticks_in: [u64; Stage::ALL.len()],
 }
 
+impl From<&Tally> for Counts {
+    fn from(tally: &Tally) -> Self {
+        Self {
+            sessions: tally.sessions,
+            states_accepted: tally.states_accepted,
+            states_lost: tally.states_lost,
+            states_rejected: tally.states_rejected,
+            states_passed: tally.states_passed,
+            commands_altered: tally.commands_altered,
+        }
+    }
+}
+
 /// The newest of everything, for the clerk.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Snapshot {
@@ -160,6 +175,8 @@ pub(crate) struct Board {
     pub(crate) stop: AtomicBool,
     /// A hand that moves by itself is to rest.
     pub(crate) rest: AtomicBool,
+    /// The alarms that are shown, as [`AlarmLevel::word`]: the clerk's word, for the record.
+    pub(crate) alarms: AtomicU64,
     /// Only ever tried, by both sides: neither waits for the other.
     pub(crate) snapshot: Mutex<Snapshot>,
     pub(crate) leader_granted: OnceLock<Granted>,
@@ -190,6 +207,8 @@ pub(crate) struct LeaderThread {
     pub(crate) doorbell: Doorbell,
     pub(crate) board: Arc<Board>,
     pub(crate) records: Writer<RECORD_WORDS, RECORD_SLOTS>,
+    /// Where every tick goes; `None` where nothing is recorded.
+    pub(crate) tap: Option<Tap>,
     /// Robot and console run on one machine, so their clocks are one.
     pub(crate) same_clock: bool,
     pub(crate) realtime: bool,
@@ -241,6 +260,7 @@ impl LeaderThread {
             engagement: output.engagement,
             stage: self.leader.state().map(|state| state.stage),
         };
+        let mut command = None;
         if let Some(live) = &mut run.live {
             let bytes = live.send(&output.intent);
             if let Some(message) = mailbox::from_bytes(&bytes) {
@@ -248,11 +268,25 @@ impl LeaderThread {
                 self.doorbell.ring();
                 let sent = &mut run.snapshot.tally.commands_sent;
                 *sent = sent.saturating_add(1);
+                command = Some((live.session.sent(), bytes));
             }
         }
         // The command is out; the rest of the tick is for people.
         self.records.push(&Record::Tick(*tick).words());
         run.note(tick, &output, &sample, newest, self.hand.note());
+        if let Some(tap) = &mut self.tap {
+            let snapshot = &run.snapshot;
+            tap.see(&LeaderTick {
+                tick,
+                sample: &sample,
+                output: &output,
+                command: command.as_ref().map(|(number, bytes)| (*number, bytes)),
+                newest: snapshot.report.as_ref().map(|(report, at)| (report, *at)),
+                is_current: snapshot.is_current,
+                counts: Counts::from(&snapshot.tally),
+                alarms: AlarmLevel::of(self.board.alarms.load(Ordering::Relaxed)),
+            });
+        }
         self.publish(&run.snapshot);
     }
 
@@ -495,6 +529,7 @@ mod tests {
             doorbell: Doorbell::new().unwrap(),
             board: Arc::default(),
             records,
+            tap: None,
             same_clock: false,
             realtime: false,
         };

@@ -11,6 +11,7 @@
 //! | pump, real-time | carries datagrams and frames | the network |
 //! | clerk, 500 Hz | histograms, alarms, status, page views | nobody for long |
 //! | page | HTTP and websocket on loopback | the browser |
+//! | recorder | every tick onto a disk | the disk, as long as it likes |
 //!
 //! Start one with [`Console::start`]: the `longhand-console` command and the demo in `sim` both do.
 
@@ -21,6 +22,7 @@ mod leader_thread;
 mod network;
 pub mod page;
 pub mod qualify;
+pub mod record;
 pub mod status;
 
 pub use console::{Console, ConsoleConfig, ConsoleError, HandChoice, PagePort, written_scale};

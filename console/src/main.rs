@@ -9,6 +9,8 @@
 mod cli;
 
 use clap::{Parser, Subcommand};
+use longhand_console::record::schema::Topic;
+use longhand_record::command::{self as record, RecordCommand};
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
@@ -23,6 +25,7 @@ use std::process::ExitCode;
         --for 30 --json\n  \
         longhand-console qualify --robot or3.hospital:7400 --identity trust/ann --for 10m\n  \
         longhand-console script check my-hand.csv\n  \
+        longhand-console record verify --trust trust/dr-lee longhand-report/record/*-0000.mcap\n  \
         longhand-console doctor --identity trust/dr-lee"
 )]
 struct Arguments {
@@ -41,6 +44,9 @@ enum Command {
     /// Is this link good enough? Measures it, and answers in a report that can be filed. Exit code:
     /// 0 PASS, 4 FAIL, 3 INSUFFICIENT EVIDENCE, 1 an error, 2 wrong usage.
     Qualify(Box<cli::qualify::Qualify>),
+    /// The black box: check, mend, read.
+    #[command(subcommand)]
+    Record(RecordCommand),
     /// Say what this machine lacks and what follows from it. Exit code: 0 good, 1 limited or bad
     /// (`health` in --json says which), 2 wrong usage.
     Doctor(cli::doctor::Doctor),
@@ -60,6 +66,7 @@ fn main() -> ExitCode {
         Command::Run(run) => run.run(),
         Command::Script(script) => script.run(),
         Command::Qualify(qualify) => qualify.run(),
+        Command::Record(command) => record::run::<Topic>(&command).map_err(cli::wrong),
         Command::Doctor(doctor) => doctor.run(),
     };
     done.unwrap_or_else(|failed| {

@@ -12,8 +12,8 @@ use crate::page::{
     Advisory as AdvisoryView, AlarmView, ArmView, CountersView, LinkState, LinkView, PageView,
 };
 pub use books::{
-    ConsoleReport, HlogError, Loss, Spread, StageReport, TickReport, check_report_folder, rounded,
-    thousandths,
+    ConsoleReport, HlogError, Loss, RecordReport, Spread, StageReport, TickReport,
+    check_report_folder, rounded, thousandths,
 };
 use longhand_leader::advisory::Advisory;
 use longhand_leader::engagement::Engagement;

@@ -19,6 +19,9 @@ use std::time::Duration;
 
 use longhand_console::input::script::Script;
 use longhand_console::page::{AlarmPriority, AlarmView, LinkState, PageRequest};
+use longhand_console::record::Message;
+use longhand_console::record::schema::Topic;
+use longhand_console::record::tick::{Known, TICK_WORDS};
 use longhand_console::{Console, ConsoleConfig, ConsoleStatus, HandChoice, PagePort};
 use longhand_leader::advisory::Advisory;
 use longhand_protocol::message::{
@@ -27,13 +30,15 @@ use longhand_protocol::message::{
 };
 use longhand_protocol::session::{Accepted, RobotSession};
 use longhand_protocol::units::{Epoch, Micros};
-use longhand_protocol::wire::{self, STATE_LEN};
+use longhand_protocol::wire::{self, COMMAND_LEN, STATE_LEN};
 use longhand_quic::clock::robot_now;
 use longhand_quic::doorbell::{Doorbell, Stop};
 use longhand_quic::pump::{
     Accept, Close, CloseCode, Closed, HandshakeError, Link, Outbox, RobotConfig, RobotPump,
 };
 use longhand_quic::trust::{Authority, Credentials, PeerIdentity, Role, Validity};
+use longhand_record::schema::longs_of_cdr;
+use longhand_record::seal::{Belief, Verdict, judge};
 
 const ROBOT: RobotId = RobotId::new(7);
 /// Only so that a broken test ends.
@@ -317,6 +322,7 @@ fn config(target: SocketAddr, authority: &Authority) -> ConsoleConfig {
         qlog: None,
         realtime: false,
         practice: false,
+        record: None,
         same_clock: true,
     }
 }
@@ -450,6 +456,50 @@ fn a_reconnect_is_a_new_session_and_sends_nothing_of_the_old() {
     assert!(bench.console.request(PageRequest::Acknowledge(alarm.id)));
     bench.status_where(|s| !s.alarms.iter().any(|a| a.text.contains("resume was refused")));
     assert_eq!(bench.end().sessions, 2);
+}
+
+/// What the black box keeps is what went out and came in, whatever the threads did meanwhile.
+#[test]
+fn a_session_is_recorded_as_it_was() {
+    let (folder, authority) = (tempfile::tempdir().unwrap(), std::cell::OnceCell::new());
+    let bench = Bench::with(Manner::Welcomes, |config| {
+        authority.set(config.credentials.believes()).unwrap();
+        config.record = Some(folder.path().to_owned());
+    });
+    let mut heard = std::collections::BTreeMap::new();
+    while heard.len() < 300 {
+        let (_, accepted) = bench.command();
+        heard.insert(accepted.command.number.get(), accepted.command);
+    }
+    bench.status_where(|s| s.advisory == Some(Advisory::Following));
+    let report = bench.end();
+    assert_eq!(report.record.unwrap().lost_ticks, 0);
+    let file = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+    let believes = Belief::Hospital(Box::new(authority.into_inner().unwrap()));
+    let mut proven: Vec<Message> = Vec::new();
+    let judged = judge(std::fs::File::open(file).unwrap(), believes, |_, block| {
+        proven.extend_from_slice(block);
+        Ok(())
+    });
+    assert_eq!(judged.unwrap().verdict, Verdict::Whole);
+    let of = |topic| proven.iter().filter(move |message: &&Message| message.topic == topic);
+    let ticks: Vec<[u64; TICK_WORDS]> =
+        of(Topic::Tick).map(|tick| longs_of_cdr(&tick.data).unwrap()).collect();
+    assert_eq!(u64::try_from(ticks.len()).unwrap(), report.leader.ticks);
+    assert_eq!(of(Topic::Command).count(), usize::try_from(report.commands_sent).unwrap());
+    for command in of(Topic::Command) {
+        let bytes: &[u8; COMMAND_LEN] = command.data.last_chunk().unwrap();
+        let command = wire::decode_command(bytes).unwrap();
+        if let Some(heard) = heard.remove(&command.number.get()) {
+            assert_eq!(heard, command);
+        }
+    }
+    assert!(heard.is_empty(), "the robot heard what no record has: {heard:?}");
+    let known = |words: &[u64; TICK_WORDS]| Known::of(words).unwrap();
+    assert!(ticks.iter().any(|words| known(words).advisory == Advisory::Following));
+    assert!(ticks.iter().any(|words| known(words).robot.is_some_and(|r| r.0 == Stage::Follow)));
+    // The clerk's alarm of the first moments: nobody was there yet.
+    assert!(of(Topic::Alarm).count() >= 1);
 }
 
 #[test]

@@ -77,7 +77,8 @@ pub struct DemoArgs {
     /// Write one qlog file per connection here
     #[arg(long)]
     qlog: Option<PathBuf>,
-    /// Keep the robot's black box in this folder: about 0.3 MB a second
+    /// Keep the robot's black box in this folder, about 0.3 MB a second, and the console's in the
+    /// folder `console` in it
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
     /// Let gateways see the robot through this socket (`longhand-gateway run --tap FILE`)
@@ -289,6 +290,7 @@ fn start(args: &DemoArgs) -> Result<Parts, DemoError> {
         realtime: !args.no_real_time,
         same_clock: true,
         practice: true,
+        record: args.record.as_ref().map(|folder| folder.join("console")),
     })?;
     for request in [Request::Enable, Request::HandOver] {
         if agent.bedside().ask(request) != Some(Outcome::Done) {

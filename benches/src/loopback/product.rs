@@ -147,6 +147,7 @@ impl Stage {
             realtime: true,
             same_clock: true,
             practice: false,
+            record: None,
         })
         .map_err(|error| error.to_string())
     }

@@ -56,6 +56,54 @@ pub fn hears_in_time(state: &FollowerState, terms: &Terms) -> bool {
 }
 
 impl Advisory {
+    /// Every advisory, in its own order.
+    pub const ALL: [Self; 19] = [
+        Self::NoLink,
+        Self::RobotOff,
+        Self::RobotFault,
+        Self::BedsideOwns,
+        Self::Paused,
+        Self::WaitForLink,
+        Self::ReleasePedal,
+        Self::PressPedal,
+        Self::HoldStill,
+        Self::RobotLate,
+        Self::Settling,
+        Self::NobodyHolds,
+        Self::HandStill,
+        Self::AlignHand,
+        Self::Clutched,
+        Self::AtLimit,
+        Self::Slowed,
+        Self::TooFast,
+        Self::Following,
+    ];
+
+    /// The word for it, for records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoLink => "NoLink",
+            Self::RobotOff => "RobotOff",
+            Self::RobotFault => "RobotFault",
+            Self::BedsideOwns => "BedsideOwns",
+            Self::Paused => "Paused",
+            Self::WaitForLink => "WaitForLink",
+            Self::ReleasePedal => "ReleasePedal",
+            Self::PressPedal => "PressPedal",
+            Self::HoldStill => "HoldStill",
+            Self::RobotLate => "RobotLate",
+            Self::Settling => "Settling",
+            Self::NobodyHolds => "NobodyHolds",
+            Self::HandStill => "HandStill",
+            Self::AlignHand => "AlignHand",
+            Self::Clutched => "Clutched",
+            Self::AtLimit => "AtLimit",
+            Self::Slowed => "Slowed",
+            Self::TooFast => "TooFast",
+            Self::Following => "Following",
+        }
+    }
+
     /// Looks at everything and picks the one thing that matters most.
     pub fn pick(
         state: Option<&FollowerState>,

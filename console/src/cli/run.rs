@@ -70,6 +70,13 @@ pub struct Run {
     /// Where the histograms go, as .hlog files: a new folder in this one for each run.
     #[arg(long, value_name = "DIR", default_value = "longhand-report")]
     report: PathBuf,
+    /// Folder for the black box, a new file each time; `record` in the --report folder if not
+    /// given. It is signed with the identity, so the surgeon's certificate stands in it.
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
+    /// Keep no record.
+    #[arg(long, conflicts_with = "record")]
+    no_record: bool,
 }
 
 impl Run {
@@ -109,6 +116,8 @@ impl Run {
             realtime: true,
             same_clock: false,
             practice: false,
+            record: (!self.no_record)
+                .then(|| self.record.clone().unwrap_or_else(|| self.report.join("record"))),
         })
     }
 

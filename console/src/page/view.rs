@@ -123,6 +123,20 @@ pub enum AlarmPriority {
     High,
 }
 
+impl AlarmPriority {
+    /// Every priority, the most urgent last.
+    pub const ALL: [Self; 3] = [Self::Info, Self::Medium, Self::High];
+
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
+
 /// One alarm.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct AlarmView {

@@ -198,6 +198,8 @@ impl Books {
             safe_stops: tally.safe_stops,
             leader: TickReport::of(&self.lateness, &self.real_time),
             records_lost: self.records_lost,
+            // Whoever has the recorder says it.
+            record: None,
             books: Box::new(self.clone()),
         }
     }
@@ -382,6 +384,13 @@ impl TickReport {
     }
 }
 
+/// How the console's black box did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RecordReport {
+    /// Ticks that are in no record.
+    pub lost_ticks: u64,
+}
+
 /// What a console has measured. As JSON it is the object that `--json` prints.
 #[derive(Clone, Debug, Serialize)]
 pub struct ConsoleReport {
@@ -432,6 +441,8 @@ pub struct ConsoleReport {
     pub leader: TickReport,
     /// Measurements that were dropped because the clerk did not come to write them down.
     pub records_lost: u64,
+    /// The black box; `None` where none was asked for.
+    pub record: Option<RecordReport>,
     /// The histograms themselves.
     #[serde(skip)]
     books: Box<Books>,
@@ -601,6 +612,9 @@ impl fmt::Display for ConsoleReport {
         }
         if self.records_lost > 0 {
             writeln!(f, "  not written down: {} measurements", self.records_lost)?;
+        }
+        if let Some(RecordReport { lost_ticks }) = self.record.filter(|r| r.lost_ticks > 0) {
+            writeln!(f, "  record         {lost_ticks} ticks are in no record")?;
         }
         Ok(())
     }

@@ -6,10 +6,14 @@
 //! It comes round every [`ROUND`] and waits for nobody: the leader thread's snapshot is only tried,
 //! the page's requests too. What it could not take, it takes in the next round.
 
-use crate::alarms::{Alarms, Facts};
+use crate::alarms::{AlarmKind, Alarms, Facts, Standing};
 use crate::leader_thread::{Board, RECORD_SLOTS, RECORD_WORDS, Record, Snapshot};
 use crate::network::News;
 use crate::page::{LinkState, PageRequest, PageShared};
+use crate::record::Health;
+use crate::record::recorder::AlarmWriter;
+use crate::record::schema::{AlarmChange, AlarmState};
+use crate::record::tick::AlarmLevel;
 use crate::status::books::{Books, Loss};
 use crate::status::{ConsoleStatus, Fixed, LinkStatus, Scene};
 use longhand_protocol::message::{RecordAlarm, StateCommand};
@@ -48,6 +52,14 @@ pub(crate) struct Clerk {
     pub(crate) records: Reader<RECORD_WORDS, RECORD_SLOTS>,
     pub(crate) page: Arc<PageShared>,
     pub(crate) fixed: Fixed,
+    /// This console's record; `None` where there is none.
+    pub(crate) record: Option<RecordEnds>,
+}
+
+/// What the clerk has of the record: changes of alarms go there, and how it does comes back.
+pub(crate) struct RecordEnds {
+    pub(crate) alarms: AlarmWriter,
+    pub(crate) health: Arc<Health>,
 }
 
 /// What it has in its head.
@@ -60,6 +72,10 @@ struct Notes {
     real_time: String,
     not_real_time: Option<String>,
     record_alarm: RecordAlarm,
+    /// How this console's own record does.
+    self_record: RecordAlarm,
+    /// The alarms as the record knows them.
+    recorded: [Option<Standing>; AlarmKind::ALL.len()],
     ask_refused: Option<(String, Instant<Console>)>,
     /// The longest that the leader thread stood still lately, and when that was found.
     stalled: (Micros, Instant<Console>),
@@ -95,7 +111,11 @@ impl Clerk {
             self.serve(notes, request, now);
         }
         notes.count_loss(now);
+        if let Some(record) = &self.record {
+            notes.self_record = record.health.alarm(now);
+        }
         notes.raise(now);
+        self.show_alarms(notes, now);
         notes.rounds = notes.rounds.saturating_add(1);
         if self.page.wants_view() {
             let view = notes.scene(now, &self.fixed).view(&lock(&self.desk.books));
@@ -176,6 +196,24 @@ impl Clerk {
         }
     }
 
+    /// Says to the record which alarms are shown, and what of them has changed.
+    fn show_alarms(&mut self, notes: &mut Notes, now: Instant<Console>) {
+        let Some(record) = &mut self.record else { return };
+        let standings = notes.alarms.standings();
+        let shown = standings.iter().flatten();
+        let level = AlarmLevel {
+            count: u32::try_from(shown.clone().count()).unwrap_or(u32::MAX),
+            most: shown.filter(|standing| standing.holds).map(|standing| standing.priority).max(),
+        };
+        self.board.alarms.store(level.word(), Ordering::Relaxed);
+        let before = std::mem::replace(&mut notes.recorded, standings);
+        for ((kind, before), after) in AlarmKind::ALL.into_iter().zip(before).zip(standings) {
+            if let Some(change) = change(kind, before, after, now) {
+                record.alarms.push(&change.words());
+            }
+        }
+    }
+
     fn serve(&self, notes: &mut Notes, request: PageRequest, now: Instant<Console>) {
         match request {
             PageRequest::Acknowledge(id) => notes.alarms.acknowledge(id),
@@ -195,6 +233,27 @@ impl Clerk {
             }
         }
     }
+}
+
+/// How an alarm stands now, where it stood otherwise.
+fn change(
+    kind: AlarmKind,
+    before: Option<Standing>,
+    after: Option<Standing>,
+    at: Instant<Console>,
+) -> Option<AlarmChange> {
+    if before == after {
+        return None;
+    }
+    let state = match after {
+        None => AlarmState::Gone,
+        Some(Standing { holds: true, .. }) => AlarmState::Raised,
+        Some(Standing { holds: false, .. }) => AlarmState::Over,
+    };
+    let Standing { id, priority, mut acknowledged, .. } = after.or(before)?;
+    // One that stays goes only once it was: it may have been in this very round.
+    acknowledged |= after.is_none() && kind.stays();
+    Some(AlarmChange { at, id, kind, priority, state, acknowledged })
 }
 
 impl Notes {
@@ -265,6 +324,7 @@ impl Notes {
                 stalled: if is_recent { stalled } else { Micros::ZERO },
                 not_real_time: self.not_real_time.as_deref(),
                 record: self.record_alarm,
+                self_record: self.self_record,
             },
         );
     }

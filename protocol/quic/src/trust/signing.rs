@@ -1,7 +1,7 @@
 //! Signatures outside a handshake: what a machine keeps and somebody else must believe later.
 //!
 //! Knows: an identity's key, and whose certificates a hospital believes. Does not know: what is
-//! signed (`robot-agent`'s record), or how a handshake proves the same key (`tls`).
+//! signed (`longhand-record`), or how a handshake proves the same key (`tls`).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,13 +10,15 @@ use std::time::{Duration, SystemTime};
 use longhand_protocol::message::RobotId;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, SignatureScheme};
 use thiserror::Error;
 
 use super::{
-    CA_CERT, CA_LIST, Credentials, IdentityError, PeerIdentity, TrustError, pem, read,
+    CA_CERT, CA_LIST, Credentials, IdentityError, PeerIdentity, Role, TrustError, pem, read,
     robot_dns_name,
 };
 
@@ -33,7 +35,7 @@ pub enum SigningError {
     /// The certificate is not one that can be read.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// It was not issued by this hospital, not then, not to a robot, or was revoked.
+    /// It was not issued by this hospital, not then, not to a holder of that role, or was revoked.
     #[error("the signer's certificate is not believed ({why})")]
     Stranger {
         /// In words.
@@ -114,27 +116,56 @@ impl Believed {
         robot: RobotId,
         at: SystemTime,
     ) -> Result<SignerKey, SigningError> {
-        let stranger = |why: String| SigningError::Stranger { why };
         let key = SignerKey::unproven(certificate)?;
         if key.who.robot != Some(robot) {
             return Err(stranger(format!("it is {}, not robot {}", key.who, robot.get())));
         }
-        let mut roots = RootCertStore::empty();
-        roots.add(self.authority.clone()).map_err(|error| stranger(error.to_string()))?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+        let verifier = WebPkiServerVerifier::builder_with_provider(self.roots()?, provider())
             .with_crls([self.revocations.clone()])
             .build()
-            .map_err(|error| stranger(error.to_string()))?;
-        let name = ServerName::try_from(robot_dns_name(robot))
-            .map_err(|error| stranger(error.to_string()))?;
-        let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+            .map_err(stranger)?;
+        let name = ServerName::try_from(robot_dns_name(robot)).map_err(stranger)?;
         let leaf = CertificateDer::from(certificate);
-        verifier
-            .verify_server_cert(&leaf, &[], &name, &[], UnixTime::since_unix_epoch(since))
-            .map_err(|error| stranger(error.to_string()))?;
+        verifier.verify_server_cert(&leaf, &[], &name, &[], unix_time(at)).map_err(stranger)?;
         Ok(key)
     }
+
+    /// The key of `certificate`, once this hospital issued it to a surgeon, it was in date at `at`
+    /// and is not revoked.
+    ///
+    /// Errors: [`SigningError`] says what is not so.
+    pub fn surgeon(&self, certificate: &[u8], at: SystemTime) -> Result<SignerKey, SigningError> {
+        let key = SignerKey::unproven(certificate)?;
+        if key.who.role != Role::Surgeon {
+            return Err(stranger(format!("it is {}, not a surgeon", key.who)));
+        }
+        let verifier = WebPkiClientVerifier::builder_with_provider(self.roots()?, provider())
+            .with_crls([self.revocations.clone()])
+            .build()
+            .map_err(stranger)?;
+        let leaf = CertificateDer::from(certificate);
+        verifier.verify_client_cert(&leaf, &[], unix_time(at)).map_err(stranger)?;
+        Ok(key)
+    }
+
+    fn roots(&self) -> Result<Arc<RootCertStore>, SigningError> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.authority.clone()).map_err(stranger)?;
+        Ok(Arc::new(roots))
+    }
+}
+
+fn stranger(why: impl ToString) -> SigningError {
+    SigningError::Stranger { why: why.to_string() }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+fn unix_time(at: SystemTime) -> UnixTime {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    UnixTime::since_unix_epoch(since)
 }
 
 /// Whether `signature` is that public key's, of `message`.
@@ -216,13 +247,19 @@ mod tests {
         assert!(believed.robot(&certificate, RobotId::new(2), now).is_err());
         let life = Validity::days(1).unwrap();
         let surgeon = authority.issue(Role::Surgeon, "dr", None, life).unwrap();
-        let surgeon = authority.credentials(&surgeon).unwrap().signer().unwrap();
+        let dr = authority.credentials(&surgeon).unwrap();
+        let surgeon = dr.signer().unwrap();
         assert!(believed.robot(surgeon.certificate(), one, now).is_err());
+        assert!(believed.surgeon(surgeon.certificate(), now).is_ok());
+        assert!(believed.surgeon(&certificate, now).is_err(), "a robot");
         let late = now + Duration::from_secs(3 * 24 * 3_600);
         assert!(believed.robot(&certificate, one, late).is_err());
+        assert!(believed.surgeon(surgeon.certificate(), late).is_err());
+        assert!(other.believes().surgeon(surgeon.certificate(), now).is_err());
         assert!(believed.robot(&certificate, one, now).is_ok());
-        authority.revoke(&[credentials.who()]).unwrap();
+        authority.revoke(&[credentials.who(), dr.who()]).unwrap();
         let after = robot(&authority, 2).believes();
         assert!(after.robot(&certificate, one, now).is_err());
+        assert!(after.surgeon(surgeon.certificate(), now).is_err());
     }
 }
