@@ -401,6 +401,7 @@ mod tests {
     use super::*;
     use crate::page::AlarmPriority;
     use longhand_leader::DEFAULT_SCALE;
+    use longhand_protocol::units::Micros;
     use longhand_quic::trust::{Authority, Role, Validity};
     use longhand_record::file::Disk;
 
@@ -452,17 +453,22 @@ mod tests {
             let alarms = console.status().alarms;
             alarms.into_iter().find(|alarm| alarm.text.contains("console is not recorded"))
         };
-        // Until it is there: the test's own patience ends it otherwise.
+        let begun = console_now();
+        let patience = || {
+            // Only so that a broken test ends.
+            assert!(console_now().since(begun) < Micros::from_secs(60));
+            std::thread::yield_now();
+        };
         let shown = loop {
             match alarm() {
                 Some(shown) => break shown,
-                None => std::thread::yield_now(),
+                None => patience(),
             }
         };
         assert_eq!(shown.priority, AlarmPriority::Medium);
         let ticks = console.status().ticks.0;
         while console.status().ticks.0 < ticks + 200 {
-            std::thread::yield_now();
+            patience();
         }
         let report = console.stop();
         let lost = report.record.unwrap().lost_ticks;

@@ -126,7 +126,12 @@ impl Rig {
         let following = sample.operator_present;
         let state = FollowerState {
             robot_time: Instant::from_micros(self.ticks * 1_000),
-            stage: if following { Stage::Follow } else { Stage::Latched },
+            // Two stages of the robot while the engagement stays Held.
+            stage: match self.ticks % 1_000 {
+                _ if following => Stage::Follow,
+                tick if tick >= BEGINS + 5 => Stage::Latched,
+                _ => Stage::Hold,
+            },
             ..FollowerState::default()
         };
         let number = Seq::new(self.ticks + 1);
