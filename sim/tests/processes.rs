@@ -28,9 +28,12 @@ use client::Client;
 use longhand_protocol::message::{Command, ProfileHash, RobotId, SessionKey};
 use longhand_protocol::units::Epoch;
 use longhand_protocol::wire::{self, COMMAND_LEN};
+use longhand_record::file::{Message, read};
+use longhand_record::schema::Kind;
 use rustix::process::Signal;
 use scene::{SIM, Scene};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::io::Read as _;
 
 const ANY: &str = "127.0.0.1:0";
@@ -142,6 +145,54 @@ fn the_record_of_the_whole_chain_is_whole_replays_bit_for_bit_and_names_nobody()
         let found = text.windows(6).any(|window| window == b"ZZTEST");
         assert!(!found, "a name stands in the record");
     }
+}
+
+/// Two records of one session, by two keys: what the robot received, the console sent.
+#[test]
+fn every_command_in_the_robots_record_stands_in_the_consoles_byte_for_byte() {
+    let scene = Scene::new();
+    let robots = scene.path("black-box");
+    let agent = scene.agent(&["--hand-over", "--record", &robots]);
+    let console = scene.console(&agent.addr);
+    agent.until_in_motion(0, 3.0);
+    let surgeon = console.stop();
+    assert_eq!(surgeon.code, Some(0), "{surgeon:?}");
+    let surgeon = surgeon.json();
+    agent.stop();
+    assert_eq!(number(&surgeon, "/record/lost_ticks"), 0, "{surgeon}");
+    let consoles = only_file(&scene.path("report/record"));
+    let trust = scene.path("trust");
+    let verify = ["record", "verify", "--trust", &trust, &consoles];
+    let verdict = Process::run(scene::CONSOLE, &verify);
+    assert_eq!(verdict.code, Some(0), "{verdict:?}");
+    // Neither end's command takes the other's record for its own.
+    assert_eq!(Process::run(scene::AGENT, &verify).code, Some(1));
+
+    let sent = commands::<longhand_console::record::schema::Topic>(&consoles);
+    assert_eq!(u64::try_from(sent.len()).unwrap(), number(&surgeon, "/commands_sent"));
+    let received = commands::<longhand_robot_agent::record::schema::Topic>(&only_file(&robots));
+    assert!(received.len() > 1_000, "{}", received.len());
+    let unknown = received.iter().filter(|command| !sent.contains(*command)).count();
+    assert_eq!(unknown, 0, "the robot received what the console did not send");
+}
+
+fn only_file(folder: &str) -> String {
+    let found: Vec<_> = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found[0].display().to_string()
+}
+
+/// The datagrams in a record: the last field of a command, whichever end's.
+fn commands<K: Kind>(file: &str) -> BTreeSet<[u8; COMMAND_LEN]> {
+    let mut found = BTreeSet::new();
+    let end = read(std::fs::File::open(file).unwrap(), |message: Message<K>| {
+        if message.topic == K::COMMAND {
+            found.extend(message.data.last_chunk().copied());
+        }
+        Ok::<(), std::io::Error>(())
+    });
+    end.unwrap();
+    found
 }
 
 #[test]
