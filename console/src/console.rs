@@ -11,6 +11,7 @@ use crate::network::{ASKS_MAX, Door, Ends, NEWS_MAX, SESSIONS_MAX};
 use crate::page::{
     self, PageConfig, PageError, PageHandReader, PageHandle, PageRequest, PageShared,
 };
+use crate::practice::Practice;
 use crate::record::recorder::{Recorded, recorder};
 use crate::record::tap::{RING_WORDS, Tap, tap};
 use crate::record::{Health, Recorder};
@@ -61,9 +62,8 @@ pub struct ConsoleConfig {
     /// The robot runs on this very machine, so both ends read one clock and hand-to-joint can be
     /// told exactly. Never for safety.
     pub same_clock: bool,
-    /// The robot is a simulated one that was started with this console, to practise on: the page
-    /// then offers to lock the pedal, for whoever has one pointer and no foot.
-    pub practice: bool,
+    /// Whether the robot is one to practise on.
+    pub practice: Practice,
     /// A folder for the black box; `None` keeps none.
     pub record: Option<PathBuf>,
 }
@@ -185,7 +185,8 @@ impl Console {
         };
         if let Some(PagePort(port)) = config.page {
             let port = (port != 0).then_some(port);
-            let cfg = PageConfig { port, now: Arc::new(console_now), practice: config.practice };
+            let practice = config.practice.is_simulated();
+            let cfg = PageConfig { port, now: Arc::new(console_now), practice };
             console.page = Some(page::serve(cfg, Arc::clone(&console.requests))?);
         }
         // From here on `console` ends whatever has begun when it is dropped by an error.

@@ -11,6 +11,7 @@ use crate::leader_thread::Snapshot;
 use crate::page::{
     Advisory as AdvisoryView, AlarmView, ArmView, CountersView, LinkState, LinkView, PageView,
 };
+use crate::practice::Practice;
 pub use books::{
     ConsoleReport, HlogError, Loss, RecordReport, Spread, StageReport, TickReport,
     check_report_folder, rounded, thousandths,
@@ -125,7 +126,7 @@ pub(crate) struct Fixed {
     pub(crate) link_name: String,
     pub(crate) input: String,
     pub(crate) scale: f64,
-    pub(crate) practice: bool,
+    pub(crate) practice: Practice,
 }
 
 /// What the clerk knows beside the snapshot.
@@ -221,7 +222,9 @@ impl Scene<'_> {
             clutch: levels.clutch,
             operator_present: levels.operator_present,
             scale: self.fixed.scale,
-            practice: self.fixed.practice,
+            practice: self.fixed.practice.is_simulated(),
+            practice_picture: last
+                .and_then(|state| self.fixed.practice.task()?.picture(state.robot_time)),
             input_in_use: Cow::Owned(match snapshot.note {
                 "" => self.fixed.input.clone(),
                 note => format!("{}: {note}", self.fixed.input),

@@ -8,6 +8,7 @@
 use crate::link_command::{DisturbArgs, LinkChoice, LinkError, rtt_p50_ms};
 use crate::measure::{Measure, StageCounts, float};
 use crate::relay::{Relay, RelayError, RelayHandle, RelayOptions, RelayStats};
+use crate::train::room::{Attempt, Episodes, Room, in_words};
 use crate::world::profile_for;
 use clap::Args;
 use longhand_console::input::script::{SHIPPED, Script, ScriptError};
@@ -15,7 +16,10 @@ use longhand_console::status::{
     ConsoleReport, ConsoleStatus, HlogError, Loss, Spread, StageReport, check_report_folder,
     rounded, thousandths,
 };
-use longhand_console::{Console, ConsoleConfig, ConsoleError, HandChoice, PagePort, written_scale};
+use longhand_console::{
+    Console, ConsoleConfig, ConsoleError, HandChoice, PagePort, Practice, PracticeTask,
+    written_scale,
+};
 use longhand_follower::supervisor::{Outcome, Request};
 use longhand_leader::frames::{HAND_BASE, seen_from_arm};
 use longhand_link::LinkModel;
@@ -25,8 +29,9 @@ use longhand_protocol::units::{Console as ConsoleClock, Instant, Micros};
 use longhand_quic::clock::console_now;
 use longhand_quic::trust::{Authority, DAYS_DEFAULT, Role, TrustError, Validity};
 use longhand_record::recorder::in_folder;
-use longhand_robot_agent::agent::{Agent, AgentConfig, AgentError, AgentReport};
+use longhand_robot_agent::agent::{Agent, AgentConfig, AgentError, AgentReport, Observer};
 use longhand_robot_agent::profile_file::{NamedProfile, ProfileFileError};
+use longhand_train::task::Task;
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -52,44 +57,44 @@ pub struct DemoArgs {
           allow_negative_numbers = true)]
     pub seconds: Option<Micros>,
     #[command(flatten)]
-    link: LinkChoice,
+    pub(crate) link: LinkChoice,
     #[command(flatten)]
-    disturb: DisturbArgs,
+    pub(crate) disturb: DisturbArgs,
     /// Seed of everything random in the link
     #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
-    seed: u64,
+    pub(crate) seed: u64,
     /// What moves the hands: page, peg-transfer, tremor, or a hand script (CSV)
     #[arg(long, value_name = "NAME|FILE", value_parser = written_input)]
-    input: Option<String>,
+    pub(crate) input: Option<String>,
     /// The robot's limits: default, public-5g, satellite, or a TOML file; else what suits the link
     #[arg(long)]
-    profile: Option<String>,
+    pub(crate) profile: Option<String>,
     /// Hand metres to tip metres
     #[arg(long, default_value_t = longhand_leader::DEFAULT_SCALE, value_parser = written_scale,
           allow_negative_numbers = true)]
-    scale: f64,
+    pub(crate) scale: f64,
     /// Port of the page on 127.0.0.1; any free one if not given
     #[arg(long, default_value_t = 0)]
-    page_port: u16,
+    pub(crate) page_port: u16,
     /// Folder for the .hlog histograms: a new folder in this one for each run
     #[arg(long, default_value = "longhand-report")]
-    report: PathBuf,
+    pub(crate) report: PathBuf,
     /// Write one qlog file per connection here
     #[arg(long)]
-    qlog: Option<PathBuf>,
+    pub(crate) qlog: Option<PathBuf>,
     /// Keep the robot's black box in this folder, about 0.3 MB a second, and the console's in the
     /// folder `console` in it
     #[arg(long, value_name = "DIR")]
-    record: Option<PathBuf>,
+    pub(crate) record: Option<PathBuf>,
     /// Let gateways see the robot through this socket (`longhand-gateway run --tap FILE`)
     #[arg(long, value_name = "FILE")]
-    tap: Option<PathBuf>,
+    pub(crate) tap: Option<PathBuf>,
     /// Do not ask for real-time priority and locked memory
     #[arg(long)]
-    no_real_time: bool,
+    pub(crate) no_real_time: bool,
     /// Print the report as one JSON object, and nothing else on standard output
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -123,6 +128,8 @@ pub enum DemoError {
     NeverInSession(String),
     #[error("the servo loop did not take the bedside's words; look for an error above")]
     Bedside,
+    #[error("the system refused the task's thread: {0}; see its limits (`ulimit -u`)")]
+    Room(io::Error),
     #[error("{0}")]
     Network(String),
     #[error("the report could not be written: {0}")]
@@ -169,6 +176,9 @@ pub struct DemoReport {
     stolen_ms: Option<u64>,
     /// The histograms' files.
     files: Vec<PathBuf>,
+    /// The task, where there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    practice: Option<PracticeReport>,
     #[serde(skip)]
     stood_still: Option<String>,
 }
@@ -203,6 +213,29 @@ struct NetworkFigures {
     rejected: u64,
 }
 
+/// A task that is practised on the demo's robot.
+pub struct Beside {
+    /// What is to be done.
+    pub task: Task,
+    /// Where the rings lie in the first attempt.
+    pub seed: u64,
+}
+
+/// What became of the task. Documented in the README.
+#[derive(Debug, Serialize)]
+struct PracticeReport {
+    task: String,
+    time_limit_s: f64,
+    attempts: Vec<Attempt>,
+}
+
+/// The task's room, open.
+struct Opened {
+    task: Task,
+    room: Arc<Room>,
+    episodes: Episodes,
+}
+
 struct Parts {
     agent: Agent,
     relay: RelayHandle,
@@ -216,15 +249,27 @@ struct Parts {
     _state: TempDir,
     /// What cannot go well.
     warning: Option<String>,
+    opened: Option<Opened>,
 }
 
 /// Runs the demo until `stop`, or the end of its time, and reports.
 ///
 /// Errors: [`DemoError`].
 pub fn run(args: &DemoArgs, stop: &AtomicBool) -> Result<(), DemoError> {
+    run_beside(args, None, stop)
+}
+
+/// The same, with a task beside the robot.
+///
+/// Errors: [`DemoError`].
+pub fn run_beside(
+    args: &DemoArgs,
+    beside: Option<Beside>,
+    stop: &AtomicBool,
+) -> Result<(), DemoError> {
     // Before the run, not after it: what cannot be written then would be lost.
     check_report_folder(&args.report)?;
-    let parts = start(args)?;
+    let parts = start(args, beside)?;
     let began = console_now();
     introduce(args, &parts);
     watch(args, &parts, began, stop);
@@ -241,7 +286,7 @@ fn written_input(name: &str) -> Result<String, String> {
     Err(format!("neither page, nor a shipped script ({names}), nor a file"))
 }
 
-fn start(args: &DemoArgs) -> Result<Parts, DemoError> {
+fn start(args: &DemoArgs, beside: Option<Beside>) -> Result<Parts, DemoError> {
     let model = args.link.model_or(DEFAULT_LINK)?;
     let link = model.name();
     let input = input_name(args);
@@ -258,7 +303,7 @@ fn start(args: &DemoArgs) -> Result<Parts, DemoError> {
     let robot = authority.issue(Role::Robot, "demo-robot", Some(robot_id), life)?;
     let surgeon = authority.issue(Role::Surgeon, "demo-surgeon", None, life)?;
     let measure = Arc::new(Mutex::new(Measure::default()));
-    let seen = Arc::clone(&measure);
+    let opened = beside.map(Opened::new).transpose()?;
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let state = TempDir::with_prefix("longhand-demo-")?;
     let agent = Agent::start(AgentConfig {
@@ -272,9 +317,7 @@ fn start(args: &DemoArgs) -> Result<Parts, DemoError> {
         tolerate_stalls: true,
         probe_twin: None,
         tap: args.tap.clone(),
-        observer: Some(Box::new(move |state: &FollowerState| {
-            seen.lock().unwrap_or_else(PoisonError::into_inner).observe(state, None);
-        })),
+        observer: Some(observer(&measure, opened.as_ref())),
         record: args.record.clone().map(in_folder),
     })?;
     let relay = start_relay(args, model, &agent)?;
@@ -289,7 +332,7 @@ fn start(args: &DemoArgs) -> Result<Parts, DemoError> {
         qlog: args.qlog.clone(),
         realtime: !args.no_real_time,
         same_clock: true,
-        practice: true,
+        practice: opened.as_ref().map_or(Practice::Robot, Opened::practice),
         record: args.record.as_ref().map(|folder| folder.join("console")),
     })?;
     for request in [Request::Enable, Request::HandOver] {
@@ -307,7 +350,38 @@ fn start(args: &DemoArgs) -> Result<Parts, DemoError> {
         input,
         _state: state,
         warning,
+        opened,
     })
+}
+
+/// Sees every state of the robot's.
+fn observer(measure: &Arc<Mutex<Measure>>, opened: Option<&Opened>) -> Observer {
+    let (measure, room) = (Arc::clone(measure), opened.map(|opened| Arc::clone(&opened.room)));
+    Box::new(move |state: &FollowerState| {
+        measure.lock().unwrap_or_else(PoisonError::into_inner).observe(state, None);
+        if let Some(room) = &room {
+            room.see(state);
+        }
+    })
+}
+
+impl Opened {
+    fn new(Beside { task, seed }: Beside) -> Result<Self, DemoError> {
+        let (room, episodes) = Room::open(task.clone(), seed).map_err(DemoError::Room)?;
+        Ok(Self { task, room, episodes })
+    }
+
+    fn practice(&self) -> Practice {
+        let room: Arc<dyn PracticeTask> = Arc::clone(&self.room) as Arc<dyn PracticeTask>;
+        Practice::Task(room)
+    }
+
+    /// Once agent and console have ended, which hold the room, too.
+    fn end(self) -> PracticeReport {
+        drop(self.room);
+        let (task, time_limit_s) = (self.task.name, self.task.time_s);
+        PracticeReport { task, time_limit_s, attempts: self.episodes.end() }
+    }
 }
 
 /// A link whose round trip alone is older than the profile lets a loop be: the robot would latch,
@@ -342,6 +416,9 @@ fn introduce(args: &DemoArgs, parts: &Parts) {
         "Longhand demo: console -> link {} (seed {}) -> robot, real QUIC over loopback",
         parts.link, args.seed
     );
+    if let Some(Opened { task, .. }) = &parts.opened {
+        eprintln!("{}: {}, {:.0} s", task.name, task.title, task.time_s);
+    }
     eprintln!("robot profile {}, hands moved by {}", parts.profile, parts.input);
     if let Some(warning) = &parts.warning {
         eprintln!("warning: {warning}");
@@ -431,6 +508,7 @@ fn finish(args: &DemoArgs, parts: Parts, ran: Micros) -> Result<(), DemoError> {
     let console = parts.console.stop();
     let relay = parts.relay.stop()?;
     let agent = parts.agent.stop()?;
+    let practice = parts.opened.map(Opened::end);
     // Nothing of the demo's own must be left behind; what cannot be removed hurts nobody.
     let report = DemoReport {
         schema: "longhand demo report v1",
@@ -463,6 +541,7 @@ fn finish(args: &DemoArgs, parts: Parts, ran: Micros) -> Result<(), DemoError> {
         },
         stolen_ms: agent.stolen_ms,
         files: Vec::new(),
+        practice,
         stood_still: console.stood_still(),
     };
     tell(args, report, &console)?;
@@ -548,6 +627,20 @@ fn relay_figures(relay: &RelayStats) -> RelayFigures {
 
 fn print(report: &DemoReport) -> io::Result<()> {
     let mut out = io::stdout().lock();
+    if let Some(practice) = &report.practice {
+        writeln!(out, "{}", practice.task)?;
+        for (number, attempt) in practice.attempts.iter().enumerate() {
+            let words = in_words(attempt, practice.time_limit_s);
+            writeln!(out, "  attempt {}      {words}", number.saturating_add(1))?;
+            if attempt.missing_ms > 0 {
+                let missing = attempt.missing_ms;
+                writeln!(out, "                 this machine stood still for {missing} ms of it")?;
+            }
+        }
+        if practice.attempts.is_empty() {
+            writeln!(out, "  not tried: the robot never followed")?;
+        }
+    }
     writeln!(out, "Link report: {} (seed {}), {:.1} s", report.link, report.seed, report.seconds)?;
     writeln!(
         out,

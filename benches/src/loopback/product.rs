@@ -12,7 +12,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use longhand_console::input::script::Script;
-use longhand_console::{Console, ConsoleConfig, DEFAULT_SCALE, HandChoice, Spread};
+use longhand_console::{Console, ConsoleConfig, DEFAULT_SCALE, HandChoice, Practice, Spread};
 use longhand_follower::supervisor::{Outcome, Request};
 use longhand_protocol::message::{RobotId, Stage as RobotStage};
 use longhand_protocol::units::Micros;
@@ -146,7 +146,7 @@ impl Stage {
             qlog: None,
             realtime: true,
             same_clock: true,
-            practice: false,
+            practice: Practice::No,
             record: None,
         })
         .map_err(|error| error.to_string())

@@ -7,7 +7,8 @@ use clap::Args;
 use longhand_console::input::script::{Script, ScriptError};
 use longhand_console::status::check_report_folder;
 use longhand_console::{
-    Console, ConsoleConfig, ConsoleReport, ConsoleStatus, HandChoice, PagePort, written_scale,
+    Console, ConsoleConfig, ConsoleReport, ConsoleStatus, HandChoice, PagePort, Practice,
+    written_scale,
 };
 use longhand_protocol::message::RobotId;
 use longhand_protocol::units::Micros;
@@ -115,7 +116,7 @@ impl Run {
             qlog: self.qlog.clone(),
             realtime: true,
             same_clock: false,
-            practice: false,
+            practice: Practice::No,
             record: (!self.no_record)
                 .then(|| self.record.clone().unwrap_or_else(|| self.report.join("record"))),
         })

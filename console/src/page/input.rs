@@ -151,6 +151,8 @@ pub enum PageRequest {
     Acknowledge(u32),
     /// Pause or resume.
     StateCommand(StateCommand),
+    /// Begin the task beside a simulated robot anew.
+    TaskAgain,
 }
 
 /// What the input slot holds: the newest input, or why there is none.
@@ -158,8 +160,8 @@ pub enum PageRequest {
 pub(super) enum Slot {
     /// Nobody is there.
     Released(Absence),
-    /// Somebody was there when this was sampled.
-    Held { hands: PageHands, sampled_at: Instant<Console> },
+    /// Somebody was there when this was sampled; the rates hold until then, and no longer.
+    Held { hands: PageHands, sampled_at: Instant<Console>, rates_until: Instant<Console> },
 }
 
 impl Slot {
@@ -170,6 +172,11 @@ impl Slot {
             Self::Held { sampled_at, .. } if now.since(sampled_at) > INPUT_FRESH_FOR => {
                 PageHands::absent(Absence::Stale)
             }
+            // Still there, and at rest: the way that the rates stood for has been gone.
+            Self::Held { hands, rates_until, .. } if now > rates_until => PageHands {
+                rates: PerArm { psm1: HandRates::REST, psm2: HandRates::REST },
+                ..hands
+            },
             Self::Held { hands, .. } => hands,
         }
     }
@@ -207,6 +214,10 @@ pub enum InputError {
 struct Message {
     seq: u64,
     hand_time_ms: f64,
+    /// How long the rates hold at most: a browser that then stalls has not moved on. Without it,
+    /// for as long as the input is fresh.
+    #[serde(default)]
+    for_ms: Option<f64>,
     source: InputSource,
     psm1: HandRates,
     psm2: HandRates,
@@ -222,6 +233,9 @@ struct Message {
     ack: Vec<u32>,
     #[serde(default)]
     state_command: Option<StateCommandWord>,
+    /// Begin the task anew; believed in practice only.
+    #[serde(default)]
+    task_again: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -294,6 +308,10 @@ impl InputReader {
         if !(0.0..=HAND_TIME_MAX_MS).contains(&message.hand_time_ms) {
             return Err(InputError::OutOfBounds);
         }
+        let most_ms = INPUT_FRESH_FOR.as_millis_f64();
+        if !(0.0..=most_ms).contains(&message.for_ms.unwrap_or(most_ms)) {
+            return Err(InputError::OutOfBounds);
+        }
         if message.ack.len() > ACK_MAX {
             return Err(InputError::TooManyAcks);
         }
@@ -304,7 +322,7 @@ impl InputReader {
         }
         self.newest = Some((message.seq, hand_time));
         let sampled_at = self.place(hand_time, received_at);
-        Ok(message.settle(sampled_at, self.practice))
+        Ok(message.settle(sampled_at, received_at, self.practice))
     }
 
     fn place(&mut self, hand_time: Micros, received_at: Instant<Console>) -> Instant<Console> {
@@ -318,7 +336,13 @@ impl InputReader {
 }
 
 impl Message {
-    fn settle(self, sampled_at: Instant<Console>, practice: bool) -> PageInput {
+    fn settle(
+        self,
+        sampled_at: Instant<Console>,
+        received_at: Instant<Console>,
+        practice: bool,
+    ) -> PageInput {
+        let holds = self.for_ms.map_or(INPUT_FRESH_FOR, |ms| Micros::from_secs_f64(ms * 1e-3));
         let hands = PageHands {
             source: Some(self.source),
             rates: PerArm { psm1: self.psm1, psm2: self.psm2 },
@@ -331,11 +355,12 @@ impl Message {
         let slot = match (self.visible, self.focused) {
             (false, _) => Slot::Released(Absence::Hidden),
             (true, false) => Slot::Released(Absence::NotFocused),
-            (true, true) => Slot::Held { hands, sampled_at },
+            (true, true) => Slot::Held { hands, sampled_at, rates_until: received_at.after(holds) },
         };
         let commands = self.state_command.map(|word| PageRequest::StateCommand(word.command()));
         let acks = self.ack.into_iter().map(PageRequest::Acknowledge);
-        PageInput { slot, requests: commands.into_iter().chain(acks).collect() }
+        let again = (self.task_again && practice).then_some(PageRequest::TaskAgain);
+        PageInput { slot, requests: commands.into_iter().chain(acks).chain(again).collect() }
     }
 }
 
@@ -363,6 +388,31 @@ mod tests {
             let input = InputReader::new(practice).read(&text, AT).unwrap();
             let Slot::Held { hands, .. } = input.slot else { panic!("somebody is there") };
             assert_eq!(hands.operator_present, practice);
+        }
+    }
+
+    #[test]
+    fn rates_hold_as_long_as_the_page_says_and_the_pedal_longer() {
+        let text = text(1, 20.0, &moving("0.25"), SEEN);
+        let text = text.replacen('{', r#"{"for_ms":16,"#, 1);
+        let slot = read(&text).unwrap().slot;
+        let end = AT.after(Micros::from_millis(16));
+        assert!((slot.at(end).rates.psm2.linear_m_s[0] - 0.25).abs() < 1e-12);
+        let after = slot.at(end.after(Micros::from_micros(1)));
+        assert_eq!(after.rates.psm2, HandRates::REST);
+        assert!(after.operator_present && after.absence.is_none());
+        for wrong in ["-1", "1e9", "251"] {
+            let text = text.replacen("16", wrong, 1);
+            assert_eq!(read(&text).unwrap_err(), InputError::OutOfBounds, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn only_in_practice_is_a_task_begun_anew() {
+        for practice in [false, true] {
+            let text = text(1, 20.0, REST, &format!(r#"{SEEN},"task_again":true"#));
+            let asked = InputReader::new(practice).read(&text, AT).unwrap().requests;
+            assert_eq!(asked == [PageRequest::TaskAgain], practice, "{asked:?}");
         }
     }
 

@@ -45,12 +45,16 @@ const SOCKET_BYTES_MAX: usize = 64 * 1024;
 /// What stands in the files where an address needs the token.
 const TOKEN_MARK: &str = "{{token}}";
 
-const FILES: [(&str, &str, &str); 5] = [
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+const FILES: [(&str, &str, &str); 6] = [
     ("/", "text/html; charset=utf-8", include_str!("web/index.html")),
     ("/page.css", "text/css; charset=utf-8", include_str!("web/page.css")),
-    ("/draw.js", "text/javascript; charset=utf-8", include_str!("web/draw.js")),
-    ("/hands.js", "text/javascript; charset=utf-8", include_str!("web/hands.js")),
-    ("/page.js", "text/javascript; charset=utf-8", include_str!("web/page.js")),
+    ("/draw.js", SCRIPT, include_str!("web/draw.js")),
+    ("/hands.js", SCRIPT, include_str!("web/hands.js")),
+    // Bundled by build.rs; where that could not be, it says what is missing.
+    ("/scene.js", SCRIPT, include_str!(concat!(env!("OUT_DIR"), "/scene.js"))),
+    ("/page.js", SCRIPT, include_str!("web/page.js")),
 ];
 
 /// What every request of one run shares.

@@ -85,7 +85,8 @@ impl PageShared {
     /// For tests of what reads hands: as if a page had said this at `sampled_at`.
     #[cfg(test)]
     pub(crate) fn put_hands(&self, hands: super::PageHands, sampled_at: Instant<Console>) {
-        self.put_input(Slot::Held { hands, sampled_at });
+        let rates_until = sampled_at.after(super::INPUT_FRESH_FOR);
+        self.put_input(Slot::Held { hands, sampled_at, rates_until });
     }
 
     /// Page's side: nobody is there any more.
@@ -159,7 +160,7 @@ mod tests {
             absence: None,
             ..PageHands::absent(Absence::NoPage)
         };
-        Slot::Held { hands, sampled_at: at }
+        Slot::Held { hands, sampled_at: at, rates_until: at.after(super::super::INPUT_FRESH_FOR) }
     }
 
     #[test]

@@ -6,12 +6,14 @@
 //! number that is not known is `None`, written as `null`; so is a number that is not finite.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use longhand_protocol::geometry::{ArmId, PerArm, Pose, RobotBase, Tip};
 use longhand_protocol::message::{ArmCommand, ArmState, Counters, Reason, Stage};
 use longhand_protocol::units::{Console, Instant};
 use serde::ser::SerializeSeq as _;
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 /// Everything the page shows. Made by the leader's side when `PageShared::wants_view`.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -52,6 +54,9 @@ pub struct PageView {
     pub scale: f64,
     /// The robot is a simulated one, to practise on: the pedal may be locked.
     pub practice: bool,
+    /// The task beside the robot, as it was when the newest state was made; `None` without one.
+    #[serde(serialize_with = "shared")]
+    pub practice_picture: Option<Arc<Value>>,
     /// Which input moves the hands: a page, a script and its name, a device.
     pub input_in_use: Cow<'static, str>,
     /// Both arms; written as a list of two that carry their names.
@@ -289,6 +294,10 @@ fn reason_word<S: Serializer>(reason: &Reason, to: S) -> Result<S::Ok, S::Error>
     to.serialize_str(reason.name())
 }
 
+fn shared<S: Serializer>(picture: &Option<Arc<Value>>, to: S) -> Result<S::Ok, S::Error> {
+    picture.as_deref().serialize(to)
+}
+
 fn arm_list<S: Serializer>(arms: &PerArm<ArmView>, to: S) -> Result<S::Ok, S::Error> {
     let mut list = to.serialize_seq(Some(ArmId::ALL.len()))?;
     for arm in ArmId::ALL {
@@ -301,7 +310,7 @@ fn arm_list<S: Serializer>(arms: &PerArm<ArmView>, to: S) -> Result<S::Ok, S::Er
 mod tests {
     use super::*;
     use longhand_protocol::units::Micros;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn written(view: &PageView, now: Instant<Console>) -> Value {
         serde_json::from_str(&Word::view(view, now).json()).unwrap()

@@ -116,6 +116,10 @@ impl Clerk {
         }
         notes.raise(now);
         self.show_alarms(notes, now);
+        if let Some(task) = self.fixed.practice.task() {
+            let levels = notes.snapshot.output.map(|output| output.intent.levels);
+            task.clutch(levels.is_some_and(|levels| levels.clutch));
+        }
         notes.rounds = notes.rounds.saturating_add(1);
         if self.page.wants_view() {
             let view = notes.scene(now, &self.fixed).view(&lock(&self.desk.books));
@@ -217,6 +221,11 @@ impl Clerk {
     fn serve(&self, notes: &mut Notes, request: PageRequest, now: Instant<Console>) {
         match request {
             PageRequest::Acknowledge(id) => notes.alarms.acknowledge(id),
+            PageRequest::TaskAgain => {
+                if let Some(task) = self.fixed.practice.task() {
+                    task.again();
+                }
+            }
             PageRequest::StateCommand(command) => {
                 let name = command.name();
                 // A lease that was taken over is asked back by a resume.

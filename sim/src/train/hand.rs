@@ -46,19 +46,29 @@ impl Shutter {
 }
 
 /// What lies between the world and the trainee: the pictures on their way.
-#[derive(Clone, Default)]
-pub struct Frames(Arc<Mutex<Shared>>);
+pub struct Frames<P = View>(Arc<Mutex<Shared<P>>>);
 
-#[derive(Default)]
-struct Shared {
+impl<P> Clone for Frames<P> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<P> Default for Frames<P> {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Shared { frames: VecDeque::new(), delay_s: 0.0 })))
+    }
+}
+
+struct Shared<P> {
     /// Oldest first.
-    frames: VecDeque<(Instant<Robot>, Arc<View>)>,
+    frames: VecDeque<(Instant<Robot>, Arc<P>)>,
     delay_s: f64,
 }
 
-impl Frames {
+impl<P> Frames<P> {
     /// A picture, taken at this robot time.
-    pub fn take(&self, at: Instant<Robot>, view: View) {
+    pub fn take(&self, at: Instant<Robot>, view: P) {
         let mut shared = self.shared();
         if shared.frames.len() >= KEPT {
             shared.frames.pop_front();
@@ -72,13 +82,13 @@ impl Frames {
     }
 
     /// The newest picture taken at `at` or before.
-    fn at(&self, at: Instant<Robot>) -> Option<Arc<View>> {
+    pub fn at(&self, at: Instant<Robot>) -> Option<Arc<P>> {
         let shared = self.shared();
         let found = shared.frames.iter().rev().find(|(taken, _)| *taken <= at);
         found.map(|(_, view)| Arc::clone(view))
     }
 
-    fn shared(&self) -> std::sync::MutexGuard<'_, Shared> {
+    fn shared(&self) -> std::sync::MutexGuard<'_, Shared<P>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

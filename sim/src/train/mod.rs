@@ -4,14 +4,18 @@
 //! (`run`), what counts (`longhand-train`). The trainee is a model, and every output says so.
 
 pub mod hand;
+pub mod room;
 pub mod run;
 mod table;
 
 use crate::compare::netfi::{CONDITIONS, Condition};
-use crate::link_command::{LinkChoice, LinkError};
+use crate::demo::{Beside, DemoArgs, DemoError, run_beside};
+use crate::link_command::{DisturbArgs, LinkChoice, LinkError};
 use crate::world::profile_for;
 use clap::Args;
+use longhand_console::written_scale;
 use longhand_follower::profile::Profile;
+use longhand_protocol::units::Micros;
 use longhand_train::score::{ByKind, Inserted, Score};
 use longhand_train::task::{SHIPPED, Task, TaskError};
 use run::{Practice, Practised};
@@ -24,11 +28,17 @@ use std::sync::atomic::AtomicBool;
 /// `longhand-sim train ...`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:
+  longhand-sim train
+  longhand-sim train --task pick-and-place --link beijing-sanya-5g-public --scale 0.8
   longhand-sim train --trainee --link beijing-sanya-5g-public
   longhand-sim train --trainee --task peg-transfer --link ideal --seed 7 --json
   longhand-sim train --trainee --netfi 'delay 300 ms'
   longhand-sim train --trainee --table --seeds 3
   longhand-sim train --list
+
+Without --trainee you sit at the console yourself: it prints the address of a page, where mouse,
+keys or a gamepad move the instruments in real time, and the score of each attempt at its end
+(Ctrl-C).
 
 The virtual trainee is a model of an operator (reaction time, Fitts's law, move and wait), not a
 person: it compares links with each other, and tests the task. Time is virtual. It goes on
@@ -40,16 +50,18 @@ pub struct TrainArgs {
     #[command(flatten)]
     link: LinkChoice,
     /// Over an ideal link, with one of UVA's NetFI conditions laid over the commands
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["link", "trace"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["link", "trace"], requires = "trainee")]
     netfi: Option<String>,
-    /// The virtual trainee sits at the console; the page cannot practise tasks yet
-    #[arg(long, required_unless_present = "list")]
+    /// The virtual trainee sits at the console, in virtual time
+    #[arg(long)]
     trainee: bool,
+    #[command(flatten)]
+    seat: SeatArgs,
     /// Where the rings lie, how the hands miss, what the weather is
     #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     seed: u64,
     /// Every link and every NetFI condition, as a table
-    #[arg(long, conflicts_with_all = ["link", "trace", "netfi"])]
+    #[arg(long, conflicts_with_all = ["link", "trace", "netfi"], requires = "trainee")]
     table: bool,
     /// Runs of each row of the table, from --seed on
     #[arg(long, default_value_t = 3, requires = "table",
@@ -63,6 +75,34 @@ pub struct TrainArgs {
     json: bool,
 }
 
+/// Where a person sits down.
+#[derive(Clone, Debug, Args)]
+struct SeatArgs {
+    /// Stop by itself after this time: 90 (seconds), 30s, 10m
+    #[arg(long = "for", value_name = "TIME", value_parser = Micros::from_written_span,
+          allow_negative_numbers = true, conflicts_with = "trainee")]
+    seconds: Option<Micros>,
+    /// Hand metres to tip metres
+    #[arg(long, default_value_t = SCALE, value_parser = written_scale,
+          allow_negative_numbers = true, conflicts_with = "trainee")]
+    scale: f64,
+    /// Port of the page on 127.0.0.1; any free one if not given
+    #[arg(long, default_value_t = 0, conflicts_with = "trainee")]
+    page_port: u16,
+    /// Folder for the .hlog histograms: a new folder in this one for each run
+    #[arg(long, default_value = "longhand-report", conflicts_with = "trainee")]
+    report: PathBuf,
+    /// Keep the robot's black box in this folder: about 0.3 MB a second
+    #[arg(long, value_name = "DIR", conflicts_with = "trainee")]
+    record: Option<PathBuf>,
+    /// Do not ask for real-time priority and locked memory
+    #[arg(long, conflicts_with = "trainee")]
+    no_real_time: bool,
+}
+
+/// Chosen: the board is 16 cm wide, and a mouse's pad is not; a surgeon on tissue takes less.
+const SCALE: f64 = 0.5;
+
 /// The task could not be practised.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "each is the error of the part it names, with its own words")]
@@ -75,6 +115,8 @@ pub enum TrainError {
     Link(#[from] LinkError),
     #[error("there is no NetFI condition {0:?}; there are {1}")]
     Netfi(String, String),
+    #[error(transparent)]
+    Demo(#[from] DemoError),
     #[error("the result could not be printed: {0}")]
     Output(#[from] io::Error),
     #[error("interrupted: the table is incomplete; {made} of {all} runs were run to their end")]
@@ -91,6 +133,9 @@ pub fn run(args: &TrainArgs, stop: &AtomicBool) -> Result<ExitCode, TrainError> 
     let task = load(&args.task)?;
     if args.table {
         return table::run(&task, args.seed, args.seeds, args.json, stop);
+    }
+    if !args.trainee {
+        return sit_down(args, task, stop);
     }
     let netfi = args.netfi.as_deref().map(condition).transpose()?;
     let (over, link) = match netfi {
@@ -110,6 +155,30 @@ pub fn run(args: &TrainArgs, stop: &AtomicBool) -> Result<ExitCode, TrainError> 
         print(&mut out, &practice, &over, profile_name, &done)?;
     }
     Ok(if finished(&practice.task, &done) { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// A person practises, in real time: the demo's robot and link, with the task beside them.
+fn sit_down(args: &TrainArgs, task: Task, stop: &AtomicBool) -> Result<ExitCode, TrainError> {
+    let seat = &args.seat;
+    let demo = DemoArgs {
+        headless: false,
+        seconds: seat.seconds,
+        link: args.link.clone(),
+        disturb: DisturbArgs::default(),
+        seed: args.seed,
+        input: None,
+        profile: None,
+        scale: seat.scale,
+        page_port: seat.page_port,
+        report: seat.report.clone(),
+        qlog: None,
+        record: seat.record.clone(),
+        tap: None,
+        no_real_time: seat.no_real_time,
+        json: args.json,
+    };
+    run_beside(&demo, Some(Beside { task, seed: args.seed }), stop)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A task by its name, or a task file.

@@ -15,7 +15,7 @@ use crate::task::{Carry, Goal, Task};
 use insertion::Insertion;
 use longhand_protocol::geometry::{ArmId, PerArm, Pose, RobotBase, Tip};
 use longhand_protocol::message::Stage;
-use longhand_protocol::units::TICK;
+use longhand_protocol::units::{Micros, TICK};
 use nalgebra::{Isometry3, Vector3};
 
 /// What the robot says of one arm.
@@ -219,9 +219,7 @@ impl Episode {
         let arms = PerArm::from_fn(|arm| {
             let (felt, tool) = (self.world.felt(arm), self.tips.get(arm));
             let tip = tool.tip.translation.vector;
-            let lead = self.insertion.as_ref().filter(|_| arm == ArmId::Psm2);
-            let force_n = felt.force_n + lead.map_or(0.0, Insertion::force_n);
-            ArmTick { tip, force_n, bumps: felt.bumps, slips: felt.slips }
+            ArmTick { tip, force_n: self.force_n(arm), bumps: felt.bumps, slips: felt.slips }
         });
         self.tally.tick(&arms, tick.stage, tick.clutch, step);
         if let Some(insertion) = &mut self.insertion {
@@ -247,6 +245,11 @@ impl Episode {
             State::Held | State::Loose { .. } => false,
         };
         self.over = self.rings.iter().all(done);
+    }
+
+    /// Whether the task's clock runs: the robot has followed.
+    pub fn has_begun(&self) -> bool {
+        self.tally.ran_for() > Micros::ZERO
     }
 
     /// Whether there is nothing left to do.
@@ -298,6 +301,17 @@ impl Episode {
             follows: self.stage == Stage::Follow,
             over: self.over,
         }
+    }
+
+    /// Where every ring is, in the board's frame.
+    pub fn poses(&self) -> impl Iterator<Item = Isometry3<f64>> {
+        self.world.objects().iter().map(|seen| seen.pose)
+    }
+
+    /// The force on one instrument, newtons, its lead's included.
+    pub fn force_n(&self, arm: ArmId) -> f64 {
+        let lead = self.insertion.as_ref().filter(|_| arm == ArmId::Psm2);
+        self.world.felt(arm).force_n + lead.map_or(0.0, Insertion::force_n)
     }
 
     const fn carry(&self) -> &Carry {

@@ -11,6 +11,7 @@ pub mod contact;
 pub mod dice;
 pub mod episode;
 pub mod instrument;
+pub mod picture;
 pub mod score;
 pub mod task;
 pub mod trainee;

@@ -13,6 +13,7 @@ Longhand.hands = (() => {
   const RATE_MAX = 1.0, TURN_MAX = 10.0, JAW_MAX = 10.0;  // input.rs refuses more
   const DRAG_M_PER_PX = 0.0003, DRAG_RAD_PER_PX = 0.006, WHEEL_M_PER_PX = 0.00003;
   const JAW_RAD_S = 1.2, TURN_RAD_S = 1.0, DEAD_ZONE = 0.15;
+  const HOLDS = 1.5;  // of the time to the next sample: a late timer does not make the hand stutter
   const RAMP = 0.25;  // share of the way to a key's speed taken per sample: full in about 0.2 s
 
   const HANDS = ["psm1", "psm2"];
@@ -20,12 +21,14 @@ Longhand.hands = (() => {
   const keys = new Set();      // codes of the keys that are down
   const holds = new Map();     // on-screen buttons that are down: id -> Set of what holds it
   const drag = {};             // what the pads have moved since the last sample
+  const sent = {};             // of it, what the last sample carries
   const keyed = {};            // speeds of keys and buttons, ramped
   for (const hand of HANDS) {
     drag[hand] = { linear: [0, 0, 0], angular: [0, 0, 0] };
+    sent[hand] = { linear: [0, 0, 0], angular: [0, 0, 0] };
     keyed[hand] = { linear: [0, 0, 0], angular: [0, 0, 0], jaw: 0 };
   }
-  let chosen = "psm1", source = "keyboard", locked = false, sampledAt = null;
+  let chosen = "psm1", source = "keyboard", locked = false, sampledAt = null, meantFor = 0.016;
   const other = (hand) => (hand === "psm1" ? "psm2" : "psm1");
   const area = document.getElementById("hands");
   const lock = document.getElementById("pedal-lock");
@@ -226,10 +229,12 @@ Longhand.hands = (() => {
       const share = i === 2 && Math.abs(moved.linear[2]) > 1e-5 ? 0.3 : 1;
       const v = moved.linear[i] * share;
       moved.linear[i] -= v;
+      sent[hand].linear[i] = v;
       const linear = now.linear[i] + v / seconds + side.linear[i] * speed;
       out.linear_m_s.push(clamp(linear, RATE_MAX));
       const w = moved.angular[i];
       moved.angular[i] = 0;
+      sent[hand].angular[i] = w;
       const angular = now.angular[i] + w / seconds + side.angular[i] * TURN_RAD_S;
       out.angular_rad_s.push(clamp(angular, TURN_MAX));
     }
@@ -245,11 +250,21 @@ Longhand.hands = (() => {
     const passed = sampledAt === null ? 0.016 : (now - sampledAt) / 1000;
     const seconds = Math.min(0.05, Math.max(0.008, passed));
     sampledAt = now;
+    // The last sample's rates were held until now, but no longer than it said: what is then missing
+    // of its drag goes on with this one, and what was too much is taken back.
+    const rest = 1 - Math.min(passed, HOLDS * meantFor) / meantFor;
+    for (const hand of HANDS) {
+      for (const way of ["linear", "angular"]) {
+        for (let i = 0; i < 3; i++) drag[hand][way][i] += sent[hand][way][i] * rest;
+      }
+    }
+    meantFor = seconds;
     const pad = gamepad();
     const energy = (hand) =>
       held(hand + "energy") || keys.has(hand === chosen ? "KeyV" : "KeyB");
     return {
       source,
+      for_ms: seconds * HOLDS * 1000,
       psm1: rates("psm1", seconds, pad),
       psm2: rates("psm2", seconds, pad),
       operator_present: held("pedal") || keys.has("Space") || Boolean(pad && pad.pedal),
@@ -268,6 +283,7 @@ Longhand.hands = (() => {
       drag[hand] = { linear: [0, 0, 0], angular: [0, 0, 0] };
       keyed[hand] = { linear: [0, 0, 0], angular: [0, 0, 0], jaw: 0 };
     }
+    for (const hand of HANDS) sent[hand] = { linear: [0, 0, 0], angular: [0, 0, 0] };
     locked = false;
     lock.checked = false;
     sampledAt = null;

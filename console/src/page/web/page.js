@@ -79,6 +79,7 @@
     const message = { seq: ++seq, hand_time_ms: now, ...input, visible, focused };
     if (acks.length) message.ack = acks.splice(0, 32);
     if (command) { message.state_command = command; command = null; }
+    if (again) { message.task_again = true; again = false; }
     socket.send(JSON.stringify(message));
     sentAt = now;
   }
@@ -204,6 +205,56 @@
     }
   }
 
+  // ---- the task ----------------------------------------------------------------------------------
+  const MISTAKES = [["dropped_on_board", "dropped"], ["dropped_out_of_field", "lost"],
+    ["wrong_peg", "wrong peg"], ["not_passed", "not passed"], ["empty_grasp", "empty grasp"],
+    ["collision", "collision"], ["excessive_force", "too much force"],
+    ["out_of_workspace", "out of the workspace"], ["missed_entry", "missed entry"],
+    ["overshoot", "overshoot"]];
+  const TASK_FIGURES = [
+    ["points", (s) => number(s.points, 1)], ["penalties", (s) => `${number(s.penalties_s)} s`],
+    ["force left", (s) => `${number(s.force_n[0], 1)} N`],
+    ["force right", (s) => `${number(s.force_n[1], 1)} N`],
+    ["path left", (s) => `${number(s.path_mm[0])} mm`],
+    ["path right", (s) => `${number(s.path_mm[1])} mm`],
+    ["clutched", (s) => s.clutches], ["safe stops", (s) => s.safe_stops],
+  ];
+  function pairs(id, prefix, figures) {
+    figures.forEach(([name], i) => {
+      byId(id).append(Object.assign(document.createElement("dt"), { textContent: name }),
+        Object.assign(document.createElement("dd"), { id: prefix + i }));
+    });
+  }
+  pairs("task-figures", "task-figure", TASK_FIGURES);
+  let again = false, mistakes = 0;
+  byId("task-again").addEventListener("click", (event) => {
+    if (holds) again = true; else tell("This page only watches; it cannot begin the task anew.");
+    if (event.detail) Longhand.hands.focus();
+  });
+  function showTask(picture) {
+    byId("task").hidden = !picture;
+    if (!picture) return;
+    const score = picture.score;
+    setText("task-name", picture.task);
+    setText("task-title", picture.title);
+    setText("task-time", number(score.time_s, 1));
+    setText("task-limit", `s of ${number(score.limit_s)} s`);
+    const errors = MISTAKES.filter(([key]) => score.errors[key])
+      .map(([key, words]) => `${words} ${score.errors[key]}`);
+    const lead = score.inserted && `lead ${number(score.inserted.depth_error_mm, 1)} mm from its `
+      + `depth, ${number(score.inserted.lateral_mm, 1)} mm beside its line, `
+      + `${number(score.inserted.angle_deg, 1)}\u00b0 askew`;
+    const how = score.completed ? "\u2713 done" : score.over ? "\u2715 over, not done"
+      : score.time_s > score.limit_s ? "\u25b2 beyond the cut-off: no points"
+        : score.time_s > 0 ? "\u25cf under way" : "begins when the robot follows";
+    const moves = `${score.moves} of ${score.moves_in_all} moves`;
+    setText("task-state", [how, lead || moves, ...errors].join("; "));
+    TASK_FIGURES.forEach(([, of], i) => setText(`task-figure${i}`, String(of(score))));
+    const made = MISTAKES.reduce((sum, [key]) => sum + score.errors[key], 0);
+    if (made > mistakes) setText("announce", errors.join(", "));
+    mistakes = made;
+  }
+
   const MARKS = { high: "!!! high", medium: "!! medium", info: "i info" };
   const RANK = { high: 0, medium: 1, info: 2 };
   const rows = new Map();
@@ -274,11 +325,12 @@
     ["lost", (v) => v.counters.lost], ["never sent", (v) => v.commands_skipped],
     ["late ticks", (v) => v.counters.late_ticks], ["missed ticks", (v) => v.counters.missed_ticks],
     ["safe stops", (v) => v.counters.safe_stops],
+    ["frames", () => `${framesASecond(performance.now())} /s`],
+    // From the robot state's receipt to the frame that shows it, over the last ten seconds.
+    ["state to frame", () => `${number(stateToPhoton(0.5), 1)} ms`],
+    ["at p99", () => `${number(stateToPhoton(0.99), 1)} ms`],
   ];
-  FIGURES.forEach(([name], i) => {
-    byId("figures").append(Object.assign(document.createElement("dt"), { textContent: name }),
-      Object.assign(document.createElement("dd"), { id: `figure${i}` }));
-  });
+  pairs("figures", "figure", FIGURES);
 
   function showFigures(view, now, stale) {
     const { loop_age_ms: age, loop_age_warn_ms: warn, loop_age_max_ms: max } = view.link;
@@ -321,32 +373,92 @@
     setText("keys-go", `\u2328 ${goes}`);
   }
 
+  // ---- the picture -----------------------------------------------------------------------------
+  let scene = null;
+  function openPicture() {
+    let missing = Longhand.sceneMissing ?? "";
+    if (!missing) {
+      try { scene = Longhand.openScene(byId("scene")); }
+      catch (error) { missing = `this browser draws in no three dimensions (${error.message})`; }
+    }
+    if (missing) {
+      for (const option of byId("view").options) option.disabled = option.value !== "plain";
+      byId("view").value = "plain";
+      byId("scene-missing").hidden = false;
+      setText("scene-missing", `\u25b2 No endoscope picture: ${missing}.`);
+    }
+    chooseView();
+    byId("view").addEventListener("change", chooseView);
+  }
+  function chooseView() {
+    const plain = byId("view").value === "plain";
+    byId("endoscope").hidden = plain;
+    byId("scene-keys").hidden = plain;
+    for (const id of ["views", "view-width-label", "plain-keys"]) byId(id).hidden = !plain;
+  }
+  // From the receipt of a state to the end of the first frame that shows it, ms.
+  const drawnAfter = [];
+  let drawn = null;
+  function showPicture(view, age, stale) {
+    const which = byId("view").value;
+    if (which === "plain") {
+      const width = Number(byId("view-width").value);
+      Longhand.drawView(byId("front"), view.arms, [0, 2], width, age, stale);
+      Longhand.drawView(byId("top"), view.arms, [0, 1], width, age, stale);
+    } else {
+      if (!scene.draw(view, stale, which === "close")) return;
+      byId("scene-stale").hidden = !stale;
+      if (stale) {
+        setText("scene-stale", age === null ? "no view" : `view ${Math.round(age)} ms old`);
+      }
+    }
+    if (drawn !== word && word.state_age_ms !== null && !stale) {
+      drawn = word;
+      drawnAfter.push(word.state_age_ms + (performance.now() - wordAt));
+      if (drawnAfter.length > 600) drawnAfter.shift();
+    }
+  }
+  const stateToPhoton = (share) => {
+    const sorted = [...drawnAfter].sort((a, b) => a - b);
+    return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? null;
+  };
+  const frames = [];  // when the last second's were drawn
+  function framesASecond(now) {
+    while (frames.length && frames[0] < now - 1000) frames.shift();
+    return frames.length;
+  }
+
   // ---- the loop --------------------------------------------------------------------------------
   let slowAt = 0;
   function frame() {
     const now = performance.now();
-    if (now - sentAt >= SAMPLE_MS) send(now);
     showBanner(now);
     if (word) {
       const view = word.view;
       const age = word.state_age_ms === null ? null : word.state_age_ms + (now - wordAt);
       const stale = age === null || age > STALE_MS;
-      const width = Number(byId("view-width").value);
-      Longhand.drawView(byId("front"), view.arms, [0, 2], width, age, stale);
-      Longhand.drawView(byId("top"), view.arms, [0, 1], width, age, stale);
+      showPicture(view, age, stale);
       showStage(view, age, stale);
+      frames.push(now);
       announce(view, now);
       if (now - slowAt > 66) {  // words and curves: 15 times a second is as fast as one reads
         slowAt = now;
         showHead(view, age);
         showArms(view);
+        showTask(view.practice_picture);
         showAlarms(view.alarms);
         showFigures(view, now, stale);
       }
     }
     requestAnimationFrame(frame);
   }
+  openPicture();
   connect();
   Longhand.hands.focus();
   requestAnimationFrame(frame);
+  // Not with the frames: a picture that is slow to draw must not let go of the pedal.
+  setInterval(() => {
+    const now = performance.now();
+    if (now - sentAt >= SAMPLE_MS) send(now);
+  }, SAMPLE_MS);
 })();
