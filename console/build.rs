@@ -69,5 +69,6 @@ fn run(program: &str, args: &[&str], work: &Path) -> Result<(), String> {
     }
     let said = String::from_utf8_lossy(&done.stderr);
     let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
-    Err(format!("{program} {} failed ({}); see the network, and build again", args[0], last.trim()))
+    let what = args.join(" ");
+    Err(format!("{program} {what} failed ({}); see the network, and build again", last.trim()))
 }

@@ -368,7 +368,7 @@ fn settings(config: &ConsoleConfig) -> String {
         HandChoice::Page => "page",
         HandChoice::Script(_) => "script",
     };
-    let ConsoleConfig { scale, practice, .. } = config;
+    let (scale, practice) = (config.scale, config.practice.is_simulated());
     // With a point, as TOML writes a float.
     format!("scale = {scale:?}\ninput = \"{input}\"\npractice = {practice}\n")
 }
@@ -437,7 +437,7 @@ mod tests {
             qlog: None,
             realtime: false,
             same_clock: false,
-            practice: false,
+            practice: Practice::No,
             record: None,
         }
     }

@@ -321,7 +321,7 @@ fn config(target: SocketAddr, authority: &Authority) -> ConsoleConfig {
         link_name: "loopback".to_owned(),
         qlog: None,
         realtime: false,
-        practice: false,
+        practice: longhand_console::Practice::No,
         record: None,
         same_clock: true,
     }

@@ -17,8 +17,7 @@ use longhand_console::status::{
     rounded, thousandths,
 };
 use longhand_console::{
-    Console, ConsoleConfig, ConsoleError, HandChoice, PagePort, Practice, PracticeTask,
-    written_scale,
+    Console, ConsoleConfig, ConsoleError, HandChoice, PagePort, Practice, written_scale,
 };
 use longhand_follower::supervisor::{Outcome, Request};
 use longhand_leader::frames::{HAND_BASE, seen_from_arm};
@@ -372,7 +371,7 @@ impl Opened {
     }
 
     fn practice(&self) -> Practice {
-        let room: Arc<dyn PracticeTask> = Arc::clone(&self.room) as Arc<dyn PracticeTask>;
+        let room: Arc<Room> = Arc::clone(&self.room);
         Practice::Task(room)
     }
 
@@ -625,21 +624,26 @@ fn relay_figures(relay: &RelayStats) -> RelayFigures {
     }
 }
 
+fn print_attempts(out: &mut impl Write, practice: &PracticeReport) -> io::Result<()> {
+    writeln!(out, "{}", practice.task)?;
+    for (number, attempt) in practice.attempts.iter().enumerate() {
+        let words = in_words(attempt, practice.time_limit_s);
+        writeln!(out, "  attempt {}      {words}", number.saturating_add(1))?;
+        if attempt.missing_ms > 0 {
+            let missing = attempt.missing_ms;
+            writeln!(out, "                 this machine stood still for {missing} ms of it")?;
+        }
+    }
+    if practice.attempts.is_empty() {
+        writeln!(out, "  not tried: the robot never followed")?;
+    }
+    Ok(())
+}
+
 fn print(report: &DemoReport) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if let Some(practice) = &report.practice {
-        writeln!(out, "{}", practice.task)?;
-        for (number, attempt) in practice.attempts.iter().enumerate() {
-            let words = in_words(attempt, practice.time_limit_s);
-            writeln!(out, "  attempt {}      {words}", number.saturating_add(1))?;
-            if attempt.missing_ms > 0 {
-                let missing = attempt.missing_ms;
-                writeln!(out, "                 this machine stood still for {missing} ms of it")?;
-            }
-        }
-        if practice.attempts.is_empty() {
-            writeln!(out, "  not tried: the robot never followed")?;
-        }
+        print_attempts(&mut out, practice)?;
     }
     writeln!(out, "Link report: {} (seed {}), {:.1} s", report.link, report.seed, report.seconds)?;
     writeln!(

@@ -26,7 +26,7 @@ fn state(ms: u64) -> FollowerState {
     let mut state =
         FollowerState { robot_time: at(ms), stage: Stage::Follow, ..FollowerState::default() };
     for arm in ArmId::ALL {
-        let deep = -0.110 - 0.000_03 * ms as f64;
+        let deep = -0.110 - 0.03 * Micros::from_millis(ms).as_secs_f64();
         let arm = state.arms.get_mut(arm);
         // The tip points down: the tip's z is the base's -z.
         let turn = UnitQuaternion::from_axis_angle(&Vector3::x_axis(), core::f64::consts::PI);
