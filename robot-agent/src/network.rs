@@ -134,6 +134,9 @@ pub(crate) struct Lease {
     next_link: u64,
     /// Whose session was the last, and the word by which they resume.
     last_holder: Option<(Surgeon, u64)>,
+    /// The epoch of that session, and the newest fence: at or behind it a lease is over.
+    last_epoch: Epoch,
+    fence: Epoch,
     /// Whom the present holder's lease was held against, by certificate.
     claimants: BTreeSet<String>,
     /// Certificates that are not believed any more, by serial number.
@@ -209,6 +212,8 @@ pub(crate) fn door(config: NetworkConfig) -> (Door, NetworkWatch) {
         holder: None,
         next_link: 0,
         last_holder: None,
+        last_epoch: Epoch::ZERO,
+        fence: Epoch::ZERO,
         claimants: BTreeSet::new(),
         revoked: BTreeSet::new(),
         ended: BTreeMap::new(),
@@ -404,7 +409,14 @@ impl Lease {
     fn is_held_against(&self, claimant: &Surgeon, resumes: bool) -> bool {
         let bedside = self.last_stage >= Stage::Bedside;
         match &self.holder {
-            None => !bedside && !resumes && self.last_holder.is_some(),
+            None => {
+                // Once that lease is over the bedside handed the robot to a name (`handed_to`), and
+                // whoever proves to be that may begin anew: their console may be another one.
+                let is_over = self.fence >= self.last_epoch;
+                let is_theirs = |(last, _): &(Surgeon, u64)| is_over && last == claimant;
+                let is_free = self.last_holder.as_ref().is_none_or(is_theirs);
+                !bedside && !resumes && !is_free
+            }
             Some(holder) if resumes => {
                 robot_now().since(holder.heard_at) < self.config.terms.latch_after
             }
@@ -474,6 +486,7 @@ impl Lease {
     fn retire(&mut self) -> Option<u64> {
         let holder = self.holder.take()?;
         count_session(&mut self.record, &holder.session);
+        self.last_epoch = holder.session.key().epoch;
         self.last_holder = Some((holder.who, holder.resume));
         self.show_link();
         Some(holder.link)
@@ -499,6 +512,7 @@ impl Lease {
             Err(words) => {
                 tracing::error!("{words}");
                 self.ended.insert(holder.link, Close::new(CloseCode::Refused, words));
+                self.last_epoch = holder.session.key().epoch;
                 self.last_holder = Some((holder.who, holder.resume));
             }
         }
@@ -511,6 +525,7 @@ impl Lease {
             *newest = unpack_state(words).or(*newest);
         });
         self.last_stage = newest.map_or(self.last_stage, |(state, _)| state.stage);
+        self.fence = newest.map_or(self.fence, |(_, fence)| fence).max(self.fence);
     }
 
     /// The newest state that the holder does not have yet, and whether the holder's session is
@@ -1279,6 +1294,26 @@ pub(crate) mod tests {
         let mut lee = bench.connect("dr-lee", 3);
         resumed(&mut lee, word);
         assert_eq!(watch.handed_to(), "dr-lee");
+    }
+
+    /// The console is gone for good: the bedside took the robot back, and handed it to the same
+    /// surgeon, who sits at another console by now.
+    #[test]
+    fn a_robot_handed_over_anew_is_the_last_holders_whatever_console_they_come_with() {
+        let mut bench = Bench::new();
+        let mut lee = bench.connect("dr-lee", 1);
+        let key = welcomed(&mut lee);
+        drop(lee);
+        bench.stage(Stage::Latched);
+        // The lease still runs: only the console that had it may come back.
+        assert_eq!(refused(&mut bench.connect("dr-lee", 2)).why, RefusalKind::LeaseHeld);
+        bench.fence = key.epoch;
+        bench.stage(Stage::Bedside);
+        bench.stage(Stage::Latched);
+        assert_eq!(refused(&mut bench.connect("dr-two", 3)).why, RefusalKind::LeaseHeld);
+        let mut anew = bench.connect("dr-lee", 4);
+        assert!(welcomed(&mut anew).epoch > key.epoch);
+        assert_eq!(bench.watch().handed_to(), "dr-lee");
     }
 
     /// The bedside took the robot and gave it back, and the states that said so were dropped.
