@@ -145,6 +145,12 @@ impl Measuring {
             );
             return Err(Close::new(CloseCode::Refused, words));
         }
+        let is_mine = |one: &Run| one.run == run && one.fingerprint == self.fingerprint;
+        // A run that was ended by a newer one comes back by itself when its console reconnects.
+        let is_newer_live = known.iter().any(|one| one.live > 0 && !is_mine(one));
+        if is_newer_live && known.iter().any(|one| is_mine(one) && one.is_replaced) {
+            return Err(over(ANOTHER));
+        }
         for other in known.iter_mut().filter(|other| other.run != run) {
             other.is_replaced = true;
         }
@@ -221,12 +227,12 @@ impl Measuring {
         let is_replaced = self.with_mine(run, |mine| mine.is_replaced) == Some(true);
         let words = match may {
             Err(refusal) => refusal.why.advice(),
-            Ok(()) if is_replaced => "another of the same certificate has begun",
+            Ok(()) if is_replaced => ANOTHER,
             Ok(()) => return None,
         };
         // Where a surgeon has come the twin does not outlive the session.
         self.end(None);
-        Some(Close::new(CloseCode::Refused, format!("the measurement is over: {words}")))
+        Some(over(words))
     }
 
     /// This connection measures no more; since when the twin outlives it, if it does.
@@ -243,6 +249,13 @@ impl Measuring {
         let mut known = self.runs.lock();
         known.iter_mut().find(|one| one.run == run && one.fingerprint == self.fingerprint).map(act)
     }
+}
+
+/// Why a run of the same certificate is over.
+const ANOTHER: &str = "another of the same certificate has begun";
+
+fn over(words: &str) -> Close {
+    Close::new(CloseCode::Refused, format!("the measurement is over: {words}"))
 }
 
 impl Drop for Measuring {
@@ -505,6 +518,10 @@ pub(super) mod tests {
         let _ready = anew.begin(9).unwrap();
         assert!(again.must_end(Ok(())).unwrap().reason.contains("same certificate"));
         assert!(ann.must_end(Ok(())).is_some() && anew.must_end(Ok(())).is_none());
+        // Her older console connects again by itself: the newest run goes on.
+        let mut back = Measuring::new(runs.clone(), &engineer(), at);
+        assert!(back.begin(7).unwrap_err().reason.contains("same certificate"));
+        assert!(anew.must_end(Ok(())).is_none());
         assert!(bob.begin(8).is_err());
         drop(anew);
         assert!(bob.begin(8).is_ok());

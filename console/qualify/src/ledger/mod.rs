@@ -43,6 +43,8 @@ pub struct Ledger {
     received: u64,
     rtt_min_us: u64,
     told: Told,
+    /// The newest number that was sent, or could not be.
+    due: u64,
     /// The newest stall of the robot's machine, on its clock, us: begin, and the end so far.
     stall: (u64, u64),
     /// The newest stall of this machine, us: when the first probe was due that it sent late, and
@@ -112,6 +114,7 @@ impl Ledger {
             received: 0,
             rtt_min_us: u64::MAX,
             told: Told::default(),
+            due: 0,
             stall: (0, 0),
             here: None,
             up_us: 0,
@@ -137,6 +140,7 @@ impl Ledger {
 
     /// A probe was handed to the network.
     pub fn sent(&mut self, number: u64, at_us: u64) {
+        self.due = number.max(self.due);
         let late = at_us.saturating_sub(self.due_us(number));
         self.told.sent = self.told.sent.saturating_add(1);
         if let Some(open) = self.open(number) {
@@ -175,6 +179,7 @@ impl Ledger {
 
     /// A probe could not be sent: [`Fate::NotSent`] or [`Fate::NoSession`].
     pub fn unsent(&mut self, number: u64, fate: Fate) {
+        self.due = number.max(self.due);
         if let Some(open) = self.settle(number) {
             open.slot.fate = fate;
         }
@@ -199,8 +204,8 @@ impl Ledger {
     /// nothing is learnt from it.
     pub fn answer(&mut self, answer: &ProbeAnswer, back_us: u64) {
         let number = answer.probe.number;
-        let open = u64::try_from(self.open.len()).unwrap_or(u64::MAX);
-        let most = self.first.saturating_add(open).saturating_add(AHEAD_MAX);
+        // Counted from what was due here, which no answer moves: what a robot says bounds nothing.
+        let most = self.due.saturating_add(AHEAD_MAX);
         if number == 0 || number > answer.newest || answer.newest > most || answer.received > most {
             return;
         }
@@ -496,6 +501,22 @@ mod tests {
     use super::*;
     use longhand_protocol::probe::{Probe, Receipts};
     use longhand_protocol::units::{Instant, Micros};
+
+    /// Whatever a robot answers, it costs no more memory than what was due here.
+    #[test]
+    fn answers_to_what_was_never_sent_open_no_end_of_slots() {
+        let mut ledger = Ledger::new(1_000_000, 1_000, 86_400_000);
+        ledger.sent(1, 1_000_000);
+        let probe = Probe { run: 1, number: 1, ..Probe::default() };
+        let truth = Receipts::new().take(&probe, Instant::from_micros(9_000_000)).unwrap();
+        for far in 1..=50 {
+            let newest = far * AHEAD_MAX;
+            let probe = Probe { number: newest, ..probe };
+            let answer = ProbeAnswer { probe, newest, received: newest, ..truth };
+            ledger.answer(&answer, 2_000_000);
+        }
+        assert!(ledger.open.len() <= 100_001, "{} slots are open", ledger.open.len());
+    }
 
     /// A lost probe may come for 40 s; what lies behind it is not said again each time.
     #[test]

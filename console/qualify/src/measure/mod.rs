@@ -274,11 +274,12 @@ impl<'a> Lens<'a> {
         }
         if let Common::Used { offset_us, apart_us } = self.common {
             let around = |is: &mut (i64, i64), us: i64| {
-                *is = (is.0.max(us - apart_us), is.1.min(us + apart_us));
+                let (least, most) = (us.saturating_sub(apart_us), us.saturating_add(apart_us));
+                *is = (is.0.max(least), is.1.min(most));
                 is.1 = is.1.max(is.0);
             };
-            around(&mut bounds.0, up + offset_us);
-            around(&mut bounds.1, down - offset_us);
+            around(&mut bounds.0, up.saturating_add(offset_us));
+            around(&mut bounds.1, down.saturating_sub(offset_us));
         }
         Some(bounds)
     }

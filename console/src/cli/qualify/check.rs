@@ -199,10 +199,21 @@ fn files_beside(
     Ok(found)
 }
 
+/// A file of more bytes is no report: one of a day is below 1 MB. Chosen: thirty times that.
+const LARGEST: u64 = 32 << 20;
+
 /// What lies there, before its seal was looked at.
 fn load(path: &Path) -> Result<Read, Failed> {
     let advice = "name a report.json, a report.html, or a run's folder, as `qualify` wrote it";
     let bad = |why: String| failed(FAILED, plain(&format!("{}: {why}", path.display())), advice);
+    // A device or a pipe has no end, and a report has one soon.
+    let found = std::fs::metadata(path).map_err(|error| bad(error.to_string()))?;
+    if !found.is_file() {
+        return Err(bad("it is no file".to_owned()));
+    }
+    if found.len() > LARGEST {
+        return Err(bad(format!("{} bytes: no report is so long", found.len())));
+    }
     let bytes = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
     let not_ours = |why: &str| bad(format!("this is no report of `qualify`: {why}"));
     let text = String::from_utf8(bytes).map_err(|_| not_ours("it is no text"))?;

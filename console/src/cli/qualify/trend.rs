@@ -20,8 +20,6 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// A file of more bytes is no report: one of a day is below 1 MB. Chosen: thirty times that.
-const LARGEST: u64 = 32 << 20;
 /// Folders within folders that are looked into. Chosen: deeper than anybody files reports.
 const DEEPEST: u32 = 12;
 /// Signs of a line that shows a course. Chosen: what fits beside its figures.
@@ -151,11 +149,6 @@ impl Course {
     }
 
     fn read(&self, path: &Path) -> Result<Run, LeftOut> {
-        let bytes = std::fs::metadata(path).map_or(0, |file| file.len());
-        if bytes > LARGEST {
-            let why = format!("{bytes} bytes: no report is so long");
-            return Err(self.out(path, why, Reason::Unread));
-        }
         // Of a run's folder the page, too.
         let folder = path.parent().filter(|_| path.ends_with(REPORTS[0]));
         let what = folder.unwrap_or(path);
