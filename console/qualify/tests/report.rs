@@ -854,6 +854,26 @@ fn a_sure_difference_within_either_machines_noise_is_no_change() {
     }
 }
 
+/// Nought against much, of a run too short to tell, is not the same.
+#[test]
+fn a_large_difference_that_chance_may_make_is_told_as_that() {
+    let of = |share: f64, high: f64| {
+        let mut report = full();
+        let loss = &mut report.quic.up.loss;
+        (loss.share, loss.low, loss.high) = (share, 0.0, high);
+        report
+    };
+    let change = |before: &Report, after: &Report| {
+        let rows = compare(before, after);
+        rows.into_iter().find(|row| row.what == "loss up, %").unwrap().change
+    };
+    let none = of(0.0, 0.2);
+    assert_eq!(change(&none, &of(0.15, 0.4)), Change::Unclear);
+    assert_eq!(change(&of(0.15, 0.4), &none), Change::Unclear);
+    assert_eq!(change(&none, &none), Change::Same);
+    assert_eq!(change(&of(0.15, 0.4), &of(0.16, 0.4)), Change::Same);
+}
+
 /// "The same" is a word; what nobody can say is another, with its reason.
 #[test]
 fn what_cannot_be_compared_says_why() {
@@ -909,7 +929,11 @@ fn dark_at(seconds: f64, outages: &[(f64, f64)]) -> Report {
 /// How often, and how long.
 fn dark_changes(before: &Report, after: &Report) -> (Change, Change) {
     let rows = compare(before, after);
-    let of = |what: &str| rows.iter().find(|row| row.what == what).unwrap().change;
+    // What chance alone may make is no change here, however large.
+    let of = |what: &str| match rows.iter().find(|row| row.what == what).unwrap().change {
+        Change::Unclear => Change::Same,
+        change => change,
+    };
     (of("outages an hour"), of("time dark, %"))
 }
 

@@ -29,6 +29,9 @@ use crate::number::{len, real};
 /// has some twenty figures, so that of ten pairs of runs of one link one is told wrong, as of
 /// intervals of 90 % that do not meet.
 const CHANCE: f64 = 0.005;
+/// What is no clear change is called the same where it differs by this share at most. Chosen: a
+/// tenth; nought against nine thousand is not the same, only because nobody can tell.
+const SAME_WITHIN: f64 = 0.1;
 /// Up to so many events every way in which they may have fallen is tried: 65536 at most.
 const TRIED_MAX: usize = 16;
 /// Up to so many events chances are summed one by one. Chosen: milliseconds.
@@ -42,8 +45,10 @@ const Z: f64 = 2.576;
 pub enum Change {
     /// Lower than before, by more than chance makes.
     Better,
-    /// No clear change: nothing that could be said.
+    /// No clear change, and no large one: by a tenth at most.
     Same,
+    /// A larger difference, which chance alone may make: nobody can tell.
+    Unclear,
     /// A sure difference, and no larger than what the machines add by themselves.
     WithinNoise,
     /// Higher than before, by more than chance makes.
@@ -122,6 +127,8 @@ pub struct Compared {
 
 impl Compared {
     fn judged(what: String, before: f64, after: f64, change: Change) -> Self {
+        let is_near = (after - before).abs() <= SAME_WITHIN * before.abs().max(after.abs());
+        let change = if change == Change::Same && !is_near { Change::Unclear } else { change };
         Self { what, before: Some(before), after: Some(after), change, why: None }
     }
 

@@ -438,7 +438,16 @@ pub(super) fn beside(before: &Path, after: &Path, authority: Option<&Path>, as_j
     say!("{:<36} {:>12} {:>12}", "", "A", "B");
     rows.iter().for_each(|row| say!("{}", line_of(row)));
     say!("");
-    say!("{}", if worse { "something became worse" } else { "nothing became worse" });
+    let untold = |row: &&Compared| matches!(row.change, Change::Unclear | Change::Unjudged);
+    let untold = rows.iter().filter(untold).count();
+    say!(
+        "{}{}",
+        if worse { "something became worse" } else { "nothing is known to have become worse" },
+        match untold {
+            0 => String::new(),
+            some => format!("; of {some} figures of {} these runs cannot tell", rows.len()),
+        }
+    );
     Ok(code)
 }
 
@@ -458,6 +467,7 @@ fn line_of(row: &Compared) -> String {
     let change = match row.change {
         Change::Better => "better",
         Change::Same => "same",
+        Change::Unclear => "cannot tell",
         Change::WithinNoise => "within noise",
         Change::Worse => "WORSE",
         Change::Unjudged => "not judged",
