@@ -56,6 +56,11 @@ fn wrong_usage_ends_with_2_and_what_fails_with_1_and_both_say_what_to_do() {
         (run(&["--for", "0"]), usage, "above 0"),
         (run(&["--for", "-1"]), usage, "above 0"),
         (run(&["--scale", "-1"]), usage, "0.05 to 1"),
+        (
+            console(&["qualify", "--robot", "127.0.0.1:9", "--identity", "x", "--idle-probe=0s"]),
+            usage,
+            "above 0",
+        ),
         (run(&["--report", "/dev/null/x"]), fails, "may be written"),
         (
             console(&["run", "--robot", "127.0.0.1:9", "--identity", "/nonexistent"]),

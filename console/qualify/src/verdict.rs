@@ -18,10 +18,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::measure::load::Loaded;
-use crate::measure::outage::Outages;
+use crate::measure::outage::{Outages, TOGETHER_S};
 use crate::measure::quantile::{BURST_US, Share, Spread, poisson};
 use crate::measure::{Measures, OneWay, long};
-use crate::number::{real, some};
+use crate::number::{count, real, some};
 
 /// How a row, or a whole profile, came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -220,7 +220,7 @@ impl Requirement {
                 // A tenth more than is to come: what is counted comes behind what is offered.
                 let ask = (self.at_least.unwrap_or(0.0) * 1.1).ceil().max(1.0);
                 format!(
-                    "nothing was loaded: --load {ask:.0}M --load-direction {way} (or both) \
+                    "no load was measured: --load {ask:.0}M --load-direction {way} (or both) \
                      measures it"
                 )
             }
@@ -495,7 +495,7 @@ pub fn judge_load(rows: &mut [Row], loaded: &Loaded) {
             let words = format!(
                 "no more than {:.1} Mbit/s were surely offered; {}",
                 came.offered,
-                row.requirement.measured_by().replace("nothing was loaded: ", "")
+                row.requirement.measured_by().replace("no load was measured: ", "")
             );
             (Verdict::Insufficient, words)
         } else {
@@ -615,10 +615,13 @@ fn of_share(share: &Share, unknown: f64, bound: f64, measures: &Measures) -> Fou
         because += &format!("; of {:.3} % nobody knows", unknown * 100.0);
     }
     because += &stalls(measures);
+    // What nobody knows comes in bursts, too: another run would have had more of it.
+    let known_not = &measures.lost_unknown;
+    let more = if known_not.events > 0 { known_not.high - known_not.share } else { 0.0 };
     Found {
         measured: share.share,
         low: share.low,
-        high: Some((share.high + unknown).min(1.0)),
+        high: Some((share.high + unknown + more).min(1.0)),
         because,
         needs_s: (bound > 0.0).then(|| 3.0 / bound * each.max(burst_s)),
     }
@@ -680,10 +683,12 @@ fn outage_longest(measures: &Measures) -> Found {
 fn outages_per_hour(row: &Requirement, measures: &Measures) -> Found {
     let outages = &measures.outages;
     let seen_s = measures.seconds - outages.hidden_s;
+    // Where nobody looked for long there may have been one after the other.
+    let hidden = outages.hidden + count(outages.hidden_s / TOGETHER_S);
     let events = Events {
         seen: outages.count,
         sure: outages.sure,
-        possible: outages.possible + outages.hidden,
+        possible: outages.possible + hidden,
         seconds: seen_s.max(0.0),
         seconds_most: measures.seconds,
     };

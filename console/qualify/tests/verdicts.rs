@@ -253,6 +253,42 @@ fn a_short_run_without_an_outage_passes_neither_availability_nor_the_longest() {
     }
 }
 
+/// A robot that says of its losses that nobody knows where they were passes by none of them.
+#[test]
+fn what_nobody_knows_passes_no_row_that_the_same_losses_would_not() {
+    let lost = |fate: Fate| {
+        let (mut slots, given) = quiet(600, 0, fate);
+        // 24 bursts, all in three of the fifty pieces of a run.
+        for burst in 0..24 {
+            let first = 9_000 + burst * 75;
+            slots.iter_mut().skip(first).take(10).for_each(|slot| *slot = Slot::of(fate));
+        }
+        (slots, given)
+    };
+    let mut open = 0;
+    for percent in 1..100 {
+        let bound = format!("at_most = {:.4}", longhand_qualify::number::real(percent) * 0.000_5);
+        let row = one_row("metric = \"loss\"", &bound);
+        let known = verdict_of(&row, &lost(Fate::LostDown)).0;
+        let unknown = verdict_of(&row, &lost(Fate::LostSomewhere)).0;
+        assert!(known == Verdict::Pass || unknown != Verdict::Pass, "{bound}: {known:?}");
+        open += u32::from(known == Verdict::Insufficient);
+    }
+    assert!(open > 5, "{open} bounds lie where only the interval decides");
+}
+
+/// A minute in which nobody looked is not one outage at most.
+#[test]
+fn a_long_stall_may_hide_many_outages() {
+    let row = one_row("metric = \"outages_per_hour\"", "at_most = 10.0");
+    let (mut slots, given) = quiet(3_600, 0, Fate::LostUp);
+    assert_eq!(verdict_of(&row, &(slots.clone(), given.clone())).0, Verdict::Pass);
+    slots.iter_mut().skip(50_000).take(50).for_each(|slot| slot.robot_stalled = true);
+    assert_eq!(verdict_of(&row, &(slots.clone(), given.clone())).0, Verdict::Pass, "one second");
+    slots.iter_mut().skip(50_000).take(3_000).for_each(|slot| slot.robot_stalled = true);
+    assert_eq!(verdict_of(&row, &(slots, given)).0, Verdict::Insufficient);
+}
+
 /// What this machine did not send may have been the bad event: it never helps.
 #[test]
 fn what_was_not_sent_or_not_taken_down_weakens_every_verdict() {

@@ -196,7 +196,7 @@ struct Run {
     /// All silences at once. One that is not answered is asked once more, so --for must be twice as
     /// long as the longest, and 6 s more; without times, 10s to 5m as far as --for allows.
     #[arg(long, value_name = "TIMES", num_args = 0..=1, require_equals = true,
-          value_delimiter = ',', value_parser = written_time, conflicts_with = "no_twin",
+          value_delimiter = ',', value_parser = written_span, conflicts_with = "no_twin",
           default_missing_value = SILENCES)]
     idle_probe: Vec<Micros>,
     /// Also write what was measured as a link trace, which `longhand-sim` plays.
@@ -325,6 +325,12 @@ fn written_time(text: &str) -> Result<Micros, String> {
         return Err("0 s to 864 h, written as 30s, 10m or 24h".to_owned());
     }
     Ok(time)
+}
+
+/// The same above 0.
+fn written_span(text: &str) -> Result<Micros, String> {
+    Micros::from_written_span(text)?;
+    written_time(text)
 }
 
 /// The requirements of this name, or in this file.
