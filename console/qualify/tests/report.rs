@@ -930,9 +930,9 @@ fn dark_at(seconds: f64, outages: &[(f64, f64)]) -> Report {
 fn dark_changes(before: &Report, after: &Report) -> (Change, Change) {
     let rows = compare(before, after);
     // What chance alone may make is no change here, however large.
-    let of = |what: &str| match rows.iter().find(|row| row.what == what).unwrap().change {
-        Change::Unclear => Change::Same,
-        change => change,
+    let of = |what: &str| {
+        let change = rows.iter().find(|row| row.what == what).unwrap().change;
+        if change == Change::Unclear { Change::Same } else { change }
     };
     (of("outages an hour"), of("time dark, %"))
 }
