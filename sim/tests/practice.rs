@@ -103,9 +103,15 @@ fn the_command_prints_one_object_and_says_that_it_is_a_model() {
     };
     let listed = command(&["--list", "--json"]);
     assert!(String::from_utf8_lossy(&listed.stdout).contains("longhand tasks v1"));
-    let none = command(&[]);
-    assert_eq!(none.status.code(), Some(2), "--trainee is needed, and said to be");
+    let table = command(&["--table"]);
+    assert_eq!(table.status.code(), Some(2), "--trainee is needed, and said to be");
     let folder = tempfile::tempdir().unwrap();
+    // A person's seat, that nobody takes.
+    let report = folder.path().join("report").display().to_string();
+    let seat = command(&["--for", "1", "--link", "ideal", "--json", "--report", &report]);
+    let object: serde_json::Value = serde_json::from_slice(&seat.stdout).unwrap();
+    assert_eq!(object["practice"]["attempts"], serde_json::json!([]));
+    assert!(String::from_utf8_lossy(&seat.stderr).contains("page: http://127.0.0.1:"));
     let file = folder.path().join("task.toml");
     let shipped = longhand_train::task::SHIPPED[0].1;
     // Three seconds are not enough: not finished, exit 1, and the object says so.
