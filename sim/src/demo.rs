@@ -175,8 +175,7 @@ pub struct DemoReport {
     stolen_ms: Option<u64>,
     /// The histograms' files.
     files: Vec<PathBuf>,
-    /// The task, where there was one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The task; `null` where there was none.
     practice: Option<PracticeReport>,
     #[serde(skip)]
     stood_still: Option<String>,
